@@ -1,0 +1,141 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfnorm.errors import InputError
+from tfnorm.session import SavedModel, find_saved_model, versions
+
+
+class Affine(tf.Module):
+    """y = factor x, and a greeting, by two signatures."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = tf.Variable(factor)
+        self.table = tf.Variable(tf.eye(3))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
+    def scale(self, x):
+        return {"y": self.factor * x, "rows": tf.shape(x)[0]}
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="name")])
+    def greet(self, name):
+        return {"greeting": tf.strings.join(["hello ", name])}
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32, name="id")])
+    def look_up(self, id):
+        return {"row": tf.gather(self.table, id)}
+
+    def save(self, path):
+        signatures = {"serving_default": self.scale, "greet": self.greet, "look_up": self.look_up}
+        tf.saved_model.save(self, str(path), signatures=signatures)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("affine")
+    Affine(2.0).save(folder / "1")
+    Affine(3.0).save(folder / "12")
+    (folder / "99").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(directory):
+    with SavedModel(directory) as model:
+        yield model
+
+
+def test_the_newest_complete_version_is_found(directory):
+    assert list(versions(directory)) == [1, 12]
+    assert find_saved_model(directory) == directory / "12"
+    assert find_saved_model(directory / "1") == directory / "1"
+
+
+def test_signatures_tell_dtypes_and_shapes(model):
+    signature = model.signature()
+    assert signature.inputs["x"].dtype == tf.float32
+    assert signature.inputs["x"].shape.as_list() == [None, 2]
+    assert set(signature.outputs) == {"y", "rows"}
+    assert set(model.signatures) == {"serving_default", "greet", "look_up"}
+
+
+def test_a_signature_computes_what_the_module_does(model):
+    x = np.array([[1, 2], [3, 4]], np.float32)
+    found = model.run({"x": x})
+    np.testing.assert_array_equal(found["y"], 3 * x)
+    assert found["rows"] == 2
+
+
+def test_strings_go_in_and_out(model):
+    names = np.array([b"Ada", b"Alan"], object)
+    found = model.run({"name": names}, signature="greet")
+    assert found["greeting"].tolist() == [b"hello Ada", b"hello Alan"]
+
+
+def test_only_the_outputs_asked_for_are_computed(model):
+    assert list(model.run({"x": np.zeros((1, 2), np.float32)}, outputs=["rows"])) == ["rows"]
+
+
+@pytest.mark.parametrize(
+    ("feeds", "reason"),
+    [
+        ({}, "input 'x' is missing"),
+        ({"x": np.zeros((1, 2), np.float32), "z": np.zeros(1)}, "there is no input 'z'"),
+        ({"x": np.zeros((1, 2))}, "'x' has dtype float64"),
+        ({"x": np.zeros((1, 3), np.float32)}, r"shape \[1, 3\]; accepted: .* \[None, 2\]"),
+        ({"x": np.zeros(2, np.float32)}, r"shape \[2\]"),
+    ],
+)
+def test_feeds_that_do_not_fit_are_refused_with_what_is_accepted(model, feeds, reason):
+    with pytest.raises(InputError, match=reason):
+        model.run(feeds)
+
+
+def test_unknown_signatures_and_outputs_are_refused(model):
+    with pytest.raises(InputError, match="no signature 'score'; it has"):
+        model.run({}, signature="score")
+    with pytest.raises(InputError, match="no output 'z'; signature 'serving_default' gives"):
+        model.run({"x": np.zeros((1, 2), np.float32)}, outputs=["z"])
+
+
+def test_an_id_outside_its_table_is_refused_and_the_model_lives_on(model):
+    with pytest.raises(InputError, match=r"look_up.* refuses these inputs"):
+        model.run({"id": np.array([7], np.int32)}, signature="look_up")
+    found = model.run({"id": np.array([1], np.int32)}, signature="look_up")
+    assert found["row"].tolist() == [[0, 1, 0]]
+
+
+def test_threads_get_their_own_answers(model):
+    start = threading.Barrier(8)
+
+    def score(seed):
+        start.wait()
+        rng = np.random.default_rng(seed)
+        for _ in range(50):
+            x = rng.standard_normal((rng.integers(1, 9), 2)).astype(np.float32)
+            np.testing.assert_array_equal(model.run({"x": x})["y"], 3 * x)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(score, range(8)))
+
+
+def test_what_is_no_saved_model_is_named(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        SavedModel(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="holds no SavedModel"):
+        SavedModel(tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"not a protocol buffer")
+    with pytest.raises(InputError, match="can't be loaded"):
+        SavedModel(tmp_path)
+
+
+def test_a_saved_model_without_its_variables_is_named(tmp_path):
+    Affine(2.0).save(tmp_path)
+    for file in (tmp_path / "variables").iterdir():
+        file.unlink()
+    with pytest.raises(InputError, match="can't be loaded"):
+        SavedModel(tmp_path)

@@ -1,0 +1,205 @@
+"""Run a SavedModel's signatures in TensorFlow's C++ session, as TensorFlow Serving does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.errors import InputError
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+def versions(directory: str | Path) -> dict[int, Path]:
+    """The complete versions in `directory`, by number, lowest first."""
+    found = {
+        int(path.name): path
+        for path in Path(directory).glob("[0-9]*")
+        if path.name.isdecimal()
+        and int(path.name) < 2**63
+        and (path / "saved_model.pb").is_file()
+    }
+    return dict(sorted(found.items()))
+
+
+def find_saved_model(directory: str | Path) -> Path:
+    """The SavedModel at `directory`, or the newest of the versions in it.
+
+    Raises:
+        InputError: there is neither.
+    """
+    directory = Path(directory)
+    if (directory / "saved_model.pb").is_file():
+        return directory
+    if found := versions(directory):
+        return found[max(found)]
+    if not directory.exists():
+        raise InputError(f"{directory} does not exist; give the directory of a SavedModel")
+    raise InputError(
+        f"{directory} holds no SavedModel: neither saved_model.pb nor a numbered version with one"
+    )
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One way to call a SavedModel: named tensors in, named tensors out."""
+
+    name: str
+    method_name: str
+    inputs: dict[str, tf.TensorSpec]
+    outputs: dict[str, tf.TensorSpec]
+
+    def check(self, feeds: Mapping[str, np.ndarray]) -> None:
+        """Raise InputError unless `feeds` has each input, no other, with its dtype and shape."""
+        if missing := self.inputs.keys() - feeds.keys():
+            raise InputError(
+                f"input {', '.join(map(repr, sorted(missing)))} is missing; {self._accepts()}"
+            )
+        if unknown := feeds.keys() - self.inputs.keys():
+            raise InputError(
+                f"there is no input {', '.join(map(repr, sorted(unknown)))}; {self._accepts()}"
+            )
+        for name, spec in self.inputs.items():
+            array = feeds[name]
+            dtype = tf.string if array.dtype.kind in "OSU" else tf.as_dtype(array.dtype)
+            if dtype != spec.dtype or not spec.shape.is_compatible_with(array.shape):
+                raise InputError(
+                    f"input {name!r} has dtype {dtype.name} and shape {list(array.shape)}; "
+                    f"accepted: dtype {spec.dtype.name} and shape {_shape(spec)}"
+                )
+
+    def _accepts(self) -> str:
+        return f"signature {self.name!r} takes {', '.join(map(repr, self.inputs))}"
+
+
+class SavedModel:
+    """A SavedModel loaded into a session of its own; `run` may be called from any thread.
+
+    Args:
+        directory: a folder with `saved_model.pb`, or the folder of its versions (the newest is taken).
+        config: session options, such as the number of threads; None for TensorFlow's defaults.
+
+    Raises:
+        InputError: there is no SavedModel, it is damaged, or it has nothing to serve.
+
+    Example:
+
+        with SavedModel("exports/ranker") as model:
+            scores = model.run({"x": np.zeros((2, 3), np.float32)})["score"]
+    """
+
+    def __init__(self, directory: str | Path, *, config: tf.compat.v1.ConfigProto | None = None):
+        self.path = find_saved_model(directory)
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+        try:
+            with self._session.graph.as_default():
+                meta_graph = tf.compat.v1.saved_model.load(
+                    self._session, [tf.saved_model.SERVING], str(self.path)
+                )
+        except (RuntimeError, OSError, ValueError, tf.errors.OpError) as error:
+            self._session.close()
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"{self.path} can't be loaded as a SavedModel: {reason}") from error
+        self.signature_defs = dict(meta_graph.signature_def)
+        self.signatures = {
+            name: Signature(
+                name,
+                definition.method_name,
+                {key: _spec(key, info) for key, info in definition.inputs.items()},
+                {key: _spec(key, info) for key, info in definition.outputs.items()},
+            )
+            for name, definition in self.signature_defs.items()
+            if definition.method_name
+        }
+        self._callables: dict[tuple[str, tuple[str, ...]], object] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def graph(self) -> tf.Graph:
+        """The loaded graph."""
+        return self._session.graph
+
+    def signature(self, name: str = DEFAULT_SIGNATURE) -> Signature:
+        """The signature called `name`.
+
+        Raises:
+            InputError: there is none of that name.
+        """
+        if name not in self.signatures:
+            raise InputError(
+                f"{self.path} has no signature {name!r}; "
+                f"it has {', '.join(map(repr, self.signatures)) or 'none'}"
+            )
+        return self.signatures[name]
+
+    def run(
+        self,
+        feeds: Mapping[str, np.ndarray],
+        *,
+        signature: str = DEFAULT_SIGNATURE,
+        outputs: Sequence[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Run a signature.
+
+        Args:
+            feeds: input name -> array, of the signature's dtypes and shapes.
+            signature: its name.
+            outputs: the outputs wanted; None for all.
+
+        Returns:
+            Output name -> array.
+
+        Raises:
+            InputError: `feeds`, `signature` or `outputs` don't fit the SavedModel, or it refuses the
+                values (an id outside its embedding table).
+        """
+        called = self.signature(signature)
+        called.check(feeds)
+        names = tuple(called.outputs if outputs is None else outputs)
+        if unknown := set(names) - called.outputs.keys():
+            raise InputError(
+                f"there is no output {', '.join(map(repr, sorted(unknown)))}; "
+                f"signature {signature!r} gives {', '.join(map(repr, called.outputs))}"
+            )
+        try:
+            values = self._callable(called, names)(*(feeds[name] for name in called.inputs))
+        except tf.errors.InvalidArgumentError as error:
+            raise InputError(f"{signature!r} refuses these inputs: {error.message}") from error
+        return {
+            name: np.asarray(value, called.outputs[name].dtype.as_numpy_dtype)
+            for name, value in zip(names, values, strict=True)
+        }
+
+    def close(self) -> None:
+        """Free the session and its variables."""
+        self._session.close()
+
+    def __enter__(self) -> SavedModel:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _callable(self, signature: Signature, outputs: tuple[str, ...]):
+        key = (signature.name, outputs)
+        with self._lock:
+            if key not in self._callables:
+                definition = self.signature_defs[signature.name]
+                self._callables[key] = self._session.make_callable(
+                    [definition.outputs[name].name for name in outputs],
+                    [definition.inputs[name].name for name in signature.inputs],
+                )
+            return self._callables[key]
+
+
+def _spec(name: str, info: tf.compat.v1.saved_model.TensorInfo) -> tf.TensorSpec:
+    return tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype), name)
+
+
+def _shape(spec: tf.TensorSpec) -> str:
+    return str(spec.shape.as_list()) if spec.shape.rank is not None else "of any rank"
