@@ -169,7 +169,7 @@ class SavedModel:
         try:
             values = self._callable(called, names)(*(feeds[name] for name in called.inputs))
         except tf.errors.InvalidArgumentError as error:
-            raise InputError(f"{signature!r} refuses these inputs: {error.message}") from error
+            raise InputError(f"{signature!r} refuses these inputs: {_reason(error)}") from error
         return {
             name: np.asarray(value, called.outputs[name].dtype.as_numpy_dtype)
             for name, value in zip(names, values, strict=True)
@@ -199,6 +199,12 @@ class SavedModel:
 
 def _spec(name: str, info: tf.compat.v1.saved_model.TensorInfo) -> tf.TensorSpec:
     return tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype), name)
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """The line of the op that failed, without the graph's frame around it."""
+    lines = (line.strip() for line in error.message.splitlines())
+    return next(line for line in lines if line and line != "Graph execution error:")
 
 
 def _shape(spec: tf.TensorSpec) -> str:
