@@ -124,6 +124,11 @@ class SavedModel:
         """The loaded graph."""
         return self._session.graph
 
+    @property
+    def session(self) -> tf.compat.v1.Session:
+        """The session, for those who look inside the graph."""
+        return self._session
+
     def signature(self, name: str = DEFAULT_SIGNATURE) -> Signature:
         """The signature called `name`.
 
