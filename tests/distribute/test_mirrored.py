@@ -1,0 +1,70 @@
+"""MirroredStrategy on four logical CPUs, compared with NumPy."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import distribute_cases as cases
+import distribute_oracle as oracle
+import numpy as np
+import pytest
+from oracles import assert_close
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+CASES = pytest.mark.parametrize("case", cases.ARGUMENTS)
+SYNCHRONIZED = pytest.mark.parametrize("case", ["bn synchronized", "dice synchronized"])
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    path = tmp_path_factory.mktemp("mirrored") / "results.npz"
+    folders = os.pathsep.join(map(str, [ROOT, ROOT / "tests"]))
+    subprocess.run(
+        [sys.executable, Path(__file__).with_name("mirrored.py"), path],
+        check=True,
+        env=os.environ | {"PYTHONPATH": folders},
+    )
+    return dict(np.load(path))
+
+
+@CASES
+def test_a_custom_loop_trains_as_numpy_does(results, case):
+    """With a short last shard, an empty one, and a step where one replica alone has rows."""
+    steps, weights = oracle.train(case, cases.STEPS)
+    for n, (y, dx) in enumerate(steps):
+        assert_close(results[f"{case}/loop/y {n}"], y)
+        assert_close(results[f"{case}/loop/dx {n}"], dx)
+    names = ["alpha"] if case.startswith("dice") else ["gamma", "beta"]
+    for name, expected in zip([*names, "moving_mean", "moving_variance"], weights, strict=True):
+        assert_close(results[f"{case}/loop/{name}"], expected)
+
+
+@CASES
+def test_fit_moves_the_statistics_by_the_global_batch_or_to_the_mean_of_the_replicas(results, case):
+    """Keras's layer keeps one replica's, where its statistics are not synchronized."""
+    x = cases.data(9, cases.FIT_ROWS)
+    moving = oracle.initial_statistics()
+    for start in range(0, cases.FIT_ROWS, cases.FIT_BATCH):
+        batch = x[start : start + cases.FIT_BATCH]
+        rows = -(-len(batch) // cases.REPLICAS)
+        parts = [batch[rows * n : rows * (n + 1)] for n in range(cases.REPLICAS)]
+        moving = oracle.update(case, moving, parts)
+    assert_close(results[f"{case}/fit/moving_mean"], moving[0])
+    assert_close(results[f"{case}/fit/moving_variance"], moving[1])
+
+
+@CASES
+def test_synchronized_statistics_take_one_collective_a_call_and_others_none(results, case):
+    expected = 1 if cases.ARGUMENTS[case].get("synchronized") else 0
+    assert results[f"{case}/collectives"] == expected
+
+
+@SYNCHRONIZED
+@pytest.mark.parametrize(("ratio", "bound"), [(1000, 1e-5), (10_000, 1e-3)])
+def test_the_synchronized_variance_is_right_far_from_zero(results, case, ratio, bound):
+    x = np.concatenate(cases.far_shards(ratio, cases.REPLICAS))
+    ddof = 1 if cases.ARGUMENTS[case].get("unbiased_variance") else 0
+    expected = x.var(0, dtype=np.float64, ddof=ddof)
+    np.testing.assert_allclose(results[f"{case}/variance/{ratio}"], expected, rtol=bound)

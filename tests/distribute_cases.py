@@ -1,0 +1,113 @@
+"""What the programs in tests/distribute run, and the tests there compare with NumPy."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.layers import BatchNormalization, Dice
+
+CHANNELS = 3
+EPSILON = 0.01
+MOMENTUM = 0.7
+LEARNING_RATE = 0.01
+REPLICAS = 4
+# Rows of each replica: all alike, a short last one, an empty one, and only one with any.
+STEPS = [(4, 4, 4, 4), (5, 5, 5, 2), (6, 6, 3, 0), (0, 7, 0, 0)]
+WORKERS = 2
+WORKER_STEPS = [(4, 4), (6, 1), (5, 0)]
+# The last batch has 6 rows: 2 for each replica but the last, which gets none.
+FIT_ROWS, FIT_BATCH = 38, 16
+ARGUMENTS = {
+    "bn": {},
+    "bn synchronized": {"synchronized": True, "unbiased_variance": True},
+    "dice": {},
+    "dice synchronized": {"synchronized": True},
+}
+
+
+def make(case):
+    Layer = Dice if case.startswith("dice") else BatchNormalization
+    layer = Layer(momentum=MOMENTUM, epsilon=EPSILON, **ARGUMENTS[case])
+    layer.build((None, CHANNELS))
+    return layer
+
+
+def data(seed, rows):
+    """Rows that drift, so that shards differ."""
+    rng = np.random.default_rng(seed)
+    return (rng.normal(1, 2, (rows, CHANNELS)) + np.arange(rows)[:, None]).astype(np.float32)
+
+
+def shards(step, sizes):
+    """The global batch of a step, split among the replicas."""
+    return np.split(data(step, sum(sizes)), np.cumsum(sizes)[:-1])
+
+
+def far_shards(ratio, replicas):
+    """Shards of unequal sizes whose mean is `ratio` standard deviations from zero."""
+    z = np.random.default_rng(0).normal(size=(replicas * 500 + 100, CHANNELS))
+    x = (0.37 * (ratio + z)).astype(np.float32)
+    return np.split(x, [100 + 500 * n for n in range(1, replicas)])
+
+
+def per_replica(strategy, values):
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(values[context.replica_id_in_sync_group])
+    )
+
+
+def train(strategy, layer, steps):
+    """Gradient descent on sum(sin(y)) in a custom loop; y and dx of this process's replicas.
+
+    The optimizer is built beforehand. Each shard is cut out of a padded one, so that one traced
+    function takes all sizes.
+    """
+    optimizer = keras.optimizers.SGD(LEARNING_RATE)
+    with strategy.scope():
+        optimizer.build(layer.trainable_variables)
+    longest = max(max(sizes) for sizes in steps)
+
+    def step(padded, rows):
+        x = padded[:rows]
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            loss = tf.reduce_sum(tf.sin(y))
+        dx, *gradients = tape.gradient(
+            loss, [x, *(variable.value for variable in layer.trainable_variables)]
+        )
+        optimizer.apply(gradients, layer.trainable_variables)
+        return y, dx
+
+    run = tf.function(lambda padded, rows: strategy.run(step, args=(padded, rows)))
+    results = {}
+    for n, sizes in enumerate(steps):
+        padded = [np.resize(shard, (longest, CHANNELS)) for shard in shards(n, sizes)]
+        y, dx = run(per_replica(strategy, padded), per_replica(strategy, sizes))
+        for name, value in (("y", y), ("dx", dx)):
+            parts = strategy.experimental_local_results(value)
+            results[f"{name} {n}"] = np.concatenate([part.numpy() for part in parts])
+    return results
+
+
+def moving_variance(strategy, layer, parts):
+    """The moving variance after one batch, with nothing kept of the one before."""
+    layer.momentum = 0.0
+
+    def call(x):
+        return layer(x, training=True)
+
+    tf.function(strategy.run)(call, args=(per_replica(strategy, parts),))
+    return layer.moving_variance.numpy()
+
+
+def count_collectives(strategy, layer):
+    """The CollectiveReduceV2 ops of a training call, for each replica of this process."""
+    x = per_replica(strategy, [data(0, 4)] * strategy.num_replicas_in_sync)
+
+    def call(x):
+        return layer(x, training=True)
+
+    graph = tf.function(strategy.run).get_concrete_function(call, args=(x,)).graph
+    ops = [op.type for op in graph.get_operations()]
+    return ops.count("CollectiveReduceV2") / len(strategy.experimental_local_results(x))

@@ -1,0 +1,32 @@
+"""How moving statistics move."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def moving_average(
+    moving: tf.Tensor, value: tf.Tensor, keep: tf.Tensor | float, count: tf.Tensor
+) -> tf.Tensor:
+    """keep * moving + (1 - keep) * value, or moving as it was where `count` is 0."""
+    value = tf.cast(value, moving.dtype)
+    keep = tf.where(count > 0, tf.convert_to_tensor(keep, moving.dtype), 1)
+    return keep * moving + (1 - keep) * value
+
+
+def warmed_up(momentum: float, updates: tf.Tensor) -> tf.Tensor:
+    """min(momentum, (1 + n) / (10 + n)), for update n from 0.
+
+    The first batches replace the initial statistics quickly, as in `tf.train.ExponentialMovingAverage`.
+    """
+    return tf.minimum((1.0 + updates) / (10.0 + updates), momentum)
+
+
+def cumulative(updates: tf.Tensor) -> tf.Tensor:
+    """n / (n + 1), for update n from 0: after n updates the average is the mean of n batches."""
+    return updates / (updates + 1.0)
+
+
+def unbiased(variance: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """var m / (m - 1), or var where m is 1 (Ioffe and Szegedy, 2015, algorithm 2)."""
+    return variance * count / tf.maximum(count - 1.0, 1.0)
