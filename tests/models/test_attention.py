@@ -1,0 +1,87 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfnorm.models import TargetAttention
+
+LENGTHS = [4, 1, 0, 3]
+
+
+@pytest.fixture
+def batch():
+    rng = np.random.default_rng(0)
+    query = rng.normal(size=(4, 3)).astype(np.float32)
+    keys = rng.normal(size=(4, 4, 3)).astype(np.float32)
+    return query, keys, np.arange(4) < np.array(LENGTHS)[:, None]
+
+
+def reference(layer, query, keys):
+    """One example of unpadded keys, in float64."""
+    if len(keys) == 0:
+        return np.zeros_like(query, np.float64)
+    weights = [w.astype(np.float64) for w in layer.get_weights()]
+    scores = []
+    for key in keys.astype(np.float64):
+        x = np.concatenate([query, key, query - key, query * key])
+        for kernel, bias in zip(weights[:-1:2], weights[1::2], strict=True):
+            x = 1 / (1 + np.exp(-(x @ kernel + bias)))
+        scores.append((x @ weights[-1]).item())
+    attention = np.exp(scores) / np.exp(scores).sum()
+    return attention @ keys
+
+
+def make(batch, units=(8, 5)):
+    layer = TargetAttention(units)
+    layer(*map(tf.constant, batch))
+    rng = np.random.default_rng(1)
+    layer.set_weights([rng.normal(size=w.shape) * 2 for w in layer.get_weights()])
+    return layer
+
+
+@pytest.mark.parametrize("units", [(8, 5), (6,), ()])
+def test_it_is_the_formula_over_the_unpadded_keys(batch, units):
+    layer = make(batch, units)
+    query, keys, _ = batch
+    expected = [reference(layer, q, k[:n]) for q, k, n in zip(query, keys, LENGTHS, strict=True)]
+    np.testing.assert_allclose(layer(*map(tf.constant, batch)), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_padding_may_be_anything_anywhere_and_of_any_length(batch):
+    layer = make(batch)
+    query, keys, valid = batch
+    expected = layer(query, keys, valid)
+    rubbish = np.where(valid[..., None], keys, np.float32(1e6))
+    longer = np.concatenate([np.full((4, 9, 3), 7, np.float32), rubbish], axis=1)
+    longer_valid = np.concatenate([np.zeros((4, 9), bool), valid], axis=1)
+    np.testing.assert_allclose(layer(query, longer, longer_valid), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_padding_gets_no_gradient_and_an_empty_history_gives_finite_ones(batch):
+    layer = make(batch)
+    query, keys, valid = map(tf.constant, batch)
+    with tf.GradientTape() as tape:
+        tape.watch([query, keys])
+        y = tf.reduce_sum(layer(query, keys, valid) ** 2)
+    gradients = tape.gradient(y, [query, keys, *layer.trainable_variables])
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+    padding = ~valid.numpy()
+    assert not np.any(gradients[1].numpy()[padding])
+    assert np.all(np.any(gradients[1].numpy()[~padding] != 0, axis=-1))
+
+
+def test_it_runs_in_half_precision(batch):
+    layer = TargetAttention((8,), dtype="mixed_float16")
+    y = layer(*map(tf.constant, batch))
+    assert y.dtype == tf.float16
+    assert np.isfinite(y).all()
+
+
+def test_its_config_makes_the_same_layer(batch):
+    layer = make(batch)
+    config = keras.saving.serialize_keras_object(layer)
+    assert config["registered_name"] == "tfnorm>TargetAttention"
+    copy = keras.saving.deserialize_keras_object(config)
+    copy(*map(tf.constant, batch))
+    copy.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(copy(*batch), layer(*batch))
