@@ -1,0 +1,116 @@
+"""BatchNormalization and Dice at inference: one multiply and one add a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfnorm import layers
+
+# Where a mean is d standard deviations from zero, scale x and offset cancel to 1/d of their size,
+# which costs log10(d) of the 7 digits of a float32; scale (x - mean) costs none.
+FARTHEST_MEAN = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """y = scale x + offset, each `[C]` in float64."""
+
+    scale: np.ndarray
+    offset: np.ndarray
+
+    def after(self, first: Affine) -> Affine:
+        """scale (first.scale x + first.offset) + offset"""
+        return Affine(self.scale * first.scale, self.scale * first.offset + self.offset)
+
+    def fits(self, dtype: str) -> bool:
+        """Whether `dtype` can hold it."""
+        return all(np.isfinite(v.astype(dtype)).all() for v in (self.scale, self.offset))
+
+
+def is_batch_normalization(layer: keras.layers.Layer) -> bool:
+    return _runs(layer, keras.layers.BatchNormalization) or _runs(layer, layers.BatchNormalization)
+
+
+def is_dice(layer: keras.layers.Layer) -> bool:
+    return _runs(layer, layers.Dice)
+
+
+def _runs(layer: keras.layers.Layer, kind: type) -> bool:
+    """Whether `layer` computes what `kind` does."""
+    return isinstance(layer, kind) and type(layer).call is kind.call and "call" not in vars(layer)
+
+
+def standardization(layer: keras.layers.Layer) -> Affine:
+    """(x - mean) / sqrt(variance + epsilon), with the moving statistics."""
+    scale = 1 / np.sqrt(float64(layer.moving_variance) + layer.epsilon)
+    return Affine(scale, -float64(layer.moving_mean) * scale)
+
+
+def normalization(layer: keras.layers.Layer) -> Affine:
+    """What a BatchNormalization does at inference."""
+    gamma = 1.0 if layer.gamma is None else float64(layer.gamma)
+    beta = 0.0 if layer.beta is None else float64(layer.beta)
+    return Affine(gamma, beta).after(standardization(layer))
+
+
+def farthest_mean(layer: keras.layers.Layer) -> tuple[int, float]:
+    """The channel whose mean is farthest from zero, and how many standard deviations that is."""
+    distances = np.abs(standardization(layer).offset)
+    channel = int(np.argmax(distances))
+    return channel, float(distances[channel])
+
+
+def normalize(layer: keras.layers.Layer, affine: Affine) -> Callable:
+    """A `call` for a BatchNormalization: scale x + offset."""
+
+    def infer(x: tf.Tensor) -> tf.Tensor:
+        scale, offset = _broadcast(layer, x, affine.scale, affine.offset)
+        return x * scale + offset
+
+    return _at_inference(layer, infer)
+
+
+def activate(layer: keras.layers.Layer) -> Callable:
+    """A `call` for a Dice: x (alpha + (1 - alpha) sigmoid(scale x + offset))."""
+    inner = standardization(layer)
+    alpha = float64(layer.alpha)
+
+    def infer(x: tf.Tensor) -> tf.Tensor:
+        scale, offset = _broadcast(layer, x, inner.scale, inner.offset)
+        slope, rest = _broadcast(layer, x, alpha, 1 - alpha)
+        return x * (slope + rest * tf.sigmoid(x * scale + offset))
+
+    return _at_inference(layer, infer)
+
+
+def leave_out(layer: keras.layers.Layer) -> Callable:
+    """A `call` for a BatchNormalization that another layer has taken up."""
+    # No tf.identity: it would keep TensorFlow from fusing what is before and after.
+    return _at_inference(layer, lambda x: x)
+
+
+def _at_inference(layer: keras.layers.Layer, infer: Callable) -> Callable:
+    own = layer.call
+
+    def call(inputs, training=None, mask=None):
+        if training:
+            return own(inputs, training=training, mask=mask)
+        return infer(tf.cast(inputs, layer.compute_dtype))
+
+    return call
+
+
+def _broadcast(layer: keras.layers.Layer, x: tf.Tensor, *channels: np.ndarray) -> list[tf.Tensor]:
+    shape = [1] * x.shape.rank
+    shape[layer.axis] = -1
+    return [tf.constant(values.reshape(shape), x.dtype) for values in channels]
+
+
+def float64(weight) -> np.ndarray:
+    """A weight as a NumPy array."""
+    return keras.ops.convert_to_numpy(weight).astype(np.float64)

@@ -1,0 +1,94 @@
+"""What must hold of a model, and of its graph, for it to be served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfnorm import layers
+from tfnorm.errors import InputError
+
+_ASSIGNMENTS = (
+    "Assign",
+    "LookupTableInsert",
+    "LookupTableRemove",
+    "ResourceApply",
+    "ResourceScatter",
+    "ResourceSparseApply",
+    "RngReadAndSkip",
+    "RngSkip",
+)
+_PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
+_FLOATING = ("bfloat16", "float16", "float32", "float64")
+_WITH_STATISTICS = (keras.layers.BatchNormalization, layers.BatchNormalization, layers.Dice)
+
+
+def check_weights(model: keras.Model) -> None:
+    """Raise InputError if a weight has values that are NaN or infinite."""
+    for weight in model.weights:
+        if weight.dtype not in _FLOATING:
+            continue
+        finite = tf.math.is_finite(weight)
+        if not tf.reduce_all(finite):
+            first = np.argwhere(~finite.numpy())[0].tolist()
+            raise InputError(
+                f"weight {weight.path!r} of {model.name!r} is NaN or infinite, first at {first}; "
+                "accepted: finite weights"
+            )
+
+
+def check_statistics(model: keras.Model, read: list[tf.Variable]) -> None:
+    """Raise InputError if moving statistics among the variables `read` were never updated.
+
+    Training moves both away from what they were made as. Data whose mean and variance are exactly
+    that in every channel don't occur.
+    """
+    handles = {id(variable) for variable in read}
+    untrained = [
+        layer.name
+        for layer in model._flatten_layers()
+        if isinstance(layer, _WITH_STATISTICS)
+        and layer.built
+        and id(layer.moving_mean.value) in handles
+        and _initial(layer.moving_mean, layer.moving_mean_initializer)
+        and _initial(layer.moving_variance, layer.moving_variance_initializer)
+    ]
+    if untrained:
+        raise InputError(
+            f"the moving statistics of {', '.join(map(repr, untrained))} are as they were made: "
+            "training has never updated them, so scores would be wrong. Train with training=True, "
+            "as fit does, or recalibrate them; allow_untrained_statistics=True exports them so"
+        )
+
+
+def _initial(weight: keras.Variable, initializer: keras.initializers.Initializer) -> bool:
+    return np.array_equal(weight, initializer(weight.shape, dtype=weight.dtype))
+
+
+def check_graph(graph: tf.Graph) -> None:
+    """Raise InputError unless `graph` has stock ops alone and assigns to no variable."""
+    for node in _nodes(graph.as_graph_def()):
+        if node.op.startswith(_ASSIGNMENTS):
+            raise InputError(
+                f"{node.name} ({node.op}) changes a variable whenever the model scores; "
+                "is a layer stateful, random at inference or called with training=True?"
+            )
+        if node.op in _PYTHON:
+            raise InputError(
+                f"{node.name} ({node.op}) runs Python, which TensorFlow Serving has not; "
+                "accepted: TensorFlow ops"
+            )
+        if not hasattr(tf.raw_ops, node.op):
+            raise InputError(
+                f"{node.name} ({node.op}) is not an op of TensorFlow, "
+                "and TensorFlow Serving would not load it"
+            )
+
+
+def _nodes(definition) -> Iterator:
+    yield from definition.node
+    for function in definition.library.function:
+        yield from function.node_def

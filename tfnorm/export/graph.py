@@ -1,0 +1,119 @@
+"""Where a Keras model uses its layers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import keras
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """The calls that a functional or sequential model consists of.
+
+    Attributes:
+        readers: id of a Keras tensor -> the nodes, which are Keras's record of a call, that read it;
+            None where the model returns it.
+        called_from_python: whether nothing but Python code tells when and how the model is called.
+    """
+
+    readers: dict[int, list]
+    called_from_python: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """A model's graphs, nested ones included, and the layers that are in none.
+
+    Attributes:
+        uses: operation -> the graph and the node of each of its calls.
+        hidden: layer -> the layer whose Python code calls it.
+    """
+
+    uses: dict[keras.Operation, list[tuple[Graph, object]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    hidden: dict[keras.layers.Layer, keras.layers.Layer] = field(default_factory=dict)
+
+    def layers(self) -> Iterator[keras.layers.Layer]:
+        """Every layer, those of graphs first and in their order."""
+        yield from (op for op in self.uses if isinstance(op, keras.layers.Layer))
+        yield from (layer for layer in self.hidden if layer not in self.uses)
+
+
+def structure(model: keras.Model) -> Structure:
+    """Find the graphs of a model."""
+    found = Structure()
+    if _is_graph(model):
+        _add_graph(found, model, called_from_python=False)
+    else:
+        _hide(found, model)
+    return found
+
+
+def producer(tensor: keras.KerasTensor):
+    """The node that makes a Keras tensor."""
+    operation, index, _ = tensor._keras_history
+    return operation._inbound_nodes[index]
+
+
+def read_by(node) -> list[keras.KerasTensor]:
+    """What a call reads, apart from a mask."""
+    masks = {id(mask) for mask in keras.tree.flatten(node.arguments.kwargs.get("mask"))}
+    return [tensor for tensor in node.input_tensors if id(tensor) not in masks]
+
+
+def _add_graph(found: Structure, model: keras.Model, called_from_python: bool) -> None:
+    outputs = keras.tree.flatten(model.outputs)
+    nodes = _nodes(outputs)
+    readers = defaultdict(list)
+    for node in nodes:
+        for tensor in node.input_tensors:
+            readers[id(tensor)].append(node)
+    for tensor in outputs:
+        readers[id(tensor)].append(None)
+    graph = Graph(dict(readers), called_from_python)
+    for node in nodes:
+        operation = node.operation
+        known = operation in found.uses
+        found.uses[operation].append((graph, node))
+        if known or not isinstance(operation, keras.layers.Layer):
+            continue
+        if _is_graph(operation):
+            _add_graph(found, operation, called_from_python)
+        else:
+            _hide(found, operation)
+
+
+def _hide(found: Structure, layer: keras.layers.Layer) -> None:
+    for inner in layer._flatten_layers(include_self=False, recursive=False):
+        if inner in found.hidden:
+            continue
+        found.hidden[inner] = layer
+        if _is_graph(inner):
+            _add_graph(found, inner, called_from_python=True)
+        else:
+            _hide(found, inner)
+
+
+def _is_graph(layer: keras.layers.Layer) -> bool:
+    """Whether `layer` is a model that runs its graph, not Python code of its own."""
+    written_by_keras = type(layer).call.__module__.partition(".")[0] == "keras"
+    return isinstance(layer, keras.Model) and hasattr(layer, "outputs") and written_by_keras
+
+
+def _nodes(outputs: list[keras.KerasTensor]) -> list:
+    ordered: dict[int, object] = {}
+    pending = [(producer(tensor), False) for tensor in reversed(outputs)]
+    while pending:
+        node, ready = pending.pop()
+        if id(node) in ordered:
+            continue
+        if ready:
+            ordered[id(node)] = node
+            continue
+        pending.append((node, True))
+        pending += [(producer(tensor), False) for tensor in reversed(node.input_tensors)]
+    return list(ordered.values())

@@ -1,0 +1,178 @@
+"""What a Keras model takes and gives, by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.errors import InputError
+
+SCORE = "score"
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A model's inputs by name, and how it is called with them.
+
+    Attributes:
+        inputs: name -> dtype and shape, the batch dimension free.
+        tensors: name -> Keras tensor, for models that are a graph of them.
+        arguments: features by name -> what to call the model with.
+    """
+
+    model: keras.Model
+    inputs: dict[str, tf.TensorSpec]
+    tensors: dict[str, keras.KerasTensor]
+    arguments: Callable[[Mapping[str, tf.Tensor]], tuple[tuple, dict]]
+
+    def score(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Call the model in inference mode."""
+        positional, named = self.arguments(features)
+        outputs = self._named(self.model(*positional, training=False, **named))
+        for name, output in outputs.items():
+            if not tf.is_tensor(output):
+                raise InputError(
+                    f"output {name!r} of {self.model.name!r} is a {type(output).__name__}; "
+                    "accepted: one tensor, or a flat list or dict of tensors"
+                )
+        return outputs
+
+    def _named(self, outputs) -> dict[str, tf.Tensor]:
+        if isinstance(outputs, Mapping):
+            return dict(outputs)
+        if not isinstance(outputs, (list, tuple)):
+            return {SCORE: outputs}
+        if len(outputs) == 1:
+            return {SCORE: outputs[0]}
+        names = getattr(self.model, "output_names", None)
+        names = _distinct(names) if names else [f"output_{i}" for i in range(len(outputs))]
+        return dict(zip(names, outputs, strict=True))
+
+
+def interface(model: keras.Model, examples: Mapping[str, np.ndarray] | None) -> Interface:
+    """The interface of a built model; `examples` tell the names and dtypes that Keras doesn't keep.
+
+    Raises:
+        InputError: `model` is no Keras model, is not built, or takes what a signature can't.
+    """
+    if not isinstance(model, keras.Model):
+        raise InputError(
+            f"model is a {type(model).__module__}.{type(model).__qualname__}; "
+            "accepted: a keras.Model"
+        )
+    if not model.built:
+        raise InputError(
+            f"model {model.name!r} is not built, so it has no weights to export; "
+            "fit it or call it on a batch first"
+        )
+    return _symbolic(model) if _is_symbolic(model) else _called(model, examples)
+
+
+def _is_symbolic(model: keras.Model) -> bool:
+    """Whether Keras tensors stand for the inputs, as in functional and most sequential models."""
+    by_keras = isinstance(getattr(type(model), "inputs", None), property)
+    return by_keras and hasattr(model, "inputs")
+
+
+def _symbolic(model: keras.Model) -> Interface:
+    structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    if isinstance(structure, dict) and not any(map(keras.tree.is_nested, structure.values())):
+        tensors = dict(structure)
+    else:
+        tensors = {tensor.name: tensor for tensor in keras.tree.flatten(structure)}
+    for name, tensor in tensors.items():
+        if tensor.sparse or getattr(tensor, "ragged", False):
+            raise InputError(f"input {name!r} is sparse or ragged; accepted: dense inputs")
+    names = {id(tensor): name for name, tensor in tensors.items()}
+
+    def arguments(features):
+        return (keras.tree.map_structure(lambda t: features[names[id(t)]], structure),), {}
+
+    specs = {name: _spec(name, tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    return Interface(model, specs, tensors, arguments)
+
+
+def _called(model: keras.Model, examples: Mapping[str, np.ndarray] | None) -> Interface:
+    parameters = [
+        name
+        for name, parameter in inspect.signature(model.call).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        and name not in ("training", "mask")
+    ]
+    shapes = (model.get_build_config() or {}).get("input_shape")
+    if len(parameters) > 1:
+        # Keras keeps the shape of the first alone.
+        shapes = dict.fromkeys(parameters)
+
+        def arguments(features):
+            return (), {name: features[name] for name in parameters}
+
+    elif isinstance(shapes, Mapping):
+
+        def arguments(features):
+            return (dict(features),), {}
+
+    elif shapes is not None and not _is_shape(shapes):
+        names = list(examples or [f"{parameters[0]}_{i}" for i in range(len(shapes))])
+        if len(names) != len(shapes):
+            raise InputError(
+                f"examples have {len(names)} inputs ({', '.join(names)}); "
+                f"{model.name!r} takes a list of {len(shapes)}"
+            )
+        shapes = dict(zip(names, shapes, strict=True))
+
+        def arguments(features):
+            return ([features[name] for name in names],), {}
+
+    else:
+        name = next(iter(examples)) if examples and len(examples) == 1 else parameters[0]
+        shapes = {name: shapes}
+
+        def arguments(features):
+            return (features[name],), {}
+
+    return Interface(
+        model,
+        {name: _known(model, name, shape, examples) for name, shape in shapes.items()},
+        {},
+        arguments,
+    )
+
+
+def _known(model, name: str, shape, examples: Mapping[str, np.ndarray] | None) -> tf.TensorSpec:
+    if examples is None and shape is not None:
+        return _spec(name, shape, model.input_dtype)
+    if name not in (examples or {}):
+        raise InputError(
+            f"the shape and dtype of input {name!r} of {model.name!r} are not known to Keras; "
+            "give examples that have it"
+        )
+    example = examples[name]
+    dtype = "string" if example.dtype.kind in "OSU" else example.dtype
+    return _spec(name, example.shape if shape is None else shape, dtype)
+
+
+def _spec(name: str, shape: Sequence[int | None], dtype) -> tf.TensorSpec:
+    return tf.TensorSpec((None, *shape[1:]), tf.as_dtype(dtype), name)
+
+
+def _is_shape(shape) -> bool:
+    return all(size is None or isinstance(size, int) for size in shape)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, with _1, _2 ... after those that came before."""
+    distinct: list[str] = []
+    for name in names:
+        candidate, count = name, 0
+        while candidate in distinct:
+            count += 1
+            candidate = f"{name}_{count}"
+        distinct.append(candidate)
+    return distinct

@@ -1,0 +1,199 @@
+"""From a graph of Keras layers and operations to a program."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import keras
+
+from tfnorm.errors import InputError
+from tfnorm.export.numpy_predictor import operations
+from tfnorm.export.numpy_predictor.call import Call, check_dtype, result_dtype, write
+from tfnorm.export.numpy_predictor.program import Program, Value
+
+
+class Translation:
+    """A model as a program.
+
+    Attributes:
+        program: what the model computes.
+        inputs: name -> the variable of an input, in the order in which the program takes them.
+        outputs: name -> the variable of an output; the variable itself of an only one.
+
+    Raises:
+        InputError: the model is no graph, or has a layer without a formula.
+    """
+
+    def __init__(self, model: keras.Model):
+        _check_graph(model)
+        self.program = Program()
+        self._paths: dict[str, keras.Operation] = {}
+        tensors = _named_inputs(model)
+        self.inputs = {
+            name: Value(self.program.name(name), tensor.dtype, (None, *tensor.shape[1:]))
+            for name, tensor in tensors.items()
+        }
+        names = {id(tensor): name for name, tensor in tensors.items()}
+        values = [self.inputs[names[id(tensor)]] for tensor in model.inputs]
+        outputs = self._graph(model, values, "")
+        self.outputs = _named_outputs(model, outputs)
+
+    def _graph(self, model: keras.Model, inputs: Sequence[Value], prefix: str) -> list[Value]:
+        """Write a model's nodes; returns the outputs."""
+        values = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
+        for node in _nodes(model.inputs, model.outputs):
+            for output in node.outputs:
+                check_dtype(node.operation, output.dtype)
+            results = self._node(node, values, self._path(node.operation, prefix))
+            values.update({id(t): v for t, v in zip(node.outputs, results, strict=True)})
+        return [values[id(tensor)] for tensor in model.outputs]
+
+    def _node(self, node, values: dict[int, Value], path: str) -> list[Value]:
+        operation = node.operation
+        arguments, named = node.arguments.fill_in(values)
+        bound = inspect.signature(operation.call).bind(*arguments, **named)
+        if not isinstance(operation, keras.Layer):
+            (output,) = node.outputs
+            written = operations.write(self.program, operation, path, output.dtype, bound.args)
+            return [Value(self.program.assign(path, written), output.dtype, output.shape)]
+        masks = bound.arguments.pop("mask", None)
+        bound.arguments.pop("training", None)
+        given = [value for value in bound.arguments.values() if value is not None]
+        if masks is not None and not _own_masks(node):
+            given[0] = keras.tree.map_structure(_masked, given[0], masks)
+        if isinstance(operation, keras.Model):
+            return self._nested(operation, given, path)
+        return self._layer(operation, given, node.outputs, path)
+
+    def _nested(self, model: keras.Model, given: Sequence, path: str) -> list[Value]:
+        _check_graph(model)
+        tensors = model.inputs
+        (values,) = given
+        if isinstance(values, Mapping):
+            tensors = list(_named_inputs(model).values())
+            values = [values[name] for name in _named_inputs(model)]
+        values = {
+            id(tensor): value.cast(tensor.dtype)
+            for tensor, value in zip(tensors, keras.tree.flatten(values), strict=True)
+        }
+        return self._graph(model, [values[id(tensor)] for tensor in model.inputs], f"{path}/")
+
+    def _layer(self, layer: keras.Layer, given: Sequence, outputs, path: str) -> list[Value]:
+        given = keras.tree.map_structure(lambda x: self.program.constant(path, x), given)
+        values = keras.tree.flatten(given)
+        masks = [getattr(value, "mask", None) for value in keras.tree.flatten(given[0])]
+        mask = masks if keras.tree.is_nested(given[0]) else masks[0]
+        call = Call(layer, path, self.program, mask, outputs[0].shape)
+        if not all(isinstance(value, Value) for value in values):
+            raise call.refuse("is called with more than tensors", "tensors alone")
+        written = write(call, *given)
+        if isinstance(written, Value):
+            return [written]
+        written = [written] if isinstance(written, str) else written
+        dtype = result_dtype(layer, values)
+        # Where a layer has several outputs, the first alone has a mask.
+        masks = [call.output_mask, *[None] * (len(written) - 1)]
+        return [
+            Value(self.program.assign(path, expression), dtype, output.shape, mask)
+            for expression, output, mask in zip(written, outputs, masks, strict=True)
+        ]
+
+    def _path(self, operation: keras.Operation, prefix: str) -> str:
+        """What names an operation in the weights; that of a shared one stays the same."""
+        path = prefix + operation.name
+        while self._paths.setdefault(path, operation) is not operation:
+            path += "_"
+        return path
+
+
+def _nodes(inputs: Sequence, outputs: Sequence) -> list:
+    """The nodes between tensors, each after those that it needs, and as late as that."""
+    seen = {id(tensor) for tensor in inputs}
+    ordered = []
+    todo = [(tensor, None) for tensor in reversed(outputs)]
+    while todo:
+        tensor, node = todo.pop()
+        if node is not None:
+            ordered.append(node)
+        elif id(tensor) not in seen:
+            history = tensor._keras_history
+            node = history.operation._inbound_nodes[history.node_index]
+            seen.update(map(id, node.outputs))
+            todo.append((tensor, node))
+            todo += [(needed, None) for needed in reversed(node.input_tensors)]
+    return ordered
+
+
+def _own_masks(node) -> bool:
+    """Whether a layer is called with the masks that its inputs have anyway, as Keras notes it."""
+    tensors = keras.tree.flatten(node.arguments.args[:1])
+    masks = keras.tree.flatten(node.arguments.kwargs.get("mask", ()))
+    return len(tensors) == len(masks) and all(
+        getattr(tensor, "_keras_mask", None) is mask
+        for tensor, mask in zip(tensors, masks, strict=True)
+    )
+
+
+def _masked(value: Value, mask: Value | None) -> Value:
+    return value if mask is None else replace(value, mask=mask.cast("bool").name)
+
+
+def _check_graph(model: keras.Model) -> None:
+    """Raise InputError unless a model is functional or sequential, built, and takes numbers."""
+    if not isinstance(model, keras.Model):
+        raise InputError(
+            f"model is a {type(model).__module__}.{type(model).__qualname__}; "
+            "accepted: a keras.Model"
+        )
+    owner = next(cls for cls in type(model).__mro__ if "call" in vars(cls))
+    if not isinstance(model, (keras.Function, keras.Sequential)) or not owner.__module__.startswith(
+        "keras."
+    ):
+        raise InputError(
+            f"model {model.name!r} ({type(model).__qualname__}) has a call method of its own, "
+            "which names no layers; accepted: functional and sequential models"
+        )
+    if not model.built or not getattr(model, "inputs", None):
+        raise InputError(
+            f"model {model.name!r} is not built; call it on a batch first, or give it an Input"
+        )
+    for tensor in model.inputs:
+        if tensor.dtype == "string" or tensor.sparse or getattr(tensor, "ragged", False):
+            raise InputError(
+                f"input {tensor.name!r} holds strings, or is sparse or ragged; "
+                "accepted: dense numbers"
+            )
+
+
+def _named_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
+    structure = model.inputs if isinstance(model, keras.Sequential) else model.input
+    if isinstance(structure, Mapping) and not any(map(keras.tree.is_nested, structure.values())):
+        return dict(structure)
+    return {tensor.name: tensor for tensor in model.inputs}
+
+
+def _named_outputs(model: keras.Model, values: Sequence[Value]) -> dict[str, Value] | Value:
+    """The outputs by name, or the only one if it has none."""
+    if isinstance(model, keras.Sequential):
+        (value,) = values
+        return value
+    outputs = keras.tree.pack_sequence_as(model.output, values)
+    if isinstance(outputs, (list, tuple)):
+        if len(outputs) == 1:
+            return outputs[0]
+        named: dict[str, Value] = {}
+        for name, output in zip(model.output_names, outputs, strict=True):
+            # One layer can give several outputs.
+            numbered = (f"{name}_{i}" for i in itertools.count(1))
+            named[next(n for n in itertools.chain([name], numbered) if n not in named)] = output
+        outputs = named
+    flat = outputs.values() if isinstance(outputs, Mapping) else [outputs]
+    if not all(isinstance(output, Value) for output in flat):
+        raise InputError(
+            f"model {model.name!r} has nested outputs; "
+            "accepted: one tensor, or a flat list or dict of tensors"
+        )
+    return outputs

@@ -1,0 +1,216 @@
+"""Write a Keras model as a SavedModel for TensorFlow Serving."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.errors import InputError
+from tfnorm.export import examples as kept
+from tfnorm.export import proto, warmup
+from tfnorm.export.checks import check_statistics, check_weights
+from tfnorm.export.equality import SAVED_TOLERANCE, Arrays, difference, fold_and_trace
+from tfnorm.export.features import random_features
+from tfnorm.export.graph import Structure, structure
+from tfnorm.export.interface import Interface, interface
+from tfnorm.export.publish import check_place, publish
+from tfnorm.export.signatures import (
+    CLASSIFY,
+    METHODS,
+    check_names,
+    check_padding,
+    check_probabilities,
+    trace_signatures,
+)
+from tfnorm.export.tf_example import Feature, parser
+from tfnorm.export.trace import Traced, trace
+from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
+
+EXAMPLES = Path("assets.extra", "examples.npz")
+# Examples that the export is compared with the model on.
+_COMPARED = 256
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export wrote.
+
+    Attributes:
+        path: the SavedModel, `<directory>/<version>`.
+        version: its number.
+        inputs: input name -> dtype and shape, of the signature `serving_default`.
+        outputs: output name -> dtype and shape.
+        signatures: the further ones.
+        examples: how many are kept beside the model.
+        compared: how many scores of the SavedModel were compared with the model's: of the first
+            examples, or of random inputs where there are no examples; 0 if none could be made up.
+        folded: a BatchNormalization or Dice, and what has taken it up; for each that was folded.
+        not_folded: a BatchNormalization or Dice, and why it was not folded; for each other one.
+    """
+
+    path: Path
+    version: int
+    inputs: dict[str, tf.TensorSpec]
+    outputs: dict[str, tf.TensorSpec]
+    signatures: tuple[str, ...]
+    examples: int
+    compared: int
+    folded: tuple[tuple[str, str], ...]
+    not_folded: tuple[tuple[str, str], ...]
+
+
+def export_saved_model(
+    model: keras.Model,
+    directory: str | os.PathLike,
+    *,
+    version: int | None = None,
+    examples: Mapping[str, np.ndarray] | None = None,
+    fold: bool = True,
+    signatures: Collection[str] = (),
+    feature_spec: Mapping[str, Feature] | None = None,
+    warmup_batch_sizes: Sequence[int] = (),
+    allow_untrained_statistics: bool = False,
+) -> ExportReport:
+    """Write a Keras model, in inference mode, as a version that TensorFlow Serving runs as it is.
+
+    The signature `serving_default` takes the model's inputs by their Keras names, with a free batch
+    dimension, and gives `score`, or the outputs by their names if there are several. The graph has
+    none but stock ops, no function marked for XLA, and assigns to no variable. The version is
+    written beside its place and renamed into it: a server that watches the folder sees all of it
+    or nothing.
+
+    Args:
+        model: a built Keras model: functional, sequential or subclassed.
+        directory: the folder of versions; made if it is not there.
+        version: a positive int; None for the next free one. A version is never overwritten.
+        examples: input name -> array, the first axis being the example. They are kept in
+            `assets.extra/examples.npz`, so that the export can be verified on its own. For a
+            subclassed model they also tell the names and dtypes of the inputs, which Keras
+            doesn't keep: without them the inputs have the model's floating dtype.
+        fold: take BatchNormalization up into the Dense or Conv before it, or those after it, and
+            make the moving statistics that remain, Dice's too, one multiply and add. This is done
+            in float64 on copies of the weights, and left undone where it would move a score.
+        signatures: further ones, which take serialized tf.Example records: "tf_example" (input
+            `examples`, outputs as `serving_default`), "classify" (`classes` and `scores`) and
+            "regress" (`outputs`), the last two for TensorFlow Serving's Classify and Regress.
+        feature_spec: input name -> feature of `tf.io`, how records hold the inputs; None to derive it
+            from their dtypes and shapes. An input with a free axis is a sequence, padded with 0 or
+            "" to the longest of the batch.
+        warmup_batch_sizes: sizes of the requests, made of the examples, that TensorFlow Serving
+            replays before it takes traffic: those that its batching may form.
+        allow_untrained_statistics: export moving statistics that training has never updated.
+
+    Returns:
+        What was written where.
+
+    Raises:
+        InputError: the place, the version or the examples can't be used; the model is no built
+            Keras model, has weights that are NaN or infinite or moving statistics that were never
+            updated, changes variables or runs Python when it scores; or the disk is full. Nothing
+            is left behind.
+
+    Example:
+
+        report = export_saved_model(model, "exports/ranker", examples={"x": x[:512]})
+        with SavedModel(report.path) as saved:
+            scores = saved.run({"x": x})["score"]
+    """
+    folder = check_place(directory, version)
+    signatures = check_names(signatures, feature_spec)
+    warmup.check_warmup(warmup_batch_sizes, signatures, examples)
+    arrays = None if examples is None else kept.as_arrays(examples)
+    called = interface(model, arrays)
+    if arrays is not None:
+        arrays = kept.fitted(arrays, called.inputs)
+    check_weights(model)
+    plain = trace(called)
+    if not allow_untrained_statistics:
+        check_statistics(model, plain.function.variables)
+
+    found = structure(model)
+    if arrays is None:
+        features, expected = _guessed(plain, called, found)
+    else:
+        features, expected = _scored(plain, arrays)
+    traced, folding = plain, None
+    if fold:
+        folding, traced = fold_and_trace(called, found, features, expected)
+
+    functions = {DEFAULT_SIGNATURE: traced.function}
+    if signatures:
+        parse = parser(called.inputs, feature_spec)
+        functions |= trace_signatures(signatures, traced, parse)
+        if features is not None:
+            check_padding(traced, parse, features, expected)
+        if features is not None and CLASSIFY in signatures:
+            check_probabilities(expected)
+
+    def write(work: Path) -> None:
+        tf.saved_model.save(traced.module, str(work), functions)
+        proto.finish(work, traced.names, {name: METHODS[name][0] for name in signatures})
+        if arrays is not None:
+            (work / EXAMPLES.parent).mkdir()
+            kept.write(work / EXAMPLES, arrays)
+        if warmup_batch_sizes:
+            warmup.write(work / warmup.PATH, warmup_batch_sizes, signatures, arrays)
+        _check(work, features, expected)
+
+    path = publish(folder, version, write)
+    return ExportReport(
+        path=path,
+        version=int(path.name),
+        inputs=called.inputs,
+        outputs=traced.outputs,
+        signatures=signatures,
+        examples=0 if arrays is None else _count(arrays),
+        compared=0 if features is None else _count(features),
+        folded=_by_name(folding.folded) if folding else (),
+        not_folded=_by_name(folding.not_folded) if folding else (),
+    )
+
+
+def _scored(plain: Traced, arrays: Arrays) -> tuple[Arrays, Arrays]:
+    """The first examples, and the model's scores of them."""
+    features = {name: array[:_COMPARED] for name, array in arrays.items()}
+    try:
+        return features, plain.score(features)
+    except tf.errors.OpError as error:
+        reason = error.message.partition("\n\t [[")[0].splitlines()[-1]
+        raise InputError(f"the model can't score the examples: {reason}") from error
+
+
+def _guessed(
+    plain: Traced, called: Interface, found: Structure
+) -> tuple[Arrays, Arrays] | tuple[None, None]:
+    """Random features and the model's scores of them, if it takes them."""
+    features = random_features(called, found)
+    if features is None:
+        return None, None
+    try:
+        return features, plain.score(features)
+    except tf.errors.OpError:
+        return None, None
+
+
+def _check(path: Path, features: Arrays | None, expected: Arrays | None) -> None:
+    """Load what was written as TensorFlow Serving does, and compare its scores with the model's."""
+    with SavedModel(path) as saved:
+        if features is None:
+            return
+        moved = difference(saved.run(features), expected, SAVED_TOLERANCE)
+    if moved is not None:
+        raise InputError(f"the SavedModel scores up to {moved:.2g} away from the model")
+
+
+def _count(arrays: Arrays) -> int:
+    return len(next(iter(arrays.values())))
+
+
+def _by_name(layers: Mapping[keras.layers.Layer, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((layer.name, said) for layer, said in layers.items())
