@@ -1,0 +1,213 @@
+"""`statistics_report` against NumPy float64, and its views."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import keras
+import numpy as np
+import oracles
+import pytest
+import tensorflow as tf
+
+import tfnorm
+from tfnorm.errors import InputError
+from tfnorm.statistics import (
+    LayerStatistics,
+    StatisticsReport,
+    recalibrate_statistics,
+    statistics_report,
+)
+
+LAYERS = [tfnorm.BatchNormalization, tfnorm.Dice, keras.layers.BatchNormalization]
+
+
+def model_of(*layers: keras.layers.Layer) -> keras.Model:
+    return keras.Sequential([keras.Input((4,)), *layers], name="ranker")
+
+
+def trained(layer: keras.layers.Layer, x: np.ndarray) -> keras.Model:
+    model = model_of(layer)
+    for _ in range(3):
+        model(x, training=True)
+    return model
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_differences_are_in_standard_deviations_of_the_data(rows, kind):
+    layer = kind(epsilon=1e-2)
+    report = statistics_report(trained(layer, rows[:50]), [rows[:300], rows[300:]])
+    _, mean, variance = oracles.moments(rows)
+    scale = np.sqrt(variance + 1e-2)
+    difference = (layer.moving_mean.numpy() - mean) / scale
+    ratio = np.sqrt(layer.moving_variance.numpy() + 1e-2) / scale
+    found = report.layers[0]
+    np.testing.assert_allclose(found.mean_difference, difference, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.std_ratio, ratio, rtol=1e-5)
+    worst = np.abs(difference).argmax()
+    assert found.mean == (found.mean_difference[worst], worst, np.median(np.abs(difference)))
+    assert found.std.channel == np.abs(np.log(ratio)).argmax()
+    assert (report.batches, found.values, found.updated) == (2, 500, True)
+
+
+def test_the_ratio_farthest_from_1_may_be_the_smallest(rows):
+    layer = keras.layers.BatchNormalization(epsilon=0.0)
+    model = model_of(layer)
+    recalibrate_statistics(model, [rows])
+    layer.moving_variance.assign(layer.moving_variance * [1, 0.01, 4, 1])
+    assert statistics_report(model, [rows]).layers[0].std.channel == 1
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("initial", ["zeros", keras.initializers.Constant(3.0)])
+def test_statistics_that_were_never_updated_are_found(rows, kind, initial):
+    never = kind(moving_mean_initializer=initial, moving_variance_initializer="ones")
+    report = statistics_report(model_of(never), [rows])
+    assert (report.layers[0].state, report.passed) == ("never updated", False)
+    assert statistics_report(trained(kind(), rows), [rows]).layers[0].updated
+
+
+def test_an_update_that_is_counted_counts_though_it_moves_nothing():
+    layer = tfnorm.Dice(momentum=None, moving_mean_initializer="zeros")
+    x = np.array([[1.0, -1, 1, -1], [-1, 1, -1, 1]], np.float32)
+    model = trained(layer, x)
+    assert layer.moving_mean.numpy().tolist() == [0.0] * 4
+    assert statistics_report(model, [x]).layers[0].state == "ok"
+
+
+def test_nothing_is_off_after_recalibration(rows):
+    model = model_of(*(kind() for kind in LAYERS))
+    dataset = [rows[:300], rows[300:]]
+    assert not statistics_report(model, dataset).passed
+    recalibrate_statistics(model, dataset)
+    report = statistics_report(model, dataset)
+    assert report.passed
+    for layer in report.layers:
+        assert abs(layer.mean.worst) < 1e-5
+        assert abs(layer.std.worst - 1) < 1e-5
+
+
+def test_an_unbiased_variance_is_compared_with_an_unbiased_one(rows):
+    model = model_of(tfnorm.Dice(unbiased_variance=True))
+    recalibrate_statistics(model, [rows[:3]])
+    assert abs(statistics_report(model, [rows[:3]]).layers[0].std.worst - 1) < 1e-6
+
+
+def test_the_model_is_reported_as_it_is_and_not_changed(rows):
+    """The second layer sees what the first gives with its own statistics, right or wrong."""
+    first, second = keras.layers.BatchNormalization(), tfnorm.Dice()
+    model = model_of(first, second)
+    first.moving_mean.assign([100.0] * 4)
+    second.moving_mean.assign([1.0] * 4)
+    before = model.get_weights()
+    report = statistics_report(model, rows)
+    _, mean, variance = oracles.moments((rows - 100) / np.sqrt(1 + first.epsilon))
+    expected = (1 - mean) / np.sqrt(variance + second.epsilon)
+    np.testing.assert_allclose(report.layers[1].mean_difference, expected, rtol=1e-5)
+    for value, kept in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(value, kept)
+
+
+def test_a_layer_that_no_batch_reaches_is_not_called(rows):
+    class Auxiliary(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dice, self.auxiliary = tfnorm.Dice(), tfnorm.Dice()
+
+        def call(self, x, training=False):
+            return self.dice(self.auxiliary(x) if training else x)
+
+    model = Auxiliary()
+    model(rows, training=True)
+    recalibrate_statistics(model, [rows])
+    report = statistics_report(model, [rows])
+    assert [layer.state for layer in report.layers] == ["ok", "not called"]
+    assert report.passed
+    assert report.to_dict()["layers"][1]["mean_difference"] is None
+
+
+def test_statistics_that_are_not_finite_are_told(rows):
+    layer = tfnorm.Dice()
+    model = trained(layer, rows)
+    layer.moving_variance.assign([1, np.nan, 1, 1])
+    report = statistics_report(model, [rows])
+    assert report.layers[0].state == "not finite"
+    assert report.to_dict()["layers"][0]["std_ratio"]["channel"] == 1
+    assert json.loads(report.to_json())["layers"][0]["std_ratio"]["worst"] is None
+
+
+def test_the_json_has_what_the_report_has(rows):
+    model = model_of(tfnorm.Dice(trainable=False, name="first"), tfnorm.Dice(name="second"))
+    report = statistics_report(model, [rows])
+    found = json.loads(report.to_json())
+    assert (found["model"], found["batches"], found["passed"]) == ("ranker", 1, False)
+    assert [layer["name"] for layer in found["layers"]] == [v.name for v in report.layers]
+    first = found["layers"][0]
+    assert (first["type"], first["channels"], first["values"]) == ("tfnorm.Dice", 4, 500)
+    assert (first["frozen"], first["updated"], first["state"]) == (True, False, "never updated")
+    assert first["mean_difference"] == report.layers[0].mean._asdict()
+
+
+def test_the_table_names_each_layer_its_state_and_what_to_do(rows):
+    layers = [tfnorm.Dice(name=f"dice_{i}", trainable=i > 0) for i in range(3)]
+    model = model_of(*layers)
+    layers[2].moving_mean.assign([9.0] * 4)
+    lines = str(statistics_report(model, [rows])).splitlines()
+    assert lines[0] == "ranker  3 layers with moving statistics  1 batch"
+    assert [line.split()[0] for line in lines[3:6]] == ["dice_0", "dice_1", "dice_2"]
+    assert lines[3].endswith("never updated, frozen")
+    assert lines[5].endswith("off")
+    text = " ".join(" ".join(lines).split())
+    assert "FAILED 2 of 3 never updated: the moving statistics are still at their initial" in text
+    assert "next tfnorm.recalibrate_statistics(model, dataset) makes them exact" in text
+    assert "next recalibrate_statistics leaves frozen layers alone" in text
+    layers[0].trainable = True
+    recalibrate_statistics(model, [rows])
+    assert "PASSED  all moving statistics are near" in str(statistics_report(model, [rows]))
+
+
+def test_a_large_model_still_fits_a_screen_and_shows_the_layers_that_are_off():
+    def layer(number: int, off: float) -> LayerStatistics:
+        return LayerStatistics(
+            name=f"{'long_' * 10}dice_{number}",
+            type="tfnorm.Dice",
+            values=123_456_789,
+            updated=True,
+            frozen=True,
+            by_batch=False,
+            mean_difference=np.full(300, off),
+            std_ratio=np.ones(300),
+        )
+
+    layers = [layer(number, off=-1e6 if number == 39 else 0.0) for number in range(40)]
+    lines = str(StatisticsReport("ranker", 10, layers)).splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 100
+    assert any("dice_39" in line and line.endswith("off, frozen") for line in lines)
+    assert any("30 more: 30 ok" in line for line in lines)
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_the_plot_has_a_dot_a_channel(rows, tmp_path, ending):
+    path = tmp_path / f"statistics.{ending}"
+    model = model_of(tfnorm.Dice(name="a_dice"), keras.layers.BatchNormalization())
+    statistics_report(model, [rows]).plot(path)
+    if ending == "png":
+        assert tf.image.decode_png(path.read_bytes()).shape[0] > 100
+    else:
+        assert path.read_text().count("<use") >= 2 * 2 * 4
+
+
+@pytest.mark.parametrize("name", ["statistics.nothing", "no/such/folder.png"])
+def test_a_plot_that_can_not_be_written_is_one_clear_error(rows, tmp_path, name):
+    report = statistics_report(model_of(tfnorm.Dice()), [rows])
+    with pytest.raises(InputError, match="the plot can't be written to"):
+        report.plot(tmp_path / name)
+
+
+def test_a_plot_without_matplotlib_says_how_to_get_it(rows, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    report = statistics_report(model_of(tfnorm.Dice()), [rows])
+    with pytest.raises(InputError, match="pip install matplotlib"):
+        report.plot(tmp_path / "statistics.png")

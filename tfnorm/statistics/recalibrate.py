@@ -1,0 +1,159 @@
+"""Population statistics in the place of moving averages."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from tfnorm.errors import InputError
+from tfnorm.statistics.batches import Batches, Dataset
+from tfnorm.statistics.moving import Population, assign, moving_variables, read
+from tfnorm.statistics.observe import Observer
+from tfnorm.statistics.progress import progress_bar
+
+PATIENCE = 100
+"""Passes that a layer that feeds itself has to settle, beyond those that others need."""
+
+SETTLED = 1e-6
+"""Standard deviations, and share of the variance: a move this small is rounding."""
+
+FLOAT32_STEP = float(np.finfo(np.float32).eps)
+
+
+def recalibrate_statistics(
+    model: keras.Model, dataset: Dataset, steps: int | None = None
+) -> list[str]:
+    """Make a model's moving statistics exact: those of a whole dataset, not of the last batches.
+
+        mu = sum(x) / m,    var = sum((x - mu)^2) / m
+
+    over all values x of a channel that a layer is given in inference, m of them; m - 1 for m in the
+    variance where the layer has `unbiased_variance`. It takes in every tfnorm.BatchNormalization,
+    tfnorm.Dice and keras.layers.BatchNormalization at any depth. A layer that is called several
+    times has the values of all its calls; positions that a mask leaves out don't count.
+
+    What a layer is given depends on the statistics of the layers before it, so the dataset is run
+    through several times: pass k makes those exact that have k - 1 such layers before them, and the
+    last pass is that in which none moves any more, or after which all are exact. The dataset should
+    therefore have the same examples in each pass, in any order. Where they are drawn at random, each
+    layer gets the statistics of a draw of its own.
+
+    A frozen layer (`trainable=False`) keeps its statistics: it normalized by them in training too,
+    so the weights after it are fitted to them, not to the data's. Set `trainable` to recalibrate
+    it. A layer that is not called in inference keeps its own as well, as does a channel without
+    values.
+
+    With `renorm` the moving standard deviation and both statistics of renorm are set to the same
+    population. With `momentum=None` or `momentum_warmup` the number of updates becomes the number
+    of calls that the statistics come from, so that training can go on from them.
+
+    Whatever stops it, Ctrl-C and errors of the dataset too, the model is left as it was.
+
+    Args:
+        model: a built model; it need not be compiled. It is called with `training=False`.
+        dataset: batches of x, (x, y) or (x, y, sample_weight), as `keras.Model.predict` takes them:
+            a `tf.data.Dataset`, a `keras.utils.PyDataset`, a list, a generator (which is kept in
+            memory, as it can be run through only once). Or all examples: an array, or arrays by
+            name. Labels and weights are not used.
+        steps: batches to take at most; None for all.
+
+    Returns:
+        The names of the recalibrated layers, each after those of the models and layers around it,
+        in the order in which the model calls them.
+
+    Raises:
+        InputError: the model is not built or has no such layer (or only frozen ones, or none that
+            is called), the dataset is empty or endless, the model refuses a batch, the inputs of a
+            layer are not finite, or a layer that feeds itself doesn't settle.
+
+    Example:
+
+        >>> model = keras.Sequential([keras.Input((1,)), BatchNormalization(name="bn")])
+        >>> recalibrate_statistics(model, [np.array([[1.0], [3.0]]), np.array([[8.0]])])
+        ['bn']
+        >>> model.get_layer("bn").moving_mean.numpy().tolist()
+        [4.0]
+
+    Reference:
+        Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167, algorithm 2; Wu and Johnson,
+        2021, https://arxiv.org/abs/2105.07576, section 3, on what moving averages get wrong.
+    """
+    observer = Observer(model, training=False)
+    targets = [layer for layer in observer.layers if layer.trainable]
+    if not targets:
+        raise InputError(
+            f"all layers with moving statistics in model {model.name!r} are frozen "
+            "(trainable=False); set trainable=True on those to recalibrate"
+        )
+    batches = Batches(dataset, steps)
+    batches.keep()
+    before = [(v, v.numpy()) for layer in targets for v in moving_variables(layer)]
+    try:
+        with progress_bar(batches.count()) as start:
+            reached = _settle(observer, targets, batches, start)
+            return [observer.names[layer] for layer in reached]
+    except BaseException:
+        for variable, value in before:
+            variable.assign(value)
+        raise
+
+
+def _settle(
+    observer: Observer,
+    targets: list[keras.layers.Layer],
+    batches: Batches,
+    start: Callable[[str], Callable[[], None]],
+) -> list[keras.layers.Layer]:
+    """Pass over the batches until the statistics are those that a pass finds."""
+    for number in itertools.count(1):
+        most = _most_passes(observer, targets)
+        found = observer.populations(batches, start(f"pass {number} of {most} at most"))
+        reached = {
+            layer: population
+            for layer, population in found.items()
+            if layer in targets and population.count.any()
+        }
+        if not reached:
+            raise InputError(
+                f"no layer with moving statistics in model {observer.model.name!r} was given a "
+                "value: the batches are empty, or no such layer is called in inference"
+            )
+        moved = [layer for layer, population in reached.items() if _moved(layer, population)]
+        # Layers are called in such an order that pass k makes the first k exact.
+        if not moved or (number >= len(reached) and not observer.feeds_itself):
+            _check_finite(observer, reached)
+            return list(reached)
+        if number >= _most_passes(observer, targets):
+            raise InputError(
+                f"the statistics of layer {observer.names[moved[0]]!r} don't settle in {number} passes: "
+                "the model calls a layer several times, which feeds itself or is given other values "
+                "in each pass; give a dataset that stays the same"
+            )
+
+
+def _most_passes(observer: Observer, targets: list[keras.layers.Layer]) -> int:
+    return len(targets) + (PATIENCE if observer.feeds_itself else 0)
+
+
+def _moved(layer: keras.layers.Layer, population: Population) -> bool:
+    """Assign the population's statistics; tell whether it moved them by more than rounding."""
+    mean, moving_variance = read(layer.moving_mean), read(layer.moving_variance)
+    assign(layer, population)
+    rounding = SETTLED * np.sqrt(moving_variance) + FLOAT32_STEP * np.abs(mean)
+    still = np.abs(read(layer.moving_mean) - mean) <= rounding
+    still &= np.abs(read(layer.moving_variance) - moving_variance) <= SETTLED * moving_variance
+    return not still.all()
+
+
+def _check_finite(observer: Observer, reached: dict[keras.layers.Layer, Population]) -> None:
+    for layer, population in reached.items():
+        broken = ~np.isfinite(population.mean + population.squares)
+        if broken.any():
+            raise InputError(
+                f"the inputs of layer {observer.names[layer]!r} are not finite in {broken.sum()} of its "
+                f"{broken.size} channels; look for NaN or infinite values in the dataset or in the "
+                "model's weights"
+            )
