@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,13 @@ from tfnorm.statistics.time_distributed import all_steps_at_once
 
 REFUSALS = (TypeError, ValueError, LookupError, AttributeError, tf.errors.OpError)
 """What a model raises when a batch doesn't fit it."""
+
+
+AROUND = re.compile(
+    r"\x1b\[\d*m|Exception encountered when calling .*|Graph execution error:|Detected at node .*"
+    r"|\s*File \".*|\{\{.*?\}\}|\[Op:[^\]]*\]"
+)
+"""What TensorFlow and Keras put before the reason of an error, or around it."""
 
 
 class Observer:
@@ -114,7 +122,7 @@ class Observer:
             raise
         except REFUSALS as error:
             raise InputError(
-                f"model {self.model.name!r} can't run on a batch of {_described(x)}: {_line(error)}"
+                f"model {self.model.name!r} can't run on a batch of {_described(x)}: {_reason(error)}"
             ) from error
 
     def _infer(self, x: Any) -> None:
@@ -244,6 +252,8 @@ def _dtype_and_shape(v: Any) -> str:
     return f"{v.dtype.name} {list(v.shape)}" if hasattr(v, "dtype") else type(v).__name__
 
 
-def _line(error: Exception) -> str:
-    lines = (getattr(error, "message", None) or str(error)).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def _reason(error: Exception) -> str:
+    """The line of an error that says what is wrong."""
+    message = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    lines = (line.strip() for line in AROUND.sub("", message).splitlines())
+    return next(filter(None, lines), type(error).__name__)
