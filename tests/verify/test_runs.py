@@ -1,0 +1,234 @@
+"""What a verification can be asked, beside the examples and the batches."""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from verify.dependent_models import FUNCTIONS, examples, function_of, ranker
+
+from tfnorm.errors import InputError
+from tfnorm.metrics import auc
+from tfnorm.verify import batch_invariance, load_scorer
+
+EXAMPLES = examples()
+CENTRED = FUNCTIONS["mean-centring"]
+
+
+@pytest.fixture
+def _without_culprit(monkeypatch):
+    module = sys.modules["tfnorm.verify.batch_invariance"]
+    monkeypatch.setattr(module, "blame", lambda *arguments: (None, None))
+
+
+def test_the_culprit_of_a_keras_model_is_found():
+    report = batch_invariance(function_of(CENTRED), EXAMPLES, batch_sizes=[2, 8])
+    assert report.culprit.op_type == "Mean"
+    assert report.culprit.layer.startswith("apply")
+    assert report.culprit_unknown is None
+
+
+def test_a_keras_model_that_can_not_be_saved_keeps_its_verdict():
+    hidden = tf.Variable(1.0)
+
+    def spoil(x, ids):
+        table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer([0], [1]), 0)
+        return x[:, 0] - hidden * tf.reduce_mean(x) + tf.cast(table.lookup(ids), tf.float32)
+
+    report = batch_invariance(function_of(spoil), EXAMPLES, batch_sizes=[2])
+    assert not report.passed
+    assert report.culprit is None
+    assert "can't be saved" in report.culprit_unknown
+
+
+class Odd:
+    """A scorer of a user's own, of which nothing else is known."""
+
+    name, signature, inputs = "odd", None, None
+
+    def __init__(self, function):
+        self.function = function
+
+    def score(self, feeds):
+        return {"score": self.function(feeds["x"])}
+
+    def close(self):
+        pass
+
+
+def test_a_scorer_of_ones_own_is_verified_and_has_no_culprit():
+    report = batch_invariance(Odd(lambda x: x - x.mean(axis=0)), {"x": np.arange(8.0)})
+    assert not report.passed
+    assert "odd can't be looked into" in report.culprit_unknown
+    assert batch_invariance(Odd(lambda x: x * 2), {"x": np.arange(8.0)}).passed
+
+
+def test_a_model_that_takes_examples_in_batches_alone_depends_on_them():
+    def at_least_five(x):
+        if len(x) < 5:
+            raise InputError("five or more")
+        return x
+
+    report = batch_invariance(Odd(at_least_five), {"x": np.arange(8.0)})
+    assert not report.passed
+    (result,) = report.compositions
+    assert result.outputs["score"].problem == (
+        "the model takes an example in a batch of 7, but not alone: five or more"
+    )
+    assert json.loads(report.to_json())["max_abs_diff"] is None
+
+
+def test_an_example_that_is_refused_in_any_batch_is_no_verdict():
+    def refuse(x):
+        if (x == 3).any():
+            raise InputError("no threes")
+        return x
+
+    with pytest.raises(InputError, match="stopped at 'one at a time'.* after 3 of .*no threes"):
+        batch_invariance(Odd(refuse), {"x": np.arange(8.0)})
+
+
+def test_a_largest_batch_size_is_told_and_not_failed():
+    def at_most_300(x):
+        if len(x) > 300:
+            raise InputError("too many")
+        return x
+
+    report = batch_invariance(Odd(at_most_300), {"x": np.arange(8.0)})
+    assert report.passed
+    assert report.left_out["a batch of 512"] == "the model refuses it: too many"
+    assert "a batch of 257" not in report.left_out
+
+
+@pytest.mark.usefixtures("_without_culprit")
+def test_auc_is_told_by_batch_size():
+    labels = (EXAMPLES["x"][:, 0] > 1).astype(int)
+    model = function_of(FUNCTIONS["rolled rows"])
+    report = batch_invariance(model, EXAMPLES, labels=labels, batch_sizes=[2, 24])
+    x = EXAMPLES["x"][:, 0]
+    in_twos = x.reshape(-1, 2)[:, ::-1].reshape(-1)
+    assert report.stake.auc[1] == 1.0
+    assert report.stake.auc[2] == auc(labels, in_twos)
+    assert report.stake.auc[24] == auc(labels, np.roll(x, 1))
+    assert 0 < report.stake.pairs_changed <= 1
+    beside = batch_invariance(model, {**EXAMPLES, "labels": labels}, batch_sizes=[2, 24])
+    assert beside.stake == report.stake
+
+
+def test_nothing_is_at_stake_where_nothing_but_rounding_moves():
+    report = batch_invariance(ranker(keras.layers.ReLU()), EXAMPLES, batch_sizes=[2])
+    assert report.stake is None
+
+
+@pytest.mark.usefixtures("_without_culprit")
+def test_a_limit_spreads_the_examples_and_their_labels():
+    x = np.arange(1000.0)
+    seen = []
+
+    def score(rows):
+        seen.extend(rows)
+        return rows - rows.mean()
+
+    report = batch_invariance(Odd(score), {"x": x, "labels": x > 500}, limit=10, batch_sizes=[2])
+    assert (report.examples, report.examples_given) == (10, 1000)
+    assert seen[:10] == [0, 111, 222, 333, 444, 555, 666, 777, 888, 999]
+    assert len(report.stake.auc) == 2
+    with pytest.raises(InputError, match="labels were given apart"):
+        batch_invariance(Odd(score), {"x": x}, labels=x > 500, limit=10)
+
+
+@pytest.mark.usefixtures("_without_culprit")
+def test_a_servers_allowed_sizes_are_its_largest():
+    sizes = set()
+
+    def score(x):
+        sizes.add(len(x))
+        return x
+
+    assert batch_invariance(Odd(score), {"x": np.arange(50.0)}, allowed_batch_sizes=[10, 20]).passed
+    assert {9, 10, 11, 19, 20} <= sizes
+    assert max(sizes) == 20
+
+
+@pytest.mark.usefixtures("_without_culprit")
+def test_logged_requests_are_replayed_as_they_came(tmp_path):
+    path = tmp_path / "requests.jsonl"
+    requests = [[{"x": 1.0}, {"x": 2.0}, {"x": 4.0}], [{"x": 8.0}]]
+    path.write_text("\n".join(json.dumps({"instances": rows}) for rows in requests))
+    report = batch_invariance(Odd(lambda x: x - (len(x) == 3)), path, batch_sizes=[2])
+    (failed,) = [result for result in report.compositions if not result.passed]
+    assert (failed.name, failed.batch_size) == ("as the requests came", 3)
+    assert failed.rows_changed == 3
+
+
+@pytest.mark.usefixtures("_without_culprit")
+@pytest.mark.parametrize(
+    ("kind", "function"),
+    [
+        ("neighbours", lambda x, ids: x[:, 0] + 1e-5 * tf.nn.softmax(x[:, 1], axis=0)),
+        ("neighbours", lambda x, ids: x[:, 0] + 1e-7 * tf.reduce_mean(x)),
+        ("size", lambda x, ids: x[:, 0] * (1 + 1e-7 * tf.cast(tf.shape(x)[0], tf.float32))),
+        ("size", lambda x, ids: x[:, 0] + 1e-5 * tf.cast(tf.shape(x)[0] > 100, tf.float32)),
+        ("position", lambda x, ids: x[:, 0] + 1e-6 * tf.range(tf.cast(tf.shape(x)[0], tf.float32))),
+    ],
+)
+def test_a_dependence_of_a_few_millionths_is_found(kind, function):
+    report = batch_invariance(function_of(function), EXAMPLES)
+    assert kind in {r.kind for r in report.compositions if r.verdict == "dependence"}
+
+
+@pytest.mark.usefixtures("_without_culprit")
+@pytest.mark.parametrize("blind", [False, True])
+def test_16_bits_that_only_round_are_not_accused_whether_known_or_not(blind):
+    def rounded(x, ids):
+        # As kernels for another shape do: the same sum, rounded in another order.
+        columns = tf.unstack(tf.cast(x, tf.bfloat16), axis=1)
+        one_way, other_way = sum(columns), sum(columns[::-1])
+        large = tf.shape(x)[0] > 5
+        return tf.cast(tf.where(large, one_way, other_way), tf.float32)
+
+    model = function_of(rounded)
+    if blind:
+        scorer = load_scorer(model)
+        model = Odd(None)
+        model.inputs, model.score = scorer.inputs, scorer.score
+    report = batch_invariance(model, examples(200))
+    assert report.passed
+    assert report.max_abs_diff > 1e-3
+    assert report.precision == (None if blind else "bfloat16")
+
+
+def test_against_a_model_that_is_another_the_scores_differ(tmp_path):
+    first, second = ranker(keras.layers.ReLU()), ranker(keras.layers.ReLU())
+    second.layers[-1].bias.assign([0.01])
+    report = batch_invariance(first, EXAMPLES, against=second, batch_sizes=[2])
+    assert not report.passed
+    (failed,) = [result for result in report.compositions if not result.passed]
+    assert (failed.kind, failed.verdict, failed.rows_changed) == ("parity", "difference", 24)
+    first.save(tmp_path / "first.keras")
+    same = batch_invariance(first, EXAMPLES, against=tmp_path / "first.keras", batch_sizes=[2])
+    assert same.passed
+    assert same.compositions[0].name == f"against {tmp_path / 'first.keras'}"
+
+
+def test_against_a_model_with_other_outputs_nothing_can_be_told():
+    other = function_of(lambda x, ids: {"a": x[:, 0], "b": x[:, 1]})
+    with pytest.raises(InputError, match="can't be compared"):
+        batch_invariance(function_of(lambda x, ids: x[:, 0]), EXAMPLES, against=other)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"allowed_batch_sizes": [0]}, r"allowed_batch_sizes is \[0\]"),
+        ({"allowed_batch_sizes": [1]}, r"allowed_batch_sizes is \[1\]"),
+        ({"limit": 1}, "limit is 1"),
+        ({"labels": np.ones(3)}, "one number for each of 24"),
+        ({"labels": np.ones(24)}, "all the same"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        batch_invariance(ranker(keras.layers.ReLU()), EXAMPLES, **options)

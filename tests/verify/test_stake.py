@@ -1,0 +1,63 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from tfnorm.errors import InputError
+from tfnorm.metrics import auc
+from tfnorm.verify.compositions import Composition
+from tfnorm.verify.stake import checked_labels, pairs_changed, stake
+
+BEFORE = np.array([0.1, 0.2, 0.2, 0.4, 0.3])
+AFTER = np.array([0.3, 0.2, 0.1, 0.5, 0.5])
+LABELS = np.array([0, 1, 0, 1, 1])
+
+
+def test_pairs_that_change_order_are_counted_one_by_one():
+    def order(scores, i, j):
+        return np.sign(scores[i] - scores[j])
+
+    pairs = list(itertools.combinations(range(5), 2))
+    changed = sum(order(BEFORE, *pair) != order(AFTER, *pair) for pair in pairs)
+    assert pairs_changed(BEFORE, AFTER) == changed / len(pairs) > 0
+    assert pairs_changed(BEFORE, BEFORE * 2) == 0
+    assert pairs_changed(BEFORE, -BEFORE) == 0.9
+
+
+def test_of_many_examples_some_are_ranked():
+    scores = np.random.default_rng(0).normal(size=20_000)
+    assert pairs_changed(scores, -scores) == 1
+    assert pairs_changed(scores, np.random.default_rng(1).permutation(scores)) == pytest.approx(
+        0.5, abs=0.02
+    )
+
+
+def _composition(name, size, kind="size"):
+    return Composition(name, kind, np.resize(np.arange(5), (-(-5 // size), size)))
+
+
+def test_the_composition_that_changes_most_pairs_is_told_and_auc_by_size():
+    moved = [
+        (_composition("batches of 2", 2), AFTER),
+        (_composition("among zeros", 4, "neighbours"), -BEFORE),
+        (_composition("batches of 3", 3), BEFORE),
+    ]
+    found = stake("score", BEFORE, moved, LABELS)
+    assert (found.output, found.composition, found.batch_size) == ("score", "among zeros", 4)
+    assert found.pairs_changed == 0.9
+    assert found.auc == {1: auc(LABELS, BEFORE), 2: auc(LABELS, AFTER), 3: auc(LABELS, BEFORE)}
+    assert stake("score", BEFORE, moved[2:], None).composition is None
+    assert stake("score", BEFORE, moved, None).auc == {}
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.ones(5), "all the same"),
+        (np.array([0, 1]), r"shape \[2\]; accepted: one number for each of 5"),
+        (np.array(list("aabbb")), "dtype <U1"),
+    ],
+)
+def test_labels_that_make_no_sense_are_refused(labels, message):
+    with pytest.raises(InputError, match=message):
+        checked_labels(labels, 5)

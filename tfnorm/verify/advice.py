@@ -1,0 +1,106 @@
+"""What an op does to a batch, in words, and what to do instead."""
+
+from __future__ import annotations
+
+import re
+
+REDUCTIONS = frozenset(
+    ("Mean", "Sum", "Max", "Min", "Prod", "All", "Any", "EuclideanNorm", "ArgMax", "ArgMin")
+)
+SOFTMAXES = frozenset(("Softmax", "LogSoftmax"))
+SCANS = frozenset(("Cumsum", "Cumprod", "CumulativeLogsumexp"))
+SORTS = frozenset(("TopK", "TopKV2", "NthElement"))
+COUNTS = frozenset(
+    (
+        "Unique",
+        "UniqueV2",
+        "UniqueWithCounts",
+        "UniqueWithCountsV2",
+        "Bincount",
+        "DenseBincount",
+        "RaggedBincount",
+        "HistogramFixedWidth",
+    )
+)
+PRODUCTS = frozenset(
+    ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "_FusedMatMul")
+)
+MOVES = frozenset(("ReverseV2", "Roll", "RandomShuffle", "ReverseSequence"))
+NORMALIZATIONS = frozenset(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"))
+LOOPS = frozenset(("While", "StatelessWhile"))
+SHAPES = frozenset(("Shape", "ShapeN", "Size", "Rank"))
+STATE_READS = frozenset(("ReadVariableOp", "ResourceGather", "ResourceGatherNd"))
+
+_RANDOM = re.compile(
+    r"Random(?!Get|Crop)|Multinomial|TruncatedNormal|ParameterizedTruncated|Rng(?!Skip|Read)"
+)
+
+_ADVICE = (
+    (
+        REDUCTIONS,
+        "It is a statistic of the batch. Normalize with moving statistics (training=False, "
+        "tfnorm.BatchNormalization, tfnorm.Dice), or reduce over an axis of each example.",
+    ),
+    (
+        NORMALIZATIONS,
+        "Normalization runs in training mode. Export the model with training=False, so that it "
+        "uses its moving statistics.",
+    ),
+    (
+        SOFTMAXES,
+        "The probabilities compete across examples. Take the softmax over an axis of each "
+        "example (axis=-1).",
+    ),
+    (SCANS, "It sums up over the examples before or after. Scan along an axis of each example."),
+    (
+        SORTS,
+        "It ranks the examples of the batch among each other. Rank within each example, or rank "
+        "the scores where the whole list is known.",
+    ),
+    (
+        COUNTS,
+        "What it counts is this batch. Count on the training data and look the count up.",
+    ),
+    (
+        PRODUCTS,
+        "It multiplies examples with each other. Keep the batch axis out of the contraction: a "
+        "batched product has one matrix an example.",
+    ),
+    (MOVES, "It moves examples to other places in the batch. Move along an axis of each example."),
+    (
+        LOOPS,
+        "The loop carries state from one example to the next, or stops when the whole batch "
+        "is done. Compute each example by itself.",
+    ),
+    (
+        STATE_READS,
+        "It reads state that a call changes. A served model keeps none: export without it.",
+    ),
+)
+
+
+def is_random(op_type: str) -> bool:
+    """Whether an op draws random numbers."""
+    return bool(_RANDOM.search(op_type))
+
+
+def is_assignment(op_type: str) -> bool:
+    """Whether an op changes a variable or a table."""
+    return (
+        op_type.startswith(("Assign", "ResourceScatter", "ResourceApply", "LookupTableI"))
+        or op_type == "LookupTableInsertV2"
+    )
+
+
+def advice(op_type: str) -> str:
+    """What to do about an op that makes a row depend on the batch."""
+    if is_random(op_type):
+        return (
+            "It draws at every call. Export the model with training=False, so that dropout is off."
+        )
+    if is_assignment(op_type):
+        return "A call changes the model's state. A served model keeps none: export without it."
+    for ops, text in _ADVICE:
+        if op_type in ops:
+            return text
+    return "It combines examples of a batch. Compute each example's score from that example alone."

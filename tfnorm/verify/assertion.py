@@ -1,0 +1,37 @@
+"""The verifier in a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from tfnorm.verify.batch_invariance import batch_invariance
+from tfnorm.verify.examples import Examples
+from tfnorm.verify.scorers import Scorer
+from tfnorm.verify.text import to_text
+
+
+def assert_batch_invariant(
+    model: keras.Model | str | Path | Scorer, examples: Examples | None = None
+) -> None:
+    """Assert that a model's scores do not depend on the batch, as `batch_invariance` finds out.
+
+    Args:
+        model: what `load_scorer` takes, or a scorer.
+        examples: arrays by input name, `[examples, ...]`, or an `.npz` file of them; None for those
+            that an export keeps beside the model.
+
+    Raises:
+        AssertionError: they do; the message is the report.
+        InputError: it could not tell.
+
+    Example:
+
+        def test_scores_do_not_depend_on_the_batch():
+            assert_batch_invariant("exports/ranker", "examples.npz")
+    """
+    __tracebackhide__ = True  # pytest then points at the test.
+    report = batch_invariance(model, examples)
+    if not report.passed:
+        raise AssertionError(to_text(report))

@@ -1,0 +1,344 @@
+"""The graph behind a signature, its function calls written out in place."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
+from tensorflow.python.framework import op_def_registry
+
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
+LOOPS = ("While", "StatelessWhile")
+
+_READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VarHandleOp")
+_CALL_SCOPE = re.compile(r"^(Stateful)?PartitionedCall(_\d+)?$")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an op stood before its function was written out; `name` is the one to show."""
+
+    name: str
+    function: str
+    node: str
+
+
+@dataclass
+class Inlined:
+    """Nodes in topological order; their inputs are spelled `node:index` and `^node`.
+
+    `outputs` are tensors, `effects` the nodes that a call must run besides. `decisions` are the tensors
+    that choose branches and end loops, and what the branches not written to `outputs` give.
+    """
+
+    nodes: dict[str, node_def_pb2.NodeDef] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+    effects: list[str] = field(default_factory=list)
+    decisions: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Body:
+    nodes: list[node_def_pb2.NodeDef]
+    arguments: list[str]
+    outputs: list[str]
+    effects: list[str]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a body is written to: the prefix of its nodes' names, and who called it."""
+
+    prefix: str
+    function: str = ""
+    caller: str = ""
+    around: frozenset[str] = frozenset()
+
+    def inside(self, prefix: str, function: str, caller: str) -> _Place:
+        """The place of a function called from here."""
+        around = self.around | {self.function}
+        if function in around:
+            raise ValueError(f"function {function} calls itself")
+        return _Place(prefix, function, caller, around)
+
+
+class Inliner:
+    """Writes out the function calls of a graph.
+
+    Args:
+        graph_def: the graph and its function library.
+        control_flow: write out `If`, `Case` and `While` too: every branch, and a loop's condition and
+            body once. That keeps all ops and shapes, and not what the graph computes.
+    """
+
+    def __init__(self, graph_def: graph_pb2.GraphDef, *, control_flow: bool = False):
+        self._nodes = [_copy(node, map(_tensor, node.input)) for node in graph_def.node]
+        self._functions = {f.signature.name: f for f in graph_def.library.function}
+        self._control_flow = control_flow
+        self._bodies: dict[str, _Body] = {}
+
+    def graph(
+        self, outputs: Sequence[str], *, prefix: str = "", keep: frozenset[str] = frozenset()
+    ) -> Inlined:
+        """What `outputs` need; nodes named in `keep` stay where they are, outside.
+
+        Raises:
+            KeyError: the graph refers to a node or a function that it doesn't have.
+            ValueError: a function calls itself.
+        """
+        outputs = [_tensor(output) for output in outputs]
+        names = {node.name for node in self._nodes}
+        if missing := [output for output in outputs if producer(output) not in names]:
+            raise KeyError(missing[0])
+        nodes = [node for node in needed(self._nodes, outputs) if node.name not in keep]
+        kept = {name: name for name in keep}
+        return self._write(_Body(nodes, [], outputs, []), _Place(prefix), outside=kept)
+
+    def function(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        prefix: str,
+        caller: str,
+        control: Sequence[str] = (),
+    ) -> Inlined:
+        """The body of a function, its arguments bound to tensors outside."""
+        place = _Place(prefix, name, caller)
+        return self._write(self._body(name), place, arguments=arguments, control=control)
+
+    def _write(self, body: _Body, place: _Place, **bound) -> Inlined:
+        written = Inlined()
+        outputs, _ = self._expand(body, place, written, **bound)
+        roots = [*outputs, *written.decisions, *(f"^{effect}" for effect in written.effects)]
+        live = needed(written.nodes.values(), roots)
+        nodes = {node.name: node for node in sort(live)}
+        return Inlined(
+            nodes,
+            {name: written.origins[name] for name in nodes},
+            outputs,
+            list(dict.fromkeys(written.effects)),
+            written.decisions,
+        )
+
+    def _expand(
+        self,
+        body: _Body,
+        place: _Place,
+        into: Inlined,
+        *,
+        arguments: Sequence[str] = (),
+        control: Sequence[str] = (),
+        outside: dict[str, str] | None = None,
+    ) -> tuple[list[str], list[str]]:
+        """Add a body's nodes; return its outputs, and the nodes that end it."""
+        outside = outside or {}
+        tensors = dict(zip((f"{name}:0" for name in body.arguments), arguments, strict=True))
+        controls = {**{name: [] for name in body.arguments}, **{k: [k] for k in outside}}
+
+        def resolve(tensor: str) -> str:
+            if tensor in tensors:
+                return tensors[tensor]
+            name, _, index = tensor.rpartition(":")
+            return tensor if name in outside else f"{place.prefix}{name}:{index}"
+
+        for node in sort(body.nodes):
+            data = [resolve(name) for name in data_inputs(node)]
+            waits = [w for name in control_inputs(node) for w in controls[name]]
+            readable = _readable(place.caller, node.name)
+            called = self._called(node, data)
+            if called or stateful(node.op):
+                # Only what has state can tell whether it ran before what its caller waits for.
+                waits += control
+            waits = list(dict.fromkeys(waits))
+            if not called:
+                name = f"{place.prefix}{node.name}"
+                into.nodes[name] = _copy(node, [*data, *(f"^{w}" for w in waits)], name)
+                into.origins[name] = Origin(readable, place.function, node.name)
+                controls[node.name] = [name]
+                continue
+            done: list[str] = []
+            for position, (function, values) in enumerate(called):
+                outputs, ends = self._expand(
+                    self._body(function),
+                    place.inside(f"{place.prefix}{node.name}/{position}/", function, readable),
+                    into,
+                    arguments=values,
+                    control=waits,
+                )
+                if position == 0:
+                    tensors |= {f"{node.name}:{i}": value for i, value in enumerate(outputs)}
+                else:
+                    into.decisions += outputs
+                done += ends
+            if node.op in BRANCHES:
+                into.decisions.append(data[0])
+            controls[node.name] = done or waits
+        ends = list(dict.fromkeys(end for name in body.effects for end in controls[name]))
+        into.effects += [e for e in ends if e in into.nodes and into.nodes[e].op not in _READS]
+        return [resolve(name) for name in body.outputs], ends
+
+    def _called(self, node: node_def_pb2.NodeDef, data: list[str]) -> list[tuple[str, list[str]]]:
+        """The functions to write in a node's place, first the one that gives its outputs."""
+        if node.op in CALLS:
+            return [(node.attr["f"].func.name, data)]
+        if node.op in self._functions:
+            return [(node.op, data)]
+        if self._control_flow and node.op in LOOPS:
+            return [(function, data) for function in (loop_body(node), loop_condition(node))]
+        if self._control_flow and node.op in BRANCHES:
+            return [(function, data[1:]) for function in branches(node)]
+        return []
+
+    def _body(self, name: str) -> _Body:
+        if name not in self._bodies:
+            self._bodies[name] = self._flatten(self._functions[name])
+        return self._bodies[name]
+
+    def _flatten(self, function: function_pb2.FunctionDef) -> _Body:
+        """Spell a function's tensors, `node:output:index`, as a graph's, `node:index`."""
+        offsets = {node.name: self._offsets(node) for node in function.node_def}
+
+        def flat(tensor: str) -> str:
+            if tensor.startswith("^") or ":" not in tensor:
+                return _tensor(tensor)
+            name, output, index = tensor.split(":")
+            return f"{name}:{offsets[name].get(output, 0) + int(index)}"
+
+        return _Body(
+            [_copy(node, map(flat, node.input)) for node in function.node_def],
+            [argument.name for argument in function.signature.input_arg],
+            [flat(function.ret[output.name]) for output in function.signature.output_arg],
+            list(function.control_ret.values()),
+        )
+
+    def _offsets(self, node: node_def_pb2.NodeDef) -> dict[str, int]:
+        """The number of the first tensor of each named output; nothing for an unknown op."""
+        definition = op_def_registry.get(node.op)
+        if node.op in self._functions:
+            definition = self._functions[node.op].signature
+        offsets, offset = {}, 0
+        for output in definition.output_arg if definition else ():
+            offsets[output.name] = offset
+            if output.number_attr:
+                offset += node.attr[output.number_attr].i
+            elif output.type_list_attr:
+                offset += len(node.attr[output.type_list_attr].list.type)
+            else:
+                offset += 1
+        return offsets
+
+
+def branches(node: node_def_pb2.NodeDef) -> list[str]:
+    """The functions that an `If` (the true one first) or a `Case` chooses from."""
+    if node.op.endswith("If"):
+        return [node.attr[name].func.name for name in ("then_branch", "else_branch")]
+    return [function.name for function in node.attr["branches"].list.func]
+
+
+def loop_body(node: node_def_pb2.NodeDef) -> str:
+    """The function that a `While` repeats."""
+    return node.attr["body"].func.name
+
+
+def loop_condition(node: node_def_pb2.NodeDef) -> str:
+    """The function that a `While` asks before each turn."""
+    return node.attr["cond"].func.name
+
+
+def data_inputs(node: node_def_pb2.NodeDef) -> list[str]:
+    """The tensors that a node reads."""
+    return [name for name in node.input if not name.startswith("^")]
+
+
+def control_inputs(node: node_def_pb2.NodeDef) -> list[str]:
+    """The nodes that a node waits for."""
+    return [name[1:] for name in node.input if name.startswith("^")]
+
+
+def stateful(op: str) -> bool:
+    """Whether an op has state or effects, by its definition; an unknown op has none."""
+    definition = op_def_registry.get(op)
+    return definition is not None and definition.is_stateful
+
+
+def producer(tensor: str) -> str:
+    """The node that gives a tensor."""
+    return tensor.rpartition(":")[0]
+
+
+def needed(
+    nodes: Iterable[node_def_pb2.NodeDef], targets: Iterable[str]
+) -> list[node_def_pb2.NodeDef]:
+    """The nodes that `targets` (`node:index` or `^node`) can't do without, in the order given."""
+    by_name = {node.name: node for node in nodes}
+    pending = [target[1:] if target[0] == "^" else producer(target) for target in targets]
+    found = set()
+    while pending:
+        name = pending.pop()
+        if name in by_name and name not in found:
+            found.add(name)
+            pending += _producers(by_name[name])
+    return [node for name, node in by_name.items() if name in found]
+
+
+def sort(nodes: Iterable[node_def_pb2.NodeDef]) -> list[node_def_pb2.NodeDef]:
+    """Topological order; among nodes that are ready, the order given."""
+    nodes = list(nodes)
+    place = {node.name: i for i, node in enumerate(nodes)}
+    consumers: list[list[int]] = [[] for _ in nodes]
+    missing = [0] * len(nodes)
+    # A TF 1 loop comes back through NextIteration.
+    back = {node.name for node in nodes if node.op == "NextIteration"}
+    for i, node in enumerate(nodes):
+        for name in _producers(node):
+            if name in place and name not in back:
+                consumers[place[name]].append(i)
+                missing[i] += 1
+    ready = [i for i, count in enumerate(missing) if not count]
+    ordered = []
+    while ready:
+        i = heapq.heappop(ready)
+        ordered.append(nodes[i])
+        for consumer in consumers[i]:
+            missing[consumer] -= 1
+            if not missing[consumer]:
+                heapq.heappush(ready, consumer)
+    return ordered
+
+
+def _producers(node: node_def_pb2.NodeDef) -> list[str]:
+    return [*map(producer, data_inputs(node)), *control_inputs(node)]
+
+
+def _tensor(name: str) -> str:
+    return name if name.startswith("^") or ":" in name else f"{name}:0"
+
+
+def _copy(
+    node: node_def_pb2.NodeDef, inputs: Iterable[str], name: str | None = None
+) -> node_def_pb2.NodeDef:
+    copied = node_def_pb2.NodeDef()
+    copied.CopyFrom(node)
+    copied.name = name or node.name
+    copied.device = ""
+    del copied.input[:]
+    copied.input.extend(inputs)
+    # The first two speak of the graph that the node came from. The third would have the session take
+    # a branch or a loop apart, past whatever is fed in place of its outputs.
+    for attribute in ("_class", "_output_shapes", "_lower_using_switch_merge"):
+        copied.attr.pop(attribute, None)
+    return copied
+
+
+def _readable(caller: str, name: str) -> str:
+    """A node's name under its caller's, without the calls in between."""
+    caller = "/".join(part for part in caller.split("/") if not _CALL_SCOPE.match(part))
+    if not caller or name == caller or name.startswith(f"{caller}/"):
+        return name
+    return f"{caller}/{name}"
