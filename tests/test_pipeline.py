@@ -1,0 +1,88 @@
+import keras
+import numpy as np
+import pytest
+
+from tfnorm import datasets
+from tfnorm.errors import InputError
+from tfnorm.pipeline import deliver, main_job, train
+from tfnorm.session import SavedModel, versions
+
+
+@pytest.fixture(scope="module")
+def log():
+    return datasets.synthetic(train_size=20_000, test_size=2_000)
+
+
+@pytest.fixture(scope="module")
+def steps():
+    return []
+
+
+@pytest.fixture(scope="module")
+def job(log, steps, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("din")
+    return main_job(log, directory, epochs=1, progress=lambda *step: steps.append(step))
+
+
+@pytest.mark.slow
+def test_the_main_job_ends_with_an_export_that_three_targets_verify(job):
+    assert job.passed
+    assert set(job.reports) == {"file", "gRPC", "REST"}
+    assert all(report.max_abs_diff <= 1e-6 for report in job.reports.values())
+    assert job.delivered.export.version == 1
+    assert job.reports["file"].target == str(job.delivered.export.path)
+
+
+@pytest.mark.slow
+def test_the_trained_model_ranks_better_than_chance_and_no_better_than_the_truth(job):
+    assert 0.6 < job.trained.auc < job.trained.best_auc + 0.01
+
+
+@pytest.mark.slow
+def test_progress_goes_from_the_first_step_to_the_last(job, steps):
+    stages = list(dict.fromkeys(stage for stage, _, _ in steps))
+    assert stages == ["train", "verify the file", "verify gRPC", "verify REST"]
+    for stage in stages:
+        done = [(n, total) for name, n, total in steps if name == stage]
+        assert [n for n, _ in done] == sorted(n for n, _ in done)
+        assert done[-1][0] == done[-1][1]
+
+
+@pytest.mark.slow
+def test_the_export_scores_what_the_model_scores(job, log):
+    examples = {name: array[:64] for name, array in log.test.features.items()}
+    with SavedModel(job.delivered.export.path) as saved:
+        scores = saved.run(examples)["score"]
+    np.testing.assert_allclose(scores, job.trained.model.predict(examples, verbose=0), atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_model():
+    log = datasets.synthetic(train_size=600, test_size=300)
+    first, second = (train(log, epochs=1, seed=3) for _ in range(2))
+    assert first.auc == second.auc
+
+
+class MeanCentred(keras.layers.Layer):
+    """Subtracts the batch's mean, in training and in serving."""
+
+    def call(self, inputs):
+        return inputs - keras.ops.mean(inputs, axis=0, keepdims=True)
+
+
+def dependent():
+    inputs = keras.Input((4,), name="x")
+    return keras.Model(inputs, keras.layers.Dense(1)(MeanCentred()(inputs)))
+
+
+def test_a_model_that_fails_leaves_no_version_behind(tmp_path):
+    examples = {"x": np.random.default_rng(0).standard_normal((32, 4)).astype(np.float32)}
+    delivered = deliver(dependent(), tmp_path / "exports", examples)
+    assert delivered.export is None
+    assert not delivered.verdict.passed
+    assert not versions(tmp_path / "exports")
+
+
+def test_a_place_that_can_not_be_written_is_refused_before_the_work(tmp_path, log):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file is not a folder"):
+        main_job(log, tmp_path / "file")

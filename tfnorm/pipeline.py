@@ -1,0 +1,207 @@
+"""The main job in a row: train, export, serve, and prove that scores do not depend on the batch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+
+from tfnorm.datasets import ClickLog
+from tfnorm.export import ExportReport, export_saved_model
+from tfnorm.export.publish import check_place, publish
+from tfnorm.metrics import auc
+from tfnorm.models import DIN
+from tfnorm.verify import InvarianceReport, batch_invariance
+
+# Called with what is being done, how much of it is done, and how much there is.
+Progress = Callable[[str, int, int], None]
+
+KEPT_EXAMPLES = 512
+"""Examples of the test split that an export keeps."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and how well it ranks.
+
+    Attributes:
+        model: the model.
+        auc: on the test split.
+        best_auc: the AUC of the true click probabilities there; None if they aren't known.
+    """
+
+    model: keras.Model
+    auc: float
+    best_auc: float | None
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """An export and the proof that came with it.
+
+    Attributes:
+        verdict: the verification of the file.
+        export: what was published; None where the verification failed, and nothing was.
+    """
+
+    verdict: InvarianceReport
+    export: ExportReport | None
+
+
+@dataclass(frozen=True)
+class MainJob:
+    """What the whole main job gave.
+
+    Attributes:
+        dataset: its name.
+        trained: the model and its AUC.
+        delivered: the export and the verification of the file.
+        servers: target -> the verification of what a server on this machine answered.
+    """
+
+    dataset: str
+    trained: Trained
+    delivered: Delivered
+    servers: dict[str, InvarianceReport]
+
+    @property
+    def reports(self) -> dict[str, InvarianceReport]:
+        """Every verification: the file's and the servers'."""
+        return {"file": self.delivered.verdict, **self.servers}
+
+    @property
+    def passed(self) -> bool:
+        """Whether no score depends on the batch, in the file and behind the servers."""
+        return all(report.passed for report in self.reports.values())
+
+
+def train(
+    log: ClickLog,
+    *,
+    epochs: int = 2,
+    batch_size: int = 256,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train a DIN on a click log, with Adam and the log loss.
+
+    Args:
+        log: what to train and test on.
+        epochs: passes over the training split.
+        batch_size: examples a step.
+        learning_rate: of Adam.
+        seed: of the weights and of the order of the examples.
+        progress: called after each step.
+
+    Returns:
+        The model and its AUC on the test split.
+    """
+    keras.utils.set_random_seed(seed)
+    model = DIN(item_count=log.item_count, category_count=log.category_count)
+    model.compile(keras.optimizers.Adam(learning_rate), "binary_crossentropy")
+    batches = log.train.batches(batch_size, shuffle_seed=seed)
+    callbacks = [] if progress is None else [_Steps(progress, epochs * len(batches))]
+    model.fit(batches, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0)
+    scores = model.predict(log.test.batches(1024), verbose=0)[:, 0]
+    return Trained(model, auc(log.test.labels, scores), log.best_auc)
+
+
+def deliver(
+    model: keras.Model,
+    directory: str | os.PathLike,
+    examples: Mapping[str, np.ndarray],
+    *,
+    version: int | None = None,
+    progress: Progress | None = None,
+) -> Delivered:
+    """Export a model, verify what was exported, and publish it only if it passes.
+
+    A server that watches `directory` never sees a version that failed.
+
+    Args:
+        model: a built Keras model.
+        directory: the folder of versions.
+        examples: input name -> array; they are kept with the export and verify it.
+        version: a positive int; None for the next free one.
+        progress: called as the verification goes on.
+
+    Raises:
+        InputError: the model, the place, the version or the examples can't be used.
+    """
+    place = check_place(directory, version)
+    with tempfile.TemporaryDirectory() as staging:
+        staged = export_saved_model(model, staging, examples=examples)
+        verdict = batch_invariance(staged.path, progress=_stage(progress, "verify the file"))
+        if not verdict.passed:
+            return Delivered(replace(verdict, target="the export"), None)
+        path = publish(
+            place,
+            version,
+            lambda work: shutil.copytree(staged.path, work, dirs_exist_ok=True),
+        )
+    export = replace(staged, path=path, version=int(path.name))
+    return Delivered(replace(verdict, target=str(path)), export)
+
+
+def main_job(
+    log: ClickLog,
+    directory: str | os.PathLike,
+    *,
+    epochs: int = 2,
+    batch_size: int = 256,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> MainJob:
+    """Train on a click log, export, serve on this machine, and verify the file and both APIs.
+
+    Args:
+        log: what to train and test on.
+        directory: the folder of versions.
+        epochs: passes over the training split.
+        batch_size: examples a step.
+        seed: of the weights and of the order of the examples.
+        progress: called as the work goes on.
+
+    Raises:
+        InputError: `directory` can't be written to.
+    """
+    from tfnorm.server import Server
+
+    check_place(directory, None)
+    trained = train(log, epochs=epochs, batch_size=batch_size, seed=seed, progress=progress)
+    examples = {name: array[:KEPT_EXAMPLES] for name, array in log.test.features.items()}
+    delivered = deliver(trained.model, directory, examples, progress=progress)
+    servers = {}
+    if delivered.export is not None:
+        with Server(directory, "din", port=0, rest_port=0) as server:
+            for api, url in (("gRPC", server.grpc_url), ("REST", server.rest_url)):
+                servers[api] = batch_invariance(
+                    url, examples, progress=_stage(progress, f"verify {api}")
+                )
+    return MainJob(log.name, trained, delivered, servers)
+
+
+class _Steps(keras.callbacks.Callback):
+    """Tells the progress of `fit`, step by step over all epochs."""
+
+    def __init__(self, progress: Progress, total: int):
+        super().__init__()
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def on_train_batch_end(self, batch, logs=None) -> None:
+        self._done += 1
+        self._progress("train", self._done, self._total)
+
+
+def _stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(name, done, total)
