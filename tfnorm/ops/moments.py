@@ -88,11 +88,15 @@ def flat_moments(values: tf.Tensor, counted: tf.Tensor | None = None) -> Moments
 
     # What doesn't count is taken out before it is squared: a NaN there has no way to a gradient.
     values = only_counted(values)
-    mean = tf.math.divide_no_nan(channel_sum(values), count)
-    deviations = only_counted(values - column(mean, values))
-    return Moments(
-        tf.broadcast_to(count, tf.shape(mean)), mean, channel_sum(tf.square(deviations))
-    )
+    # The first mean is off by rounding, and always to the same side where values repeat. Deviations from
+    # it are small, and so is the error of their own mean: that corrects both results. Without it a
+    # constant channel of 77,777.77 is normalized to 0.44 instead of 0.
+    rough = tf.stop_gradient(tf.math.divide_no_nan(channel_sum(values), count))
+    deviations = only_counted(values - column(rough, values))
+    shift = tf.math.divide_no_nan(channel_sum(deviations), count)
+    squares = tf.maximum(channel_sum(tf.square(deviations)) - count * tf.square(shift), 0)
+    mean = rough + shift
+    return Moments(tf.broadcast_to(count, tf.shape(mean)), mean, squares)
 
 
 def merge(parts: Moments) -> Moments:

@@ -1,0 +1,158 @@
+"""How long exports take to score a batch: Keras's own `model.export`, tfnorm's unfolded, tfnorm's.
+
+    python benchmarks/export.py --json export.json
+
+Each export is loaded into the C++ session that TensorFlow Serving uses. Every time is the median over
+rounds in which all exports of a model run in turn, in one process. A ratio is the time of Keras's export
+over tfnorm's: above 1, tfnorm's is faster. The exit status is 1 if a bar is missed.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import click
+import keras
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from timing import medians, versions
+
+from tfnorm.export import export_saved_model
+from tfnorm.models import DIN
+from tfnorm.session import SavedModel
+
+BATCHES = (1, 8, 64, 512)
+KERAS, UNFOLDED, FOLDED = "Keras", "unfolded", "folded"
+# Model and batch -> the least ratio of the folded export. Medians on a shared machine vary by 5 %.
+BARS = {("tower", 1): 1.15}
+LEAST = 0.95
+HISTORY = 50
+
+
+def tower() -> keras.Model:
+    """BatchNormalization after each Dense."""
+    x = inputs = keras.Input((144,), name="x")
+    for width in (512, 256, 128, 64):
+        x = keras.layers.Dense(width)(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU()(x)
+    return keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid", name="score")(x))
+
+
+def din() -> keras.Model:
+    """The size that the DIEN authors train on Amazon's books."""
+    return DIN(item_count=367_983, category_count=1_601)
+
+
+MODELS = {"tower": tower, "DIN": din}
+
+
+def give_statistics(model: keras.Model) -> None:
+    """Moving statistics as if trained."""
+    generator = np.random.default_rng(0)
+    for weight in model.weights:
+        if weight.name == "moving_mean":
+            weight.assign(generator.normal(size=weight.shape))
+        elif weight.name == "moving_variance":
+            weight.assign(generator.lognormal(size=weight.shape))
+
+
+def features(model: keras.Model, rows: int) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(rows)
+    made = {}
+    for tensor in model.inputs:
+        shape = [rows, *(size or HISTORY for size in tensor.shape[1:])]
+        if tensor.dtype == "int32":
+            made[tensor.name] = generator.integers(1, 1_600, shape, np.int32)
+        else:
+            made[tensor.name] = generator.normal(size=shape).astype(np.float32)
+    return made
+
+
+def exports(model: keras.Model, directory: Path) -> dict[str, SavedModel]:
+    model.export(str(directory / "keras"), verbose=False)
+    unfolded = export_saved_model(model, directory / "unfolded", fold=False)
+    folded = export_saved_model(model, directory / "folded", examples=features(model, 64))
+    return {
+        KERAS: SavedModel(directory / "keras"),
+        UNFOLDED: SavedModel(unfolded.path),
+        FOLDED: SavedModel(folded.path),
+    }
+
+
+def measure(name: str, model: keras.Model, directory: Path, rounds: int, progress: Progress):
+    """One row of figures a batch size."""
+    loaded = exports(model, directory)
+    for rows in BATCHES:
+        feeds = features(model, rows)
+        calls = {
+            kind: lambda saved=saved, feeds=feeds: saved.run(feeds)
+            for kind, saved in loaded.items()
+        }
+        times = medians(calls, rounds=rounds, progress=progress)
+        ratios = {kind: times[KERAS] / time for kind, time in times.items()}
+        yield {
+            "model": name,
+            "batch": rows,
+            "milliseconds": times,
+            "ratios": ratios,
+            "bar": BARS.get((name, rows), LEAST),
+            "passed": ratios[FOLDED] >= BARS.get((name, rows), LEAST),
+        }
+    for saved in loaded.values():
+        saved.close()
+
+
+def table(results: list[dict]) -> Table:
+    drawn = Table(title="milliseconds a batch, and how many times as fast as Keras's export")
+    drawn.add_column("model")
+    drawn.add_column("batch", justify="right")
+    for kind in results[0]["milliseconds"]:
+        drawn.add_column(kind, justify="right")
+        if kind != KERAS:
+            drawn.add_column("", justify="right")
+    drawn.add_column("bar", justify="right")
+    drawn.add_column("")
+    for result in results:
+        cells = []
+        for kind, time in result["milliseconds"].items():
+            cells.append(f"{time:.3f}")
+            if kind != KERAS:
+                cells.append(f"{result['ratios'][kind]:.2f}x")
+        verdict = "passed" if result["passed"] else "FAILED"
+        drawn.add_row(
+            result["model"], str(result["batch"]), *cells, f"{result['bar']:.2f}x", verdict
+        )
+    return drawn
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--model", "names", multiple=True, type=click.Choice(list(MODELS)), help="Only these."
+)
+@click.option("--rounds", default=300, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Figures here too."
+)
+def main(names: tuple[str, ...], rounds: int, file: Path | None) -> None:
+    """Print the latency of exports of a tower and of DIN, and check the bars."""
+    results = []
+    with Progress(transient=True) as progress, tempfile.TemporaryDirectory() as directory:
+        for name in names or MODELS:
+            model = MODELS[name]()
+            give_statistics(model)
+            results += measure(name, model, Path(directory, name), rounds, progress)
+    Console().print(table(results))
+    if file is not None:
+        report = {"versions": versions("tensorflow", "keras", "numpy"), "results": results}
+        file.write_text(json.dumps(report, indent=2))
+    if not all(result["passed"] for result in results):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""How long tfnorm's layers take beside their peers, and beside the memory traffic that none can avoid.
+
+    python benchmarks/layers.py --json layers.json
+    python benchmarks/layers.py --shape 4096x1024 --mode graph --work train
+
+Every time is the median over rounds in which all contestants of a case run in turn, in one process. The
+floor is the bytes that must move (forward: x in, y out; forward plus backward: x in, y out, x and dy in,
+dx out) at the speed of a copy of the same tensor by as many threads as there are cores, measured in the
+same rounds. A ratio is the peer's time over tfnorm's: above 1, tfnorm is faster.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from timing import copier, medians, versions
+
+import tfnorm
+
+SHAPES = (
+    (256, 80),
+    (1024, 200),
+    (8192, 200),
+    (4096, 1024),
+    (256, 100, 36),
+    (32, 28, 28, 64),
+)
+MODES = ("graph", "xla", "eager")
+# What is timed, and how many times a tensor of the input's size must cross the memory bus for it.
+WORKS = {"inference": 2, "forward": 2, "train": 5}
+CORES = len(os.sched_getaffinity(0))
+
+Run = Callable[[tf.Tensor, bool], tf.Tensor]
+
+
+def keras_run(layer: keras.layers.Layer, shape: tuple[int, ...]) -> tuple[Run, list[tf.Variable]]:
+    layer.build((None, *shape[1:]))
+    run = lambda x, training: layer(x, training=training)  # noqa: E731
+    return run, [v.value for v in layer.trainable_variables]
+
+
+class KerasDice(keras.layers.Layer):
+    """Dice as people build it of Keras's parts."""
+
+    def build(self, shape) -> None:
+        self.normalize = keras.layers.BatchNormalization(epsilon=1e-9, center=False, scale=False)
+        self.normalize.build(shape)
+        self.alpha = self.add_weight(shape=shape[-1:], initializer="zeros", name="alpha")
+
+    def call(self, x, training=None):
+        p = keras.ops.sigmoid(self.normalize(x, training=training))
+        return p * x + (1 - p) * self.alpha * x
+
+
+def dien_dice(shape: tuple[int, ...]) -> tuple[Run, list[tf.Variable]]:
+    """The formula of the DIEN authors' code, which has the batch's statistics at inference too."""
+    alpha = tf.Variable(tf.zeros(shape[-1]))
+    axes = list(range(len(shape) - 1))
+
+    def run(x: tf.Tensor, training: bool) -> tf.Tensor:
+        mean = tf.reduce_mean(x, axes, keepdims=True)
+        spread = tf.sqrt(tf.reduce_mean(tf.square(x - mean) + 1e-9, axes, keepdims=True))
+        p = tf.sigmoid((x - mean) / (spread + 1e-9))
+        return alpha * (1.0 - p) * x + p * x
+
+    return run, [alpha]
+
+
+def fused_kernel(shape: tuple[int, ...]) -> tuple[Run, list[tf.Variable]]:
+    channels = shape[-1]
+    gamma, beta = tf.Variable(tf.ones(channels)), tf.Variable(tf.zeros(channels))
+
+    def run(x: tf.Tensor, training: bool) -> tf.Tensor:
+        flat = tf.reshape(x, (-1, 1, 1, channels))
+        given = {} if training else {"mean": beta, "variance": gamma}
+        y, _, _ = tf.compat.v1.nn.fused_batch_norm(flat, gamma, beta, is_training=training, **given)
+        return tf.reshape(y, tf.shape(x))
+
+    return run, [gamma, beta]
+
+
+def sonnet_norm(shape: tuple[int, ...]) -> tuple[Run, list[tf.Variable]]:
+    import sonnet
+
+    norm = sonnet.BatchNorm(create_scale=True, create_offset=True)
+    norm(tf.zeros((2, *shape[1:])), is_training=True)
+    return (
+        lambda x, training: norm(x, is_training=training, test_local_stats=False),
+        list(norm.trainable_variables),
+    )
+
+
+def tensorflow_peers(layer: str, shape: tuple[int, ...]) -> dict[str, tuple[Run, list]]:
+    if layer == "BatchNormalization":
+        peers = {
+            "tfnorm": keras_run(tfnorm.BatchNormalization(), shape),
+            "keras": keras_run(keras.layers.BatchNormalization(), shape),
+            "fused kernel": fused_kernel(shape),
+        }
+        if importlib.util.find_spec("sonnet"):
+            peers["sonnet"] = sonnet_norm(shape)
+        return peers
+    return {
+        "tfnorm": keras_run(tfnorm.Dice(), shape),
+        "DIEN's formula": dien_dice(shape),
+        "keras-built": keras_run(KerasDice(), shape),
+    }
+
+
+def call_of(run: Run, variables: list, mode: str, work: str, x, dy) -> Callable[[], object]:
+    def step(x: tf.Tensor, dy: tf.Tensor):
+        if work != "train":
+            return run(x, work == "forward")
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = run(x, True)
+        return y, tape.gradient(y, [x, *variables], dy)
+
+    if mode != "eager":
+        signature = [tf.TensorSpec((None, *x.shape[1:]))] * 2
+        step = tf.function(step, jit_compile=mode == "xla", input_signature=signature)
+    return lambda: step(x, dy)
+
+
+def torch_calls(layer: str, shape: tuple[int, ...], work: str) -> Iterator[tuple[str, Callable]]:
+    """Torch's own, channels last in memory as TensorFlow's are."""
+    if not importlib.util.find_spec("torch"):
+        return
+    import torch
+
+    torch.set_num_threads(CORES)
+    channels = shape[-1]
+
+    class Dice(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.normalize = torch.nn.BatchNorm1d(channels, eps=1e-9, affine=False)
+            self.alpha = torch.nn.Parameter(torch.zeros(channels))
+
+        def forward(self, x):
+            p = torch.sigmoid(self.normalize(x))
+            return p * x + (1 - p) * self.alpha * x
+
+    for name in ("torch", "torch.compile"):
+        module = torch.nn.BatchNorm1d(channels) if layer == "BatchNormalization" else Dice()
+        module.train(work != "inference")
+        run = torch.compile(module) if name == "torch.compile" else module
+        rng = np.random.default_rng(0)
+        flat = (int(np.prod(shape[:-1])), channels)
+        x, dy = (torch.tensor(rng.standard_normal(flat), dtype=torch.float32) for _ in range(2))
+        x.requires_grad_(work == "train")
+
+        def step(run=run, module=module, x=x, dy=dy):
+            if work != "train":
+                with torch.no_grad():
+                    return run(x)
+            x.grad = None
+            module.zero_grad(set_to_none=True)
+            y = run(x)
+            y.backward(dy)
+            return y
+
+        yield name, step
+
+
+def measure(
+    layer: str, shape: tuple[int, ...], mode: str, work: str, rounds: int, progress
+) -> dict:
+    rng = np.random.default_rng(0)
+    x, dy = (tf.constant(rng.standard_normal(shape), tf.float32) for _ in range(2))
+    calls = {
+        name: call_of(run, variables, mode, work, x, dy)
+        for name, (run, variables) in tensorflow_peers(layer, shape).items()
+    }
+    calls.update(torch_calls(layer, shape, work))
+    calls["copy"] = copier(int(np.prod(shape)), CORES)
+    times = medians(calls, rounds=rounds, progress=progress)
+    times["floor"] = times.pop("copy") * WORKS[work] / 2
+    return {
+        "layer": layer,
+        "shape": list(shape),
+        "mode": mode,
+        "work": work,
+        "milliseconds": times,
+        "ratios": {name: t / times["tfnorm"] for name, t in times.items() if name != "tfnorm"},
+    }
+
+
+def table_of(layer: str, work: str, cases: list[dict]) -> Table:
+    peers = list(dict.fromkeys(name for case in cases for name in case["ratios"]))
+    title = f"{layer}, {work}: tfnorm's milliseconds, and each peer's time over tfnorm's"
+    table = Table("shape", "mode", "tfnorm", *peers, title=title, title_justify="left")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for case in cases:
+        ratios = (f"{case['ratios'][p]:.2f}" if p in case["ratios"] else "" for p in peers)
+        shape = " x ".join(map(str, case["shape"]))
+        table.add_row(shape, case["mode"], f"{case['milliseconds']['tfnorm']:.3f}", *ratios)
+    return table
+
+
+def parsed_shape(context, option, values: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+    try:
+        return tuple(tuple(int(n) for n in value.split("x")) for value in values) or SHAPES
+    except ValueError as error:
+        raise click.BadParameter("accepted: numbers joined by x, such as 4096x1024") from error
+
+
+@click.command()
+@click.option("--layer", type=click.Choice(["BatchNormalization", "Dice"]), multiple=True)
+@click.option("--shape", "shapes", multiple=True, callback=parsed_shape)
+@click.option("--mode", "modes", type=click.Choice(MODES), multiple=True)
+@click.option("--work", "works", type=click.Choice(list(WORKS)), multiple=True)
+@click.option("--rounds", type=click.IntRange(5), default=25, show_default=True)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+def main(layer, shapes, modes, works, rounds, json_file) -> None:
+    """Time the layers beside their peers."""
+    console = Console()
+    results = []
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        for name in layer or ("BatchNormalization", "Dice"):
+            for work in works or WORKS:
+                cases = [(shape, mode) for shape in shapes for mode in modes or MODES]
+                task = progress.add_task(f"{name}, {work}", total=len(cases))
+                found = []
+                for shape, mode in cases:
+                    found.append(measure(name, shape, mode, work, rounds, progress))
+                    progress.advance(task)
+                progress.remove_task(task)
+                console.print(table_of(name, work, found))
+                results += found
+    if json_file is not None:
+        packages = versions("tensorflow", "keras", "torch", "dm-sonnet", "numpy")
+        report = {"versions": packages, "cores": CORES, "rounds": rounds, "cases": results}
+        json_file.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Timings that survive a shared machine: interleaved in one process, medians, ratios."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+
+import numpy as np
+from rich.progress import Progress
+
+
+def medians(
+    calls: Mapping[str, Callable[[], object]], *, rounds: int, progress: Progress | None = None
+) -> dict[str, float]:
+    """The median time of each call in milliseconds; each round runs all of them in turn.
+
+    Each call has two rounds to warm up, and is repeated within a round until it takes a millisecond.
+    """
+    repeats = {}
+    for name, call in calls.items():
+        call()
+        call()
+        start = time.perf_counter()
+        call()
+        repeats[name] = max(1, int(1e-3 / max(time.perf_counter() - start, 1e-6)))
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    task = None if progress is None else progress.add_task("rounds", total=rounds)
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            for _ in range(repeats[name]):
+                call()
+            times[name].append((time.perf_counter() - start) / repeats[name] * 1e3)
+        if progress is not None:
+            progress.advance(task)
+    if progress is not None:
+        progress.remove_task(task)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """What the figures depend on: Python, the processor's kind and the packages that are installed."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def copier(elements: int, threads: int) -> Callable[[], None]:
+    """A copy of so many float32 by so many threads: reads them once and writes them once."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    source = np.ones(elements, np.float32)
+    target = np.empty_like(source)
+    pairs = list(zip(np.array_split(target, threads), np.array_split(source, threads), strict=True))
+    pool = ThreadPoolExecutor(threads)
+
+    def copy() -> None:
+        if elements < 2**16:
+            np.copyto(target, source)
+        else:
+            list(pool.map(lambda pair: np.copyto(*pair), pairs))
+
+    return copy
