@@ -12,6 +12,7 @@ The contestants run in turn in one process (but for the memory), and every figur
 
 from __future__ import annotations
 
+import functools
 import json
 import resource
 import subprocess
@@ -69,6 +70,11 @@ def graph_loop(model: keras.Model):
     return step
 
 
+def one_epoch(step, batches: tf.data.Dataset) -> None:
+    for features, labels in batches:
+        step(features, labels)
+
+
 def training(log: ClickLog, rounds: int, progress: Progress) -> dict[str, dict[str, float]]:
     batches = log.train.batches(256)
     fits, loops = {}, {}
@@ -76,12 +82,7 @@ def training(log: ClickLog, rounds: int, progress: Progress) -> dict[str, dict[s
         model.compile("adam", "binary_crossentropy")
         fits[name] = lambda model=model: model.fit(batches, verbose=0, shuffle=False)
     for name, model in contestants(log).items():
-
-        def run(step=graph_loop(model)):
-            for features, labels in batches:
-                step(features, labels)
-
-        loops[name] = run
+        loops[name] = functools.partial(one_epoch, graph_loop(model), batches)
     return {
         way: {
             name: len(log.train) / (time_ / 1e3)
@@ -169,7 +170,9 @@ def print_tables(console: Console, results: dict) -> None:
     for size in SCORED:
         table.add_row(str(size), *(f"{results['scoring'][name][size]:.3f}" for name in names))
     console.print(table)
-    table = Table("mode", "tfnorm", "DIEN's formula", "share", title="8 Dice layers, peak MB a step")
+    table = Table(
+        "mode", "tfnorm", "DIEN's formula", "share", title="8 Dice layers, peak MB a step"
+    )
     for mode, found in results["memory"].items():
         share = found["tfnorm"] / found["DIEN's formula"]
         table.add_row(mode, *(f"{found[w]:,.0f}" for w in found), f"{share:.2f}")

@@ -214,7 +214,7 @@ CASES: dict[str, Callable[[Train], str]] = {
     ),
     "variance, mean / std = 1,000, synchronized": variance_error(far(1000), synchronized=True),
     "variance of 0/1 features": variance_error((RNG.random((4096, 8)) < 0.3).astype(np.float32)),
-    "|y| of a constant -10,003.7": constant_column,
+    "size of y for a constant -10,003.7": constant_column,
     "variance fed to the moving one": which_variance,
     "an empty batch": empty_batch,
     "one row": one_row,

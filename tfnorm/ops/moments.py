@@ -78,10 +78,9 @@ def channel_moments(
 
 def flat_moments(values: tf.Tensor, counted: tf.Tensor | None = None) -> Moments:
     """The moments of the channels of a `flatten`ed tensor."""
-    if counted is None:
-        count = channel_count(values)
-    else:
-        count = channel_sum(tf.cast(counted, values.dtype))
+    count = (
+        channel_count(values) if counted is None else channel_sum(tf.cast(counted, values.dtype))
+    )
 
     def only_counted(v: tf.Tensor) -> tf.Tensor:
         return v if counted is None else tf.where(counted, v, tf.zeros((), v.dtype))
