@@ -20,9 +20,7 @@ def versions(directory: str | Path) -> dict[int, Path]:
     found = {
         int(path.name): path
         for path in Path(directory).glob("[0-9]*")
-        if path.name.isdecimal()
-        and int(path.name) < 2**63
-        and (path / "saved_model.pb").is_file()
+        if path.name.isdecimal() and int(path.name) < 2**63 and (path / "saved_model.pb").is_file()
     }
     return dict(sorted(found.items()))
 

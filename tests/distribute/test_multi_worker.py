@@ -73,9 +73,7 @@ def test_a_custom_loop_trains_as_numpy_does(results, case):
 
 
 @CASES
-def test_synchronized_statistics_take_one_collective_a_call_and_others_none_but_for_the_mean(
-    results, case
-):
-    """Two without: the mean over the workers of the moving mean, and of the moving variance."""
+def test_synchronized_statistics_take_one_collective_a_call(results, case):
+    """Others take two: for the mean over the workers of the moving mean, and of the variance."""
     expected = 1 if cases.ARGUMENTS[case].get("synchronized") else 2
     assert [worker[f"{case}/collectives"] for worker in results] == [expected] * cases.WORKERS

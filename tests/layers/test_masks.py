@@ -44,7 +44,6 @@ def formula(Layer):
     ],
 )
 def test_values_gradients_and_statistics_are_those_of_numpy(Layer, shape, axis, rng):
-    """Keras squeezes the statistics of one channel to a scalar, which its weight doesn't take."""
     x = rng.normal(1, 2, shape).astype(np.float32)
     dy = rng.normal(size=shape)
     mask = rng.random(shape[:-1]) < 0.6

@@ -81,11 +81,11 @@ def test_same_bits_tells_the_zeros_apart_and_takes_any_nan_for_another(dtype):
     assert same_bits(values, reference).tolist() == [False, True, True, True]
 
 
-def _move(alone, together, tolerance=DEFAULT):
+def _move(alone, together, tolerance=DEFAULT, moved_by_neighbours=True):
     reference = Reference([row[None] for row in np.asarray(alone)], tolerance)
     comparison = Comparison(reference)
     comparison.add(np.asarray(together), np.arange(len(alone)))
-    return comparison.move()
+    return comparison.move(moved_by_neighbours)
 
 
 def test_a_difference_passes_up_to_atol_plus_rtol_of_the_reference():
@@ -138,6 +138,20 @@ def test_16_bits_may_round_at_another_shape_as_long_as_neighbours_move_nothing(p
     further = _in_float16(SCORES + 64 * EPSILON * SCORES * RANDOM, precision=precision)
     assert further.verdict(moved_by_neighbours=False) == "dependence"
     assert _in_float16(rounded, precision="float32").verdict(False) == "dependence"
+
+
+def test_32_bits_may_round_beyond_the_tolerance_as_long_as_neighbours_move_nothing():
+    def verdict(epsilons, **options):
+        together = SCORES + np.float32(epsilons * 2.0**-23) * SCORES * RANDOM
+        tolerance = Tolerance(precision="float32", **options.pop("tolerances", {}))
+        return _move(SCORES, together, tolerance, **options).verdict
+
+    assert verdict(200, moved_by_neighbours=False) == "rounding"
+    assert verdict(200, moved_by_neighbours=True) == "dependence"
+    assert verdict(400, moved_by_neighbours=False) == "dependence"
+    tight = {"atol": 1e-7, "rtol": 1e-6}
+    assert verdict(200, moved_by_neighbours=False, tolerances=tight) == "dependence"
+    assert verdict(4, moved_by_neighbours=False, tolerances=tight) == "rounding"
 
 
 def test_16_bits_that_all_move_the_same_way_do_not_round():

@@ -157,7 +157,7 @@ def test_a_batch_over_the_message_limit_is_refused_with_the_reason(clean):
     scorer = load_scorer(f"{clean.address}/ranker", connection=Connection(max_message_bytes=10_000))
     scorer.score(EXAMPLES)
     many = {name: np.resize(a, (2000, *a.shape[1:])) for name, a in EXAMPLES.items()}
-    with pytest.raises(InputError, match="RESOURCE_EXHAUSTED.*smaller batches"):
+    with pytest.raises(InputError, match=r"RESOURCE_EXHAUSTED.*smaller batches"):
         scorer.score(many)
 
 

@@ -257,10 +257,11 @@ class BatchNormalization(MovingStatistics):
             **(self.renorm_clipping or {}),
         )
         for moving, value in ((self.renorm_mean, batch.mean), (self.renorm_stddev, stddev)):
-            moving.assign(
+            self.assign_statistic(
+                moving,
                 moving_average(
                     tf.convert_to_tensor(moving), value, self.renorm_momentum, batch.count
-                )
+                ),
             )
         self.move(self.moving_mean, batch.mean, batch.count)
         self.move(self.moving_stddev, stddev, batch.count)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfnorm.ops.moments import Moments, channel_moments, statistics_dtype
 from tfnorm.ops.moving_average import cumulative, moving_average, unbiased, warmed_up
-from tfnorm.ops.replicas import merge_replicas
+from tfnorm.ops.replicas import mean_over_replicas, merge_replicas
 
 
 class MovingStatistics(keras.layers.Layer):
@@ -98,8 +98,8 @@ class MovingStatistics(keras.layers.Layer):
             initializer=initializer,
             trainable=False,
             autocast=False,
-            # Synchronized replicas compute the same update: there is nothing to average.
-            aggregation="only_first_replica" if self.synchronized else "mean",
+            # What `assign_statistic` assigns is the same on every replica.
+            aggregation="only_first_replica",
         )
 
     def batch_moments(self, inputs: tf.Tensor, mask: tf.Tensor | None) -> Moments:
@@ -125,12 +125,22 @@ class MovingStatistics(keras.layers.Layer):
             keep = warmed_up(self.momentum, tf.convert_to_tensor(self.updates))
         else:
             keep = self.momentum
-        moving.assign(moving_average(tf.convert_to_tensor(moving), value, keep, count))
+        self.assign_statistic(
+            moving, moving_average(tf.convert_to_tensor(moving), value, keep, count)
+        )
+
+    def assign_statistic(self, statistic: keras.Variable, value: tf.Tensor) -> None:
+        """Assign a replica's value, or where replicas see other statistics than each other the mean.
+
+        Keras 3.6 knows a variable's `aggregation` but does not act on it.
+        """
+        statistic.assign(value if self.synchronized else mean_over_replicas(value))
 
     def count_update(self, count: tf.Tensor) -> None:
         """Count this update, for the channels that had values."""
         if self.momentum is None or self.momentum_warmup:
-            self.updates.assign_add(tf.cast(count > 0, self.updates.dtype))
+            updates = tf.convert_to_tensor(self.updates)
+            self.assign_statistic(self.updates, updates + tf.cast(count > 0, updates.dtype))
 
     def check_inputs(self, inputs: tf.Tensor) -> None:
         """Raise ValueError unless `inputs` are floating point."""

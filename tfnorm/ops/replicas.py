@@ -7,6 +7,14 @@ import tensorflow as tf
 from tfnorm.ops.moments import Moments, merge
 
 
+def mean_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """The mean of each replica's `value`; outside a strategy of several replicas `value` itself."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+
+
 def merge_replicas(local: Moments) -> Moments:
     """The moments of all replicas' values together, by one collective.
 

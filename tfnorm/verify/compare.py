@@ -16,8 +16,9 @@ ATOL, RTOL = 1e-6, 1e-5
 SAME_KERNELS = 4
 """Epsilons that a value may move in a batch of equal size with other neighbours: at equal shapes
 the same kernels round alike, so that nothing should move at all."""
-OTHER_KERNELS = 32
-"""Epsilons that rounding may come to in a model that computes in 16 bits, at another shape."""
+OTHER_KERNELS = {16: 32, 32: 256, 64: 256}
+"""Epsilons that rounding may come to at another shape, by the bits that the model computes in:
+beyond the tolerance, as long as other neighbours move nothing. Deep models in float32 need them."""
 LARGE = 64
 """From this batch size on, rounding does not grow with it: the kernels are the same."""
 FEWEST, MOST_AGREE = 16, 0.95
@@ -77,7 +78,8 @@ class Tolerance:
     near 0 among logits near 1,000 may round as they do. Integers, booleans and strings may not move.
 
     Attributes:
-        atol, rtol: the tolerances; wider ones than the defaults widen all bounds alike.
+        atol, rtol: the tolerances; wider ones than the defaults widen all bounds alike, and tighter
+            ones tighten what is allowed beyond them.
         bitwise: whether nothing may move at all.
         precision: the coarsest type that the model computes in; None if unknown.
     """
@@ -89,7 +91,13 @@ class Tolerance:
 
     @property
     def widened(self) -> float:
+        """How much wider than the defaults, 1 or more."""
         return max(1.0, self.atol / ATOL, self.rtol / RTOL)
+
+    @property
+    def tightened(self) -> float:
+        """How much tighter than the defaults, 1 or less."""
+        return min(1.0, max(self.atol / ATOL, self.rtol / RTOL))
 
 
 class Reference:
@@ -111,11 +119,8 @@ class Reference:
         self._size, self._scale = self._magnitudes()
         own = epsilon(self.dtype)
         self._epsilon = own and max(own, epsilon(tolerance.precision or self.dtype))
-        # What a server computes in, nobody knows: 16 bits, for all that its outputs tell.
-        coarsest = max(own, epsilon(tolerance.precision or "float16"))
-        self.half = bool(own) and coarsest > epsilon("float32")
         self.at_other_shapes = self._at_other_shapes(own)
-        self.in_half = np.maximum(self.at_other_shapes, OTHER_KERNELS * coarsest * self._size)
+        self.at_most = self._at_most(own)
         unit = SAME_KERNELS * tolerance.widened * self._size
         self.at_equal_shapes = own * unit
         self.beside_others = self._epsilon * unit
@@ -145,6 +150,15 @@ class Reference:
         scale = np.ma.median(np.ma.masked_array(size, ~finite), axis=0)
         scale = np.ma.filled(np.ma.asarray(scale, dtype=np.float64), 0.0)
         return np.maximum(np.where(finite, size, 0.0), scale), scale
+
+    def _at_most(self, own: float) -> np.ndarray:
+        # What a server computes in, nobody knows: 16 bits, for all that its outputs tell.
+        precision = self.tolerance.precision or "float16"
+        if not own:
+            return self.at_other_shapes
+        coarsest = max(precision, self.dtype, key=epsilon)
+        epsilons = OTHER_KERNELS[8 * tf.as_dtype(coarsest).size] * self.tolerance.tightened
+        return np.maximum(self.at_other_shapes, epsilons * epsilon(coarsest) * self._size)
 
     def _at_other_shapes(self, own: float) -> np.ndarray:
         if not is_floating(self.values):
@@ -201,7 +215,7 @@ class Comparison:
         self._values = 0
         self._up = self._outwards = self._moved = 0
         self._epsilons = 0.0
-        self._over_bound = self._over_half = False
+        self._over_bound = self._over_most = False
 
     def add(
         self, values: np.ndarray | None, batch: np.ndarray, control: np.ndarray | None = None
@@ -231,7 +245,7 @@ class Comparison:
         self._ulps = max(self._ulps, float(ulps.max(initial=0.0)))
         self.changed[examples[_any(changed)]] = True
         self._over_bound |= bool((difference > self._bound(examples)).any())
-        self._over_half |= bool((difference > reference.in_half[examples]).any())
+        self._over_most |= bool((difference > reference.at_most[examples]).any())
         self._count_directions(values, expected, difference, examples)
         if self.scores is not None:
             self.scores[examples] = values.reshape(-1)
@@ -264,9 +278,8 @@ class Comparison:
             return DEPENDENCE
         if not self._over_bound:
             return ROUNDING
-        # In 16 bits a tolerance can't tell: the comparisons at equal sizes have told.
-        half = self._reference.half and not self._over_half and not moved_by_neighbours
-        return ROUNDING if half else DEPENDENCE
+        # Beyond the tolerance, the comparisons at equal sizes tell better.
+        return DEPENDENCE if self._over_most or moved_by_neighbours else ROUNDING
 
     def move(self, moved_by_neighbours: bool = False, grows: bool = False) -> Move:
         """How far the output moved in what was added; the arguments are those of `verdict`."""

@@ -1,0 +1,141 @@
+"""`tfnorm verify` and `tfnorm inspect`: options, files, exit status."""
+
+import json
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import zoo
+
+from tfnorm.cli import main
+from tfnorm.verify import InvarianceReport
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(a) for a in arguments])
+    return stopped.value.code
+
+
+@pytest.fixture(scope="module")
+def defect():
+    return zoo.exported("mean-centring")[1]
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return zoo.exported("perceptron")[1]
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    path = tmp_path_factory.mktemp("examples") / "examples.npz"
+    np.savez(path, x=zoo.exported("perceptron")[0].examples["x"][:24])
+    return path
+
+
+def test_a_defect_is_told_on_the_terminal_and_in_each_file(defect, examples, tmp_path, capsys):
+    files = {kind: tmp_path / f"report.{kind}" for kind in ("json", "junit", "html")}
+    options = [value for kind, file in files.items() for value in (f"--{kind}", file)]
+    assert run("verify", defect, "--examples", examples, "--batch-size", 8, *options) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "FAILED a score moves by up to" in said
+    assert "culprit center/Mean: Mean over the batch axis, in layer center" in said
+    report = InvarianceReport.from_dict(json.loads(files["json"].read_text()))
+    assert not report.passed and report.culprit.op_type == "Mean"
+    suites = ElementTree.parse(files["junit"]).getroot()
+    assert int(suites.get("failures")) == sum(not r.passed for r in report.compositions) > 0
+    assert files["html"].read_text().startswith("<!doctype html>")
+
+
+def test_examples_can_be_drawn_at_random(clean, capsys):
+    assert run("verify", clean, "--random", 20, "--batch-size", 4) == 0
+    assert "20 examples" in capsys.readouterr().out
+
+
+def test_some_of_the_examples_are_enough(clean, examples, capsys):
+    options = ["--examples", examples, "--limit", 5, "--batch-size", 4]
+    assert run("verify", clean, *options, "--allowed-batch-size", 4) == 0
+    assert "5 of 24 examples" in capsys.readouterr().out
+
+
+def test_a_model_is_compared_with_another(clean, defect, examples, capsys):
+    options = ["--examples", examples, "--batch-size", 4]
+    assert run("verify", clean, *options, "--against", clean) == 0
+    with_itself = capsys.readouterr().out
+    assert "PASSED" in with_itself
+    assert run("verify", clean, *options, "--against", defect) == 2
+    assert "can't be compared" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--header", "no colon"], "--header is 'no colon'; accepted: 'NAME: VALUE'"),
+        (["--header", "a b: c"], "header 'a b' is no name"),
+        (["--timeout", 0], "timeout is 0.0"),
+        (["--retries", -1], "retries is -1"),
+        (["--certificates", "nowhere.pem"], "nowhere.pem does not exist"),
+        (["--random", 1], "1 random examples"),
+        (["--limit", 1], "limit is 1"),
+        (["--allowed-batch-size", 1], "allowed_batch_sizes is (1,)"),
+        (["--examples", "nowhere.npz"], "nowhere.npz does not exist"),
+        (["--against", "nowhere", "--random", 4], "nowhere does not exist"),
+        (["--html", "nowhere/report.html"], "nowhere/report.html can't be written"),
+        (["--junit", "nowhere/report.xml"], "nowhere/report.xml can't be written"),
+        ([], "comes with no examples"),
+    ],
+)
+def test_bad_options_get_one_line_and_exit_status_2(
+    clean, options, reason, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert run("verify", clean, *options) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("tfnorm: ")
+    assert len(error.strip().splitlines()) == 1
+    assert reason in error
+
+
+def test_a_server_that_is_not_there_is_exit_status_2(examples, capsys):
+    arguments = ["--examples", examples, "--retries", 0, "--timeout", 2]
+    assert run("verify", "grpc://127.0.0.1:9/ranker", *arguments) == 2
+    assert "no server answers there" in capsys.readouterr().err
+
+
+def test_inspect_names_what_is_wrong_without_examples(defect, tmp_path, capsys):
+    assert run("inspect", defect, "--json", tmp_path / "findings.json") == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "error center/Mean (Mean), in layer center: Mean reduces over the batch axis" in said
+    assert "FAILED 1 error" in said
+    document = json.loads((tmp_path / "findings.json").read_text())
+    assert document["passed"] is False
+    assert document["findings"][0]["op_type"] == "Mean"
+    assert document["findings"][0]["advice"]
+
+
+def test_inspect_passes_a_clean_model_and_says_what_is_next(clean, capsys):
+    assert run("inspect", clean) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "PASSED nothing wrong is seen" in said
+    assert "tfnorm verify" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [(["nowhere"], "nowhere"), ([], "Missing argument 'DIRECTORY'")],
+)
+def test_inspect_needs_a_saved_model(arguments, reason, capsys):
+    assert run("inspect", *arguments) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_inspect_needs_a_signature_that_is_there(clean, capsys):
+    assert run("inspect", clean, "--signature", "rank") == 2
+    assert "no signature 'rank'" in capsys.readouterr().err
+
+
+def test_help_shows_an_example(capsys):
+    for command in ("verify", "inspect"):
+        assert run(command, "--help") == 0
+        assert f"Example:\n    tfnorm {command}" in capsys.readouterr().out
