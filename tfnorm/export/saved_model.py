@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.export import bitwise, proto, warmup
 from tfnorm.export import examples as kept
-from tfnorm.export import proto, warmup
 from tfnorm.export.checks import check_statistics, check_weights
 from tfnorm.export.equality import SAVED_TOLERANCE, Arrays, difference, fold_and_trace
 from tfnorm.export.features import random_features
@@ -35,6 +36,9 @@ from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
 EXAMPLES = Path("assets.extra", "examples.npz")
 # Examples that the export is compared with the model on.
 _COMPARED = 256
+
+# Keras is traced by one thread at a time: it keeps state of its own while it is.
+_tracing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ def export_saved_model(
     feature_spec: Mapping[str, Feature] | None = None,
     warmup_batch_sizes: Sequence[int] = (),
     allow_untrained_statistics: bool = False,
+    batch_invariance: str = bitwise.TOLERANCE,
 ) -> ExportReport:
     """Write a Keras model, in inference mode, as a version that TensorFlow Serving runs as it is.
 
@@ -105,6 +110,9 @@ def export_saved_model(
         warmup_batch_sizes: sizes of the requests, made of the examples, that TensorFlow Serving
             replays before it takes traffic: those that its batching may form.
         allow_untrained_statistics: export moving statistics that training has never updated.
+        batch_invariance: "tolerance" leaves an example's score to move by rounding, a few bits, with
+            the size of its batch; "bitwise" gives it the same bits in every batch, of whatever size
+            and with whatever neighbours, for histories padded to the same length.
 
     Returns:
         What was written where.
@@ -123,24 +131,28 @@ def export_saved_model(
     """
     folder = check_place(directory, version)
     signatures = check_names(signatures, feature_spec)
+    same_bits = bitwise.check_name(batch_invariance)
     warmup.check_warmup(warmup_batch_sizes, signatures, examples)
     arrays = None if examples is None else kept.as_arrays(examples)
     called = interface(model, arrays)
     if arrays is not None:
         arrays = kept.fitted(arrays, called.inputs)
     check_weights(model)
-    plain = trace(called)
-    if not allow_untrained_statistics:
-        check_statistics(model, plain.function.variables)
+    with _tracing:
+        plain = trace(called)
+        if not allow_untrained_statistics:
+            check_statistics(model, plain.function.variables)
 
-    found = structure(model)
-    if arrays is None:
-        features, expected = _guessed(plain, called, found)
-    else:
-        features, expected = _scored(plain, arrays)
-    traced, folding = plain, None
-    if fold:
-        folding, traced = fold_and_trace(called, found, features, expected)
+        found = structure(model)
+        if arrays is None:
+            features, expected = _guessed(plain, called, found)
+        else:
+            features, expected = _scored(plain, arrays)
+        traced, folding = plain, None
+        if fold:
+            folding, traced = fold_and_trace(called, found, features, expected)
+        if same_bits:
+            traced = bitwise.stabilize(traced)
 
     functions = {DEFAULT_SIGNATURE: traced.function}
     if signatures:
@@ -159,7 +171,7 @@ def export_saved_model(
             kept.write(work / EXAMPLES, arrays)
         if warmup_batch_sizes:
             warmup.write(work / warmup.PATH, warmup_batch_sizes, signatures, arrays)
-        _check(work, features, expected)
+        _check(work, features, expected, same_bits)
 
     path = publish(folder, version, write)
     return ExportReport(
@@ -198,12 +210,14 @@ def _guessed(
         return None, None
 
 
-def _check(path: Path, features: Arrays | None, expected: Arrays | None) -> None:
+def _check(path: Path, features: Arrays | None, expected: Arrays | None, same_bits: bool) -> None:
     """Load what was written as TensorFlow Serving does, and compare its scores with the model's."""
     with SavedModel(path) as saved:
         if features is None:
             return
         moved = difference(saved.run(features), expected, SAVED_TOLERANCE)
+        if same_bits:
+            bitwise.check_bits(saved, features)
     if moved is not None:
         raise InputError(f"the SavedModel scores up to {moved:.2g} away from the model")
 

@@ -1,0 +1,262 @@
+"""Ops that give a row the same bits however many rows there are, and wherever it stands among them.
+
+There must be two rows or more: for a single one, TensorFlow takes other ways through a matrix product
+and a sum. docs/bitwise.md tells what was measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+# The functions of a packet of numbers and of a single number, which is for those left over at a
+# tensor's end, round differently. Where the numbers come in eights, none is left over.
+PACKET = 8
+# A longer sum of products is cut into parts that depend on the rows and the threads. Eigen never cuts
+# one of 12 packets, and a packet has 32 bytes in TensorFlow's releases.
+LONGEST_SUM = 12 * 32
+TILE = 8
+
+
+def elementwise(function: Callable[..., tf.Tensor], *inputs: tf.Tensor) -> tf.Tensor:
+    """`function` of inputs of the same shape, element by element, in whole packets."""
+    width = inputs[0].shape[-1] if inputs[0].shape.rank else None
+    if width is not None:
+        padding = [[0, 0]] * (inputs[0].shape.rank - 1) + [[0, -width % PACKET]]
+        return function(*(tf.pad(x, padding) for x in inputs))[..., :width]
+    # So many more that no element but some of these can be left over.
+    more = PACKET - 1
+    flat = function(*(tf.pad(tf.reshape(x, [-1]), [[0, more]]) for x in inputs))[:-more]
+    return tf.reshape(flat, tf.shape(inputs[0]))
+
+
+def in_packets(shape: tf.TensorShape) -> bool:
+    """Whether a tensor of this shape has whole packets of elements, whatever its free axes."""
+    return math.prod(size for size in shape if size is not None) % PACKET == 0
+
+
+def softmax(x: tf.Tensor) -> tf.Tensor:
+    """`tf.nn.softmax` over the last axis."""
+    powers = _exp(x - tf.reduce_max(x, axis=-1, keepdims=True))
+    return powers / tf.reduce_sum(powers, axis=-1, keepdims=True)
+
+
+def log_softmax(x: tf.Tensor) -> tf.Tensor:
+    """`tf.nn.log_softmax` over the last axis."""
+    shifted = x - tf.reduce_max(x, axis=-1, keepdims=True)
+    return shifted - elementwise(tf.math.log, tf.reduce_sum(_exp(shifted), axis=-1, keepdims=True))
+
+
+def reduce(
+    function: Callable[[tf.Tensor, list[int]], tf.Tensor],
+    x: tf.Tensor,
+    axes: Sequence[int],
+    keep_dims: bool,
+) -> tf.Tensor:
+    """A sum or its like over axes that need not be the last, as `function` does over the last."""
+    kept = [axis for axis in range(x.shape.rank) if axis not in axes]
+    last = list(range(len(kept), x.shape.rank))
+    y = function(tf.transpose(x, [*kept, *sorted(axes)]), last)
+    for axis in sorted(axes) if keep_dims else []:
+        y = tf.expand_dims(y, axis)
+    return y
+
+
+def longest_sum(dtype: tf.DType) -> int:
+    """How many products of this dtype are summed in one way, whatever else there is to do."""
+    return LONGEST_SUM // max(dtype.size, 4)
+
+
+def matmul(
+    a: tf.Tensor, b: tf.Tensor, *, transpose_a: bool = False, transpose_b: bool = False
+) -> tf.Tensor:
+    """`tf.matmul` of matrices: a sum of products of parts."""
+    inner_a, inner_b = int(not transpose_a), int(transpose_b)
+    length = a.shape[inner_a] or b.shape[inner_b] or 0
+    transposed = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+    if length > longest_sum(a.dtype) and a.dtype.size < 4:
+        # Parts that are rounded to half precision would not add up well.
+        wide = matmul(tf.cast(a, tf.float32), tf.cast(b, tf.float32), **transposed)
+        return tf.cast(wide, a.dtype)
+    a_vector, b_vector = a.shape[1 - inner_a] == 1, b.shape[1 - inner_b] == 1
+    # Products with a vector have kernels of their own.
+    a = _doubled(a, 1 - inner_a) if a_vector else a
+    b = _doubled(b, 1 - inner_b) if b_vector else b
+    if length <= longest_sum(a.dtype):
+        product = tf.matmul(a, b, **transposed)
+    else:
+        pieces = _pieces(a, inner_a, length)
+        others = tf.split(b, [piece.shape[inner_a] for piece in pieces], inner_b)
+        product = tf.add_n(
+            [tf.matmul(x, y, **transposed) for x, y in zip(pieces, others, strict=True)]
+        )
+    product = product[:1] if a_vector else product
+    return product[:, :1] if b_vector else product
+
+
+def einsum(equation: str, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor | None:
+    """`tf.einsum` of two tensors as products of matrices; None where TensorFlow's own is stable."""
+    labels = _labels(equation, a, b)
+    if labels is None:
+        return None
+    left, right, output = labels
+    sizes = dict(zip(right, _sizes(b), strict=True))
+    for label, size in zip(left, _sizes(a), strict=True):
+        if not isinstance(sizes.get(label), int):
+            sizes[label] = size
+    shared = [label for label in left if label in right]
+    each = [label for label in shared if label in output]
+    inner = [label for label in shared if label not in output]
+    rows = [label for label in left if label not in right]
+    columns = [label for label in right if label not in left]
+    if not inner:
+        return None
+    if not all(isinstance(sizes[label], int) for label in each):
+        return _matvec(labels, each, inner, a, b)
+    if not all(isinstance(sizes[label], int) for label in inner):
+        return None
+    count = math.prod(sizes[label] for label in each)
+    summed = math.prod(sizes[label] for label in inner)
+    a = tf.reshape(
+        _ordered(a, left, [*each, *rows, *inner]),
+        [count, _product(sizes[label] for label in rows), summed],
+    )
+    b = tf.reshape(
+        _ordered(b, right, [*each, *inner, *columns]),
+        [count, summed, _product(sizes[label] for label in columns)],
+    )
+    products = [matmul(a[i], b[i]) for i in range(count)]
+    made = [*each, *rows, *columns]
+    product = tf.reshape(tf.stack(products), [sizes[label] for label in made])
+    return _ordered(product, made, output)
+
+
+def _matvec(
+    labels: tuple[str, str, str], each: list[str], inner: list[str], a: tf.Tensor, b: tf.Tensor
+) -> tf.Tensor | None:
+    """For each example the product of a vector and a matrix; None if it is anything else.
+
+    The op of TensorFlow that oneDNN leaves alone: oneDNN is stable as well, but slow at few examples.
+    """
+    left, right, output = labels
+    columns = [label for label in right if label not in left]
+    if list(left) != [*each, *inner] or len(inner) != 1 or len(columns) != 1:
+        return None
+    transposed = list(right) == [*each, *columns, *inner]
+    if list(output) != [*each, *columns] or (
+        not transposed and list(right) != [*each, *inner, *columns]
+    ):
+        return None
+    product = tf.raw_ops.BatchMatMulV3(x=tf.expand_dims(a, -2), y=b, Tout=a.dtype, adj_y=transposed)
+    return tf.squeeze(product, -2)
+
+
+def shape(x: tf.Tensor, dtype: tf.DType) -> tf.Tensor | None:
+    """`tf.shape` of a concatenation, which need not be made for it once `matmul` takes its parts."""
+    parts = _concatenated(x, x.shape[-1]) if x.op.type == "ConcatV2" else None
+    if parts is None:
+        return None
+    return tf.concat([tf.shape(parts[0], dtype)[:-1], [x.shape[-1]]], 0)
+
+
+def in_tiles(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+    """`function` of eight rows at a time, for what depends on how many there are."""
+    rows = tf.shape(x)[0]
+    # A tile at least: the shape of no tile at all is not known.
+    missing = tf.where(rows == 0, TILE, -rows % TILE)
+    padding = [[0, missing], *[[0, 0]] * (x.shape.rank - 1)]
+    tiles = tf.reshape(tf.pad(x, padding), tf.concat([[-1, TILE], tf.shape(x)[1:]], 0))
+    y = tf.map_fn(function, tiles, fn_output_signature=x.dtype)
+    return tf.reshape(y, tf.concat([[-1], tf.shape(y)[2:]], 0))[:rows]
+
+
+def _exp(x: tf.Tensor) -> tf.Tensor:
+    return tf.exp(x) if in_packets(x.shape) else elementwise(tf.exp, x)
+
+
+def _doubled(matrix: tf.Tensor, axis: int) -> tf.Tensor:
+    """A row or column of zeros beside the only one."""
+    return tf.pad(matrix, [[0, int(axis == 0)], [0, int(axis == 1)]])
+
+
+def _pieces(matrix: tf.Tensor, axis: int, size: int) -> list[tf.Tensor]:
+    """`matrix` in pieces along an axis of `size`, none above the longest sum."""
+    longest = longest_sum(matrix.dtype)
+    parts = _concatenated(matrix, size) if axis == 1 else None
+    if parts is None or max(part.shape[-1] for part in parts) > longest:
+        return tf.split(matrix, _sizes_of_pieces(size, longest), axis)
+    # Put together anew, rather than cut.
+    groups: list[list[tf.Tensor]] = []
+    for part in parts:
+        if groups and sum(other.shape[-1] for other in groups[-1]) + part.shape[-1] <= longest:
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    return [
+        tf.reshape(tf.concat(group, -1), [-1, sum(part.shape[-1] for part in group)])
+        for group in groups
+    ]
+
+
+def _sizes_of_pieces(size: int, longest: int) -> list[int]:
+    count = -(-size // longest)
+    piece = -(-size // count // PACKET) * PACKET
+    return [min(piece, size - start) for start in range(0, size, piece)]
+
+
+def _concatenated(matrix: tf.Tensor, columns: int) -> list[tf.Tensor] | None:
+    """What the columns of a matrix have been concatenated of, perhaps with more axes than one of rows."""
+    op = matrix.op
+    while op.type in ("Identity", "Reshape", "Transpose"):
+        source = op.inputs[0]
+        if op.type == "Transpose" and not _keeps_order(op.inputs[1]):
+            return None
+        if source.shape.rank is None or source.shape[-1] != columns:
+            return None
+        op = source.op
+    if op.type != "ConcatV2" or op.outputs[0].shape.rank is None:
+        return None
+    *parts, axis = op.inputs
+    last = op.outputs[0].shape.rank - 1
+    if tf.get_static_value(axis) not in (-1, last) or not all(part.shape[-1] for part in parts):
+        return None
+    return parts
+
+
+def _keeps_order(permutation: tf.Tensor) -> bool:
+    order = tf.get_static_value(permutation)
+    return order is not None and list(order) == sorted(order)
+
+
+def _labels(equation: str, a: tf.Tensor, b: tf.Tensor) -> tuple[str, str, str] | None:
+    """The labels of each axis; None where a product of matrices is not all that is asked for."""
+    inputs, output = equation.replace(" ", "").split("->")
+    left, right = inputs.split(",")
+    if "." in equation:
+        if "." in left and "." in right:
+            return None
+        free = "".join(chr(ord("\u03b1") + i) for i in range(20))
+        rank = a.shape.rank - len(left) + 3 if "." in left else b.shape.rank - len(right) + 3
+        left, right, output = (part.replace("...", free[:rank]) for part in (left, right, output))
+    distinct = all(len(set(part)) == len(part) for part in (left, right, output))
+    summed_before = (set(left) ^ set(right)) - set(output)
+    return (left, right, output) if distinct and not summed_before else None
+
+
+def _sizes(tensor: tf.Tensor) -> list[int | tf.Tensor]:
+    shape = tf.shape(tensor)
+    return [shape[i] if size is None else size for i, size in enumerate(tensor.shape)]
+
+
+def _product(sizes) -> int | tf.Tensor:
+    product = 1
+    for size in sizes:
+        product = product * size
+    return product
+
+
+def _ordered(tensor: tf.Tensor, labels: Sequence[str], wanted: Sequence[str]) -> tf.Tensor:
+    order = [labels.index(label) for label in wanted]
+    return tensor if order == sorted(order) else tf.transpose(tensor, order)
