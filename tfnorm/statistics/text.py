@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections import Counter
 from typing import TYPE_CHECKING
+
+from tfnorm.plain_text import plain_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -75,17 +76,7 @@ def to_text(report: StatisticsReport, width: int = WIDTH) -> str:
     Args:
         width: the longest line, in characters.
     """
-    from rich.console import Console
-
-    console = Console(
-        file=io.StringIO(),
-        width=width,
-        color_system=None,
-        legacy_windows=False,
-        force_jupyter=False,
-    )
-    console.print(render(report))
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    return plain_text(render(report), width)
 
 
 def _table(layers: list[LayerStatistics]) -> Table:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from typing import TYPE_CHECKING
 
+from tfnorm.plain_text import plain_text
 from tfnorm.verify.inspection import SEVERITIES, Finding, Inspection
 
 if TYPE_CHECKING:
@@ -36,17 +36,7 @@ def to_text(inspection: Inspection, width: int = 100) -> str:
     Args:
         width: the longest line, in characters.
     """
-    from rich.console import Console
-
-    console = Console(
-        file=io.StringIO(),
-        width=width,
-        color_system=None,
-        legacy_windows=False,
-        force_jupyter=False,
-    )
-    console.print(render(inspection))
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    return plain_text(render(inspection), width)
 
 
 def to_dict(inspection: Inspection) -> dict:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import math
 from typing import TYPE_CHECKING
 
+from tfnorm.plain_text import plain_text
 from tfnorm.verify.compositions import ALONE
 from tfnorm.verify.report import DEPENDENCE, DIFFERENCE, CompositionResult, InvarianceReport
 
@@ -51,17 +51,7 @@ def to_text(report: InvarianceReport, width: int = 100) -> str:
     Args:
         width: the longest line, in characters.
     """
-    from rich.console import Console
-
-    console = Console(
-        file=io.StringIO(),
-        width=width,
-        color_system=None,
-        legacy_windows=False,
-        force_jupyter=False,
-    )
-    console.print(render(report))
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    return plain_text(render(report), width)
 
 
 def title(report: InvarianceReport) -> str:
