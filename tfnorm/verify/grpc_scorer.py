@@ -19,9 +19,9 @@ from tfnorm.errors import InputError
 from tfnorm.verify.names import check_names
 from tfnorm.verify.remote import (
     CONNECT_SECONDS,
-    Busy,
     Connection,
-    Unreachable,
+    absent,
+    late,
     signature_specs,
 )
 
@@ -115,14 +115,9 @@ class GrpcScorer:
     def _explained(self, error: grpc.RpcError) -> InputError:
         reason = " ".join((error.details() or "").split())
         if error.code() is grpc.StatusCode.UNAVAILABLE:
-            return Busy(
-                f"{self.name}: no server answers there ({reason}); start it, or correct the address"
-            )
+            return absent(self.name, reason)
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return Unreachable(
-                f"{self.name}: the server did not answer in time; "
-                "is it another kind of server, or overloaded?"
-            )
+            return late(self.name)
         if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
             return InputError(
                 f"{self.name}: RESOURCE_EXHAUSTED: {reason}; try smaller batches (--batch-size), or "

@@ -28,6 +28,18 @@ class Busy(Unreachable):
     """A server that may answer when it is asked again."""
 
 
+def late(name: str) -> Unreachable:
+    """The error of a server that takes longer than it may."""
+    return Unreachable(
+        f"{name}: the server did not answer in time; is it another kind of server, or overloaded?"
+    )
+
+
+def absent(name: str, reason: object) -> Busy:
+    """The error of an address where nothing answers."""
+    return Busy(f"{name}: no server answers there ({reason}); start it, or correct the address")
+
+
 @dataclass(frozen=True)
 class Connection:
     """How to reach a server.

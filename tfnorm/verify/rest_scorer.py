@@ -22,6 +22,8 @@ from tfnorm.verify.remote import (
     Busy,
     Connection,
     Unreachable,
+    absent,
+    late,
     signature_specs,
 )
 
@@ -124,16 +126,11 @@ class RestScorer:
                 timeout=(min(CONNECT_SECONDS, seconds), seconds),
             )
         except requests.Timeout as error:
-            raise Unreachable(
-                f"{self.name}: the server did not answer in time; "
-                "is it another kind of server, or overloaded?"
-            ) from error
+            raise late(self.name) from error
         except requests.exceptions.SSLError as error:
             raise Unreachable(f"{self.name}: its certificate is not trusted ({error})") from error
         except requests.RequestException as error:
-            raise Busy(
-                f"{self.name}: no server answers there ({error}); start it, or correct the address"
-            ) from error
+            raise absent(self.name, error) from error
         try:
             answer = response.json()
         except requests.JSONDecodeError:
