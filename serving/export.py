@@ -19,7 +19,8 @@ import numpy as np
 
 import tfnorm
 from tfnorm.errors import InputError
-from tfnorm.pipeline import KEPT_EXAMPLES, deliver, train
+from tfnorm.pipeline import KEPT_EXAMPLES, deliver
+from tfnorm.training import Recipe, train
 from tfnorm.verify.examples import load_examples
 from tfnorm.verify.keras_scorer import load_keras_file
 
@@ -28,7 +29,7 @@ def trained_model(epochs: int) -> tuple[keras.Model, dict[str, np.ndarray]]:
     """Your training: a Keras model, and some examples of what it will be asked."""
     log = tfnorm.datasets.synthetic()
     features = {name: array[:KEPT_EXAMPLES] for name, array in log.test.features.items()}
-    return train(log, epochs=epochs).model, features
+    return train(log, Recipe(epochs=epochs)).model, features
 
 
 def loaded_model(model: Path, examples: Path) -> tuple[keras.Model, dict[str, np.ndarray]]:

@@ -4,8 +4,9 @@ import pytest
 
 from tfnorm import datasets
 from tfnorm.errors import InputError
-from tfnorm.pipeline import deliver, main_job, train
+from tfnorm.pipeline import deliver, main_job
 from tfnorm.session import SavedModel, versions
+from tfnorm.training import Recipe, train
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_the_export_scores_what_the_model_scores(job, log):
 
 def test_the_same_seed_gives_the_same_model():
     log = datasets.synthetic(train_size=600, test_size=300)
-    first, second = (train(log, epochs=1, seed=3) for _ in range(2))
+    first, second = (train(log, Recipe(epochs=1, seed=3)) for _ in range(2))
     assert first.auc == second.auc
 
 

@@ -14,8 +14,7 @@ import numpy as np
 from tfnorm.datasets import ClickLog
 from tfnorm.export import ExportReport, export_saved_model
 from tfnorm.export.publish import check_place, publish
-from tfnorm.training import Progress, Recipe, Trained
-from tfnorm.training import train as train_by_recipe
+from tfnorm.training import Progress, Recipe, Trained, train
 from tfnorm.verify import InvarianceReport, batch_invariance
 
 KEPT_EXAMPLES = 512
@@ -62,32 +61,6 @@ class MainJob:
         return all(report.passed for report in self.reports.values())
 
 
-def train(
-    log: ClickLog,
-    *,
-    epochs: int = 2,
-    batch_size: int = 256,
-    learning_rate: float = 1e-3,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Trained:
-    """Train a DIN on a click log, with Adam and the log loss.
-
-    Args:
-        log: what to train and test on.
-        epochs: passes over the training split.
-        batch_size: examples a step.
-        learning_rate: of Adam.
-        seed: of the weights and of the order of the examples.
-        progress: called after each step.
-
-    Returns:
-        The model and its AUC on the test split.
-    """
-    recipe = Recipe(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
-    return train_by_recipe(log, recipe, progress=progress)
-
-
 def deliver(
     model: keras.Model,
     directory: str | os.PathLike,
@@ -129,9 +102,9 @@ def main_job(
     log: ClickLog,
     directory: str | os.PathLike,
     *,
-    epochs: int = 2,
-    batch_size: int = 256,
-    seed: int = 0,
+    epochs: int = Recipe.epochs,
+    batch_size: int = Recipe.batch_size,
+    seed: int = Recipe.seed,
     progress: Progress | None = None,
 ) -> MainJob:
     """Train on a click log, export, serve on this machine, and verify the file and both APIs.
@@ -150,7 +123,8 @@ def main_job(
     from tfnorm.server import Server
 
     check_place(directory, None)
-    trained = train(log, epochs=epochs, batch_size=batch_size, seed=seed, progress=progress)
+    recipe = Recipe(epochs=epochs, batch_size=batch_size, seed=seed)
+    trained = train(log, recipe, progress=progress)
     examples = {name: array[:KEPT_EXAMPLES] for name, array in log.test.features.items()}
     delivered = deliver(trained.model, directory, examples, progress=progress)
     servers = {}
