@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -117,21 +116,20 @@ def tolerance(traced: Traced) -> float:
     return max(SAVED_TOLERANCE, 8 * coarsest)
 
 
-def check_bits(path: Path, features: Mapping[str, np.ndarray]) -> None:
-    """Raise InputError if the bits of a SavedModel's scores depend on the batch."""
+def check_bits(saved: SavedModel, features: Mapping[str, np.ndarray]) -> None:
+    """Raise InputError if the bits of a score depend on the batch."""
     count = len(next(iter(features.values())))
-    with SavedModel(path) as saved:
-        together = saved.run(features)
-        for size in (size for size in _CHECKED_SIZES if size < count):
-            # From the middle, so that the rows stand elsewhere.
-            rows = slice((count - size) // 2, (count - size) // 2 + size)
-            alone = saved.run({name: array[rows] for name, array in features.items()})
-            for name, scores in alone.items():
-                if not _same(scores, together[name][rows]):
-                    raise InputError(
-                        f"the bits of {name!r} differ between batches of {size} and of {count}, by what "
-                        "no stable form is known for; batch_invariance='tolerance' exports it as it is"
-                    )
+    together = saved.run(features)
+    for size in (size for size in _CHECKED_SIZES if size < count):
+        # From the middle, so that the rows stand elsewhere.
+        rows = slice((count - size) // 2, (count - size) // 2 + size)
+        alone = saved.run({name: array[rows] for name, array in features.items()})
+        for name, scores in alone.items():
+            if not _same(scores, together[name][rows]):
+                raise InputError(
+                    f"the bits of {name!r} differ between batches of {size} and of {count}, by what no "
+                    "stable form is known for; batch_invariance='tolerance' exports it as it is"
+                )
 
 
 def _same(scores: np.ndarray, others: np.ndarray) -> bool:

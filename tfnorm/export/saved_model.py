@@ -173,9 +173,12 @@ def export_saved_model(
             kept.write(work / EXAMPLES, arrays)
         if warmup_batch_sizes:
             warmup.write(work / warmup.PATH, warmup_batch_sizes, signatures, arrays)
-        _check(work, features, expected, tolerance)
-        if same_bits and features is not None:
-            bitwise.check_bits(work, features)
+        # Loaded as TensorFlow Serving does.
+        with SavedModel(work) as saved:
+            if features is not None:
+                _check_scores(saved, features, expected, tolerance)
+                if same_bits:
+                    bitwise.check_bits(saved, features)
 
     path = publish(folder, version, write)
     return ExportReport(
@@ -214,12 +217,9 @@ def _guessed(
         return None, None
 
 
-def _check(path: Path, features: Arrays | None, expected: Arrays | None, tolerance: float) -> None:
-    """Load what was written as TensorFlow Serving does, and compare its scores with the model's."""
-    with SavedModel(path) as saved:
-        if features is None:
-            return
-        moved = difference(saved.run(features), expected, tolerance)
+def _check_scores(saved: SavedModel, features: Arrays, expected: Arrays, tolerance: float) -> None:
+    """Raise InputError if what was written scores otherwise than the model."""
+    moved = difference(saved.run(features), expected, tolerance)
     if moved is not None:
         raise InputError(f"the SavedModel scores up to {moved:.2g} away from the model")
 
