@@ -46,7 +46,10 @@ Run = Callable[[tf.Tensor, bool], tf.Tensor]
 
 def keras_run(layer: keras.layers.Layer, shape: tuple[int, ...]) -> tuple[Run, list[tf.Variable]]:
     layer.build((None, *shape[1:]))
-    run = lambda x, training: layer(x, training=training)  # noqa: E731
+
+    def run(x: tf.Tensor, training: bool) -> tf.Tensor:
+        return layer(x, training=training)
+
     return run, [v.value for v in layer.trainable_variables]
 
 

@@ -10,6 +10,7 @@ tf-keras keeps of it.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import json
@@ -54,7 +55,7 @@ def keras_like(make: Callable[..., object]) -> Train:
         layer = make(momentum=0.0, **options)
         layer.build(batches[0].shape)
         masked = {} if mask is None else {"mask": tf.constant(mask)}
-        call = lambda x: layer(x, training=True, **masked)  # noqa: E731
+        call = functools.partial(layer, training=True, **masked)
         if compiled:
             call = tf.function(call, jit_compile=True)
         for batch in batches:
@@ -83,7 +84,7 @@ def sonnet() -> Train:
             raise Absent
         layer = sonnet.BatchNorm(True, True, decay_rate=0.0, eps=1e-3)
         layer(tf.constant(batches[0]), is_training=False)
-        call = lambda x: layer(x, is_training=True)  # noqa: E731
+        call = functools.partial(layer, is_training=True)
         if compiled:
             call = tf.function(call, jit_compile=True)
         for batch in batches:
