@@ -142,9 +142,11 @@ def _sum_of_blocks(
     function: Callable[..., tf.Tensor], *flats: tf.Tensor, rows: int, dtype: tf.DType
 ) -> tf.Tensor:
     """The sum of `function(*flats)`: of so many rows, a power of 2, by pairs, then of those in `dtype`."""
+    # Traced once for all the rows of a block: that takes longer than to compile it.
+    function = tf.function(function, autograph=False)
     whole = tf.shape(flats[0])[0] // rows * rows
-    blocks = [tf.reshape(x[:whole], (-1, rows, x.shape[1])) for x in flats]
-    sums = [function(*(block[:, row] for block in blocks)) for row in range(rows)]
+    blocks = (tf.reshape(x[:whole], (-1, rows, x.shape[1])) for x in flats)
+    sums = [function(*row) for row in zip(*(tf.unstack(b, axis=1) for b in blocks), strict=True)]
     while len(sums) > 1:
         sums = [a + b for a, b in zip(sums[::2], sums[1::2], strict=True)]
     rest = function(*(x[whole:] for x in flats))
@@ -232,6 +234,8 @@ def _by_size(formula: Callable, *inputs) -> Tensors:
     if on_gpu or x.shape.rank != 2 or not tf.test.is_built_with_xla():
         return formula(Plain, *inputs)
     blocks = formula if in_xla() else _compiled(formula, x.shape[1])
+    if (size := x.shape.num_elements()) is not None:
+        return blocks(Blocks, *inputs) if size >= _LARGE else formula(Plain, *inputs)
     # XLA knows the size when it compiles, and leaves the other branch out.
     return tf.cond(
         tf.size(x) >= _LARGE, lambda: blocks(Blocks, *inputs), lambda: formula(Plain, *inputs)
