@@ -201,6 +201,8 @@ def channel_sum(flat: tf.Tensor) -> tf.Tensor:
     variance about it by 4e-6, however many rows there are and however alike.
     """
     rows = flat if flat.shape.rank == 2 else tf.reduce_sum(flat, -1)
+    if flat.dtype == tf.float64:
+        return tf.reduce_sum(rows, -2)
     shape = tf.shape(rows)
     whole = shape[-2] // _BLOCK * _BLOCK
     blocks = tf.concat([shape[:-2], [whole // _BLOCK, _BLOCK], shape[-1:]], 0)
