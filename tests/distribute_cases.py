@@ -90,15 +90,17 @@ def train(strategy, layer, steps):
     return results
 
 
-def moving_variance(strategy, layer, parts):
-    """The moving variance after one batch, with nothing kept of the one before."""
+def moving_variances(strategy, layer, batches):
+    """The moving variance after each batch, with nothing kept of the one before."""
     layer.momentum = 0.0
 
     def call(x):
         return layer(x, training=True)
 
-    tf.function(strategy.run)(call, args=(per_replica(strategy, parts),))
-    return layer.moving_variance.numpy()
+    run = tf.function(lambda x: strategy.run(call, args=(x,)))
+    for parts in batches:
+        run(per_replica(strategy, parts))
+        yield layer.moving_variance.numpy()
 
 
 def count_collectives(strategy, layer):

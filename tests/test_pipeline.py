@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfnorm import datasets
+from tfnorm import datasets, pipeline
 from tfnorm.errors import InputError
 from tfnorm.pipeline import deliver, main_job
 from tfnorm.session import SavedModel, versions
@@ -22,7 +22,9 @@ def steps():
 @pytest.fixture(scope="module")
 def job(log, steps, tmp_path_factory):
     directory = tmp_path_factory.mktemp("din")
-    return main_job(log, directory, epochs=2, progress=lambda *step: steps.append(step))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "KEPT_EXAMPLES", 64)
+        return main_job(log, directory, epochs=2, progress=lambda *step: steps.append(step))
 
 
 @pytest.mark.slow

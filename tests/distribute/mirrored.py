@@ -46,9 +46,10 @@ def main(path):
         keep("fit", layer, {})
         results[f"{case}/collectives"] = cases.count_collectives(strategy, fresh())
         if "synchronized" in case:
-            for ratio in (1000, 10_000):
-                parts = cases.far_shards(ratio, cases.REPLICAS)
-                variance = cases.moving_variance(strategy, fresh(), parts)
+            ratios = (1000, 10_000)
+            batches = [cases.far_shards(ratio, cases.REPLICAS) for ratio in ratios]
+            variances = cases.moving_variances(strategy, fresh(), batches)
+            for ratio, variance in zip(ratios, variances, strict=True):
                 results[f"{case}/variance/{ratio}"] = variance
     np.savez(path, **results)
 

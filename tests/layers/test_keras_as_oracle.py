@@ -95,7 +95,7 @@ def assert_equal_to_keras(shape, axis, arguments, masked, seed, steps=10):
 
 
 @pytest.mark.slow
-@settings(few, max_examples=16)
+@settings(few, max_examples=12)
 @given(shapes_and_axes, arguments, st.booleans(), st.integers(0, 2**32 - 1))
 def test_ten_steps_are_those_of_keras(shape_and_axis, arguments, masked, seed):
     assert_equal_to_keras(*shape_and_axis, arguments, masked, seed)
@@ -103,7 +103,7 @@ def test_ten_steps_are_those_of_keras(shape_and_axis, arguments, masked, seed):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not KERAS_HAS_RENORM, reason="this Keras has no renorm; NumPy is the oracle")
-@settings(few, max_examples=10)
+@settings(few, max_examples=8)
 @given(shapes_and_axes, arguments, renorm_arguments, st.booleans(), st.integers(0, 2**32 - 1))
 def test_ten_steps_of_renorm_are_those_of_keras(
     shape_and_axis, arguments, renorm_arguments, masked, seed

@@ -9,7 +9,7 @@ import pytest
 import zoo
 from verify.dependent_models import few_examples
 
-from tfnorm.verify import assert_batch_invariant, batch_invariance
+from tfnorm.verify import assert_batch_invariant, batch_invariance, find_culprit
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "verify.md"
 SLOW = ("a Keras application", "float16", "loop until the whole batch is done", "masked GRU")
@@ -39,7 +39,10 @@ def test_a_defect_is_found_with_its_op_and_its_cause(name):
     specimen, directory = zoo.exported(name)
     report = batch_invariance(directory, few_examples(name, specimen))
     assert not report.passed
-    assert (report.culprit.op_type, report.culprit.layer) == (specimen.op_type, specimen.layer)
+    culprit = report.culprit
+    assert (culprit.op_type, culprit.layer) == (specimen.op_type, specimen.layer)
+    assert "PartitionedCall" not in culprit.op
+    assert culprit.explanation and culprit.advice
     failed = [result for result in report.compositions if not result.passed]
     if name == "top-k of the batch":
         assert "not alone" in failed[0].outputs["score"].problem
@@ -51,9 +54,10 @@ def test_a_defect_is_found_with_its_op_and_its_cause(name):
 
 
 @pytest.mark.parametrize("name", _marked(zoo.CLEAN))
-def test_a_clean_model_passes(name):
+def test_a_clean_model_passes_and_no_op_of_it_is_accused(name):
     specimen, directory = zoo.exported(name)
     assert_batch_invariant(directory, few_examples(name, specimen))
+    assert find_culprit(directory, specimen.examples) is None
 
 
 @pytest.mark.parametrize("defect", ["a term of 1e-5", "perceptron"])
