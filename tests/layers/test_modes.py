@@ -92,7 +92,7 @@ def test_batches_of_other_sizes_are_not_traced_anew(Layer, jit_compile):
             y = layer(x, training=True)
         return tape.gradient(y, x)
 
-    sizes = (1, 7, 100, 2048, 2049, 3000)
+    sizes = (1, 100, 2048, 3000)
     step(tf.ones((sizes[0], 64)))
     inner = [function.experimental_get_tracing_count() for function in compiled_formulas(64)]
     for size in sizes[1:]:
