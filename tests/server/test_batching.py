@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import zoo
-from verify.dependent_models import few_examples
 
 from tfnorm.errors import InputError
 from tfnorm.export.serving_config import write_serving_config
 from tfnorm.server import BatchingParameters, Server, read_batching_parameters
 from tfnorm.server.batching import Batcher
 from tfnorm.session import SavedModel, Signature
-from tfnorm.verify import batch_invariance
 
 LONG = 60_000_000
 
@@ -277,41 +275,3 @@ def test_clients_of_both_apis_share_a_batch(tmp_path, connect):
         second = pool.submit(connect(server).post, {"instances": [1.0]})
         assert tf.make_ndarray(first.result(20).outputs["rows"]).tolist() == [3, 3]
         assert second.result(20).json() == {"predictions": [3.0]}
-
-
-@pytest.mark.parametrize("api", ["grpc", "rest"])
-@pytest.mark.parametrize(
-    "name", ["mean-centring", "batch size as a feature", "hidden counter", "perceptron"]
-)
-def test_a_defect_is_found_behind_a_server_that_batches(name, api, tmp_path):
-    specimen, directory = zoo.exported(name)
-    (tmp_path / "1").symlink_to(directory)
-    batching = BatchingParameters(64, 1000, 100, 1, allowed_batch_sizes=(4, 16, 64))
-    with Server(tmp_path, "zoo", port=0, rest_port=0, batching=batching) as server:
-        report = batch_invariance(
-            getattr(server, f"{api}_url"),
-            few_examples(name, specimen, 16),
-            batch_sizes=[2, 16],
-            allowed_batch_sizes=[4, 16, 64],
-            against=directory,
-        )
-    assert report.passed == (name == "perceptron")
-    if not report.passed:
-        assert report.culprit.op_type == specimen.op_type
-
-
-@pytest.mark.parametrize("batching", [None, BatchingParameters(64, 4000)], ids=["off", "on"])
-@pytest.mark.parametrize("api", ["grpc", "rest"])
-def test_what_no_request_shows_by_itself_is_found_where_the_server_batches(batching, api, tmp_path):
-    def score(x):
-        spoiled = x - tf.where(tf.shape(x)[0] > 4, tf.reduce_mean(x), 0)
-        return {"score": tf.reduce_sum(spoiled, 1)}
-
-    module = tf.Module()
-    module.score = tf.function(score, input_signature=[tf.TensorSpec([None, 3], tf.float32, "x")])
-    tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.score)
-    examples = {"x": np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)}
-    with Server(tmp_path, "ranker", port=0, rest_port=0, batching=batching) as server:
-        report = batch_invariance(getattr(server, f"{api}_url"), examples, batch_sizes=[2, 4])
-    failed = {result.name for result in report.compositions if not result.passed}
-    assert failed == (set() if batching is None else {"concurrent requests"})
