@@ -10,13 +10,11 @@ import numpy as np
 def moments(x, axis=-1, mask=None):
     """Count, mean and biased variance of each channel; 0 where a channel has no value."""
     x = np.asarray(x, np.float64)
-    mask = np.True_ if mask is None else np.asarray(mask, bool)[..., None]
-    counted = np.broadcast_to(mask, x.shape)
-    channels = [np.take(x, c, axis)[np.take(counted, c, axis)] for c in range(x.shape[axis])]
-    return tuple(
-        np.array([f(values) if values.size else 0.0 for values in channels])
-        for f in (np.size, np.mean, np.var)
-    )
+    counted = np.True_ if mask is None else np.asarray(mask, bool)[..., None]
+    values = np.ma.array(x, mask=~np.broadcast_to(counted, x.shape))
+    others = tuple(other for other in range(x.ndim) if other != axis % x.ndim)
+    mean, variance = (np.ma.filled(f(values, others), 0.0) for f in (np.ma.mean, np.ma.var))
+    return values.count(others), mean, variance
 
 
 def normalize(x, mean, variance, gamma=1.0, beta=0.0, *, epsilon, axis=-1):

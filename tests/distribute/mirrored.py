@@ -5,6 +5,7 @@ A program of its own: the devices must be made before TensorFlow starts.
     python mirrored.py RESULTS.npz
 """
 
+import gc
 import sys
 
 import distribute_cases as cases
@@ -22,6 +23,7 @@ def fit(layer):
 
 
 def main(path):
+    gc.disable()  # It ends before its garbage matters.
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * cases.REPLICAS,

@@ -3,6 +3,7 @@
 TF_CONFIG=... python multi_worker.py RESULTS.npz
 """
 
+import gc
 import sys
 
 import distribute_cases as cases
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 
 def main(path):
+    gc.disable()  # It ends before its garbage matters.
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     results = {}
     for case in cases.ARGUMENTS:
