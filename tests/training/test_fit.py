@@ -52,6 +52,12 @@ def test_a_click_counts_for_so_many_other_examples(log):
     assert added == pytest.approx(2 * np.log(2) * log.train.labels.mean(), rel=0.1)
 
 
+def test_the_same_seed_gives_the_same_model(log):
+    first, second = (train(log, Recipe(epochs=1, batch_size=400, seed=3)).model for _ in range(2))
+    for weight, expected in zip(second.get_weights(), first.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
 class Killed(Exception):
     """In the middle of an epoch."""
 

@@ -28,13 +28,6 @@ def _without_culprit(monkeypatch):
     monkeypatch.setattr("tfnorm.verify.run.blame", lambda *arguments: (None, None))
 
 
-def _versions(model, directory):
-    """The folder of a model's versions, of which the newest counts."""
-    ranker(keras.layers.ReLU()).export(directory / "2", verbose=False)
-    model.export(directory / "10", verbose=False)
-    return directory
-
-
 def _saved_model(model, directory):
     model.export(directory / "model", verbose=False)
     return directory / "model"
@@ -49,7 +42,6 @@ TARGETS = {
     "Keras model": lambda model, directory: model,
     ".keras file": _keras_file,
     "SavedModel": _saved_model,
-    "versions": _versions,
 }
 
 
@@ -68,6 +60,14 @@ def test_a_mlp_of_keras_own_layers_passes(as_target):
     assert report.max_abs_diff < 1e-6
     assert report.examples == 24
     assert report.culprit is None
+
+
+def test_of_a_folder_of_versions_the_newest_counts(tmp_path):
+    ranker(BatchDice()).export(tmp_path / "2", verbose=False)
+    ranker(keras.layers.ReLU()).export(tmp_path / "10", verbose=False)
+    report = batch_invariance(tmp_path, EXAMPLES, batch_sizes=[2])
+    assert report.passed
+    assert report.target == str(tmp_path / "10")
 
 
 def test_dice_with_the_batchs_own_statistics_fails(as_target):
