@@ -118,19 +118,6 @@ def test_bad_input_gets_one_line_and_exit_status_2(
     assert not list(tmp_path.iterdir())
 
 
-def test_train_saves_a_model_and_its_figures(tmp_path, monkeypatch, capsys):
-    from tfnorm import datasets
-
-    small = datasets.synthetic(train_size=500, test_size=200)
-    monkeypatch.setattr(datasets, "synthetic", lambda **options: small)
-    output, report = tmp_path / "din.keras", tmp_path / "report.json"
-    assert run("train", "--epochs", 1, "--output", output, "--json", report) == 0
-    assert keras.models.load_model(output).count_params() > 0
-    found = json.loads(report.read_text())
-    assert found["model"] == str(output)
-    assert f"{found['auc']:.4f}" in capsys.readouterr().out
-
-
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -2,11 +2,8 @@
 
 import logging
 import os
-import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -249,29 +246,3 @@ def test_serve_runs_until_a_signal_then_puts_everything_back(
     assert not tfnorm_threads() - before
     assert "a stand-in for TensorFlow Serving" in capsys.readouterr().err
     assert not logging.getLogger("tfnorm.server").handlers
-
-
-@pytest.mark.slow
-def test_a_served_process_ends_with_status_0_on_sigterm(everything_directory):
-    script = (
-        "import sys; from tfnorm.server import Server, serve; "
-        "serve(Server(sys.argv[1], 'ranker', port=0, rest_port=0))"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(everything_directory)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    try:
-        urls = (re.search(r"http://\S+", line) for line in process.stderr)
-        url = next(url[0] for url in urls if url)
-        status = requests.get(url, timeout=10).json()
-        assert status["model_version_status"][0]["state"] == "AVAILABLE"
-        process.terminate()
-        assert process.wait(timeout=20) == 0
-        assert "Traceback" not in process.stderr.read()
-    finally:
-        process.kill()
-        process.stderr.close()
-        process.wait()
