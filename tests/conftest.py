@@ -12,4 +12,4 @@ def pytest_collection_finish():
     """TensorFlow and Keras are half a million objects, which every full collection would visit."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(200_000, 20, 100)
