@@ -1,6 +1,5 @@
 import multiprocessing
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -8,18 +7,7 @@ import pytest
 from tfnorm.errors import InputError
 from tfnorm.export.publish import check_place, publish
 
-SLOW_EXPORT = """
-import sys, time
-from pathlib import Path
-from tfnorm.export.publish import publish
-
-def write(path):
-    (path / "saved_model.pb").write_text("half")
-    print("writing", flush=True)
-    time.sleep(float(sys.argv[2]))
-
-publish(Path(sys.argv[1]), None, write)
-"""
+FORK = multiprocessing.get_context("fork")
 
 
 def write(path):
@@ -33,12 +21,17 @@ def names(folder):
 
 
 def start_export(folder, seconds):
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLOW_EXPORT, str(folder), str(seconds)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "writing\n"
+    """A process that has written half of a version, and writes for so much longer."""
+    writing = FORK.Event()
+
+    def write_half(path):
+        (path / "saved_model.pb").write_text("half")
+        writing.set()
+        time.sleep(seconds)
+
+    process = FORK.Process(target=publish, args=(folder, None, write_half))
+    process.start()
+    assert writing.wait(20)
     return process
 
 
@@ -147,7 +140,7 @@ def test_a_folder_without_the_right_to_write_is_one_clear_error(tmp_path):
 def test_what_a_killed_export_left_is_removed_by_the_next(tmp_path):
     process = start_export(tmp_path, 60)
     process.kill()
-    process.wait()
+    process.join()
     left = names(tmp_path)
     assert len(left) == 2
     assert all(name.startswith(".") for name in left)
@@ -160,21 +153,21 @@ def test_an_export_that_still_runs_is_left_alone_by_another(tmp_path):
     process = start_export(tmp_path, 1)
     assert publish(tmp_path, None, write).name == "1"
     assert len(names(tmp_path)) == 3
-    assert process.wait() == 0
+    process.join()
+    assert process.exitcode == 0
     assert names(tmp_path) == ["1", "2"]
     assert (tmp_path / "2" / "saved_model.pb").read_text() == "half"
 
 
 def test_exports_at_once_get_a_version_each(tmp_path):
-    context = multiprocessing.get_context("fork")
-    start = context.Event()
+    start = FORK.Event()
 
     def export():
         start.wait()
         for _ in range(10):
             publish(tmp_path, None, write)
 
-    processes = [context.Process(target=export) for _ in range(4)]
+    processes = [FORK.Process(target=export) for _ in range(4)]
     for process in processes:
         process.start()
     start.set()
