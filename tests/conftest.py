@@ -9,7 +9,11 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """TensorFlow and Keras are half a million objects, which every full collection would visit."""
+    """TensorFlow and Keras are half a million objects, which every full collection would visit.
+
+    The garbage that only a full collection finds, the graphs of the tests, stays: it takes a worker
+    to 2 GB, and to free it costs more than to make the next.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
+    gc.set_threshold(200_000, 20, 1_000_000)
