@@ -127,6 +127,8 @@ def train(
     model = recipe.make_model(log)
     rate = recipe.schedule(recipe.epochs * len(batches))
     model.compile(keras.optimizers.Adam(rate), "binary_crossentropy")
+    # `fit` traces its step twice if that makes the optimizer's variables.
+    model.optimizer.build(model.trainable_variables)
     fitted = model.fit(
         batches,
         initial_epoch=first,
