@@ -17,7 +17,6 @@ WORKERS = 2
 WORKER_STEPS = [(4, 4), (6, 1), (5, 0)]
 # The last batch has 6 rows: 2 for each replica but the last, which gets none.
 FIT_ROWS, FIT_BATCH = 38, 16
-FIT_CASES = ("bn", "dice synchronized")
 ARGUMENTS = {
     "bn": {},
     "bn synchronized": {"synchronized": True, "unbiased_variance": True},

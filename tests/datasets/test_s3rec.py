@@ -32,7 +32,7 @@ def server(tmp_path, monkeypatch):
         server.requests = []
         server.published = published
         server.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
         server.shutdown()

@@ -42,11 +42,10 @@ def main(path):
 
         layer = fresh()
         keep("loop", layer, cases.train(strategy, layer, cases.STEPS))
-        if case in cases.FIT_CASES:
-            layer = fresh()
-            with strategy.scope():
-                fit(layer)
-            keep("fit", layer, {})
+        layer = fresh()
+        with strategy.scope():
+            fit(layer)
+        keep("fit", layer, {})
         results[f"{case}/collectives"] = cases.count_collectives(strategy, fresh())
         if "synchronized" in case:
             ratios = (1000, 10_000)

@@ -41,7 +41,7 @@ def test_a_custom_loop_trains_as_numpy_does(results, case):
         assert_close(results[f"{case}/loop/{name}"], expected)
 
 
-@pytest.mark.parametrize("case", cases.FIT_CASES)
+@CASES
 def test_fit_moves_the_statistics_by_the_global_batch_or_to_the_mean_of_the_replicas(results, case):
     """Keras's layer keeps one replica's, where its statistics are not synchronized."""
     x = cases.data(9, cases.FIT_ROWS)

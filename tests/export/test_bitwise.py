@@ -104,7 +104,7 @@ def exports(tmp_path_factory):
     }
 
 
-@pytest.fixture(scope="module", params=[(0, 1), (1, 16)], ids=str)
+@pytest.fixture(scope="module", params=[(0, 1), (0, 16), (1, 1), (1, 16)], ids=str)
 def differing(exports, request):
     """The same, with the batch sizes that give other bits for each, in a process of such a setting."""
     onednn, threads = request.param

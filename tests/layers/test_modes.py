@@ -46,8 +46,8 @@ def expected_step(layer, x, dy, weights):
 @EVERY_MODE
 @pytest.mark.parametrize(
     "shape",
-    [(5001, 7), (70_001, 4), (12, 6000)],
-    ids=["odd", "long", "wide"],
+    [(64, 5), (5001, 7), (70_001, 4), (12, 6000)],
+    ids=["small", "odd", "long", "wide"],
 )
 def test_values_and_gradients_are_those_of_numpy(Layer, mode, shape, rng):
     x = rng.normal(rng.normal(size=shape[1]), 2, shape).astype(np.float32)
@@ -113,8 +113,8 @@ def compiled_formulas(channels):
 
 @LAYERS
 @EVERY_MODE
-def test_channels_before_other_axes(Layer, mode, rng):
-    shape = (40, 3, 300)
+@pytest.mark.parametrize("shape", [(6, 5, 2000), (40, 3, 300)])
+def test_channels_before_other_axes(Layer, mode, shape, rng):
     x, dy = rng.normal(1, 2, (2, *shape)).astype(np.float32)
     layer = Layer(axis=1)
     step = run(layer, x, dy, mode=mode)
@@ -166,7 +166,7 @@ def test_gradients_of_an_empty_batch_are_zero(Layer, mode):
 
 
 @LAYERS
-@pytest.mark.parametrize("mode", ["eager", "xla"])
+@EVERY_MODE
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "float64"])
 def test_values_and_gradients_under_every_policy(Layer, mode, policy, rng):
     layer = Layer(dtype=policy)
@@ -186,7 +186,7 @@ def test_values_and_gradients_under_every_policy(Layer, mode, policy, rng):
 
 
 @LAYERS
-@pytest.mark.parametrize("jit_compile", ["auto", True])
+@pytest.mark.parametrize("jit_compile", ["auto", True, False])
 def test_fit_trains_as_numpy_does(Layer, jit_compile, rng):
     """Three steps of gradient descent on the mean squared error, the last batch being smaller."""
     x, target = rng.normal(1, 2, (2, 40, 3)).astype(np.float32)
