@@ -587,13 +587,15 @@ def _needs_serving() -> Iterator[None]:
 @contextlib.contextmanager
 def _progress() -> Iterator[pipeline.Progress]:
     """Show how far the stages are, on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda stage, done, total: None
+        return
     bars = Progress(
         TextColumn("{task.description:<16}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
     )
     tasks: dict[str, TaskID] = {}
 

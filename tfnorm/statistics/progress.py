@@ -16,6 +16,9 @@ def progress_bar(total: int | None) -> Iterator[Callable[[str], Callable[[], Non
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda name: lambda: None
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -23,9 +26,7 @@ def progress_bar(total: int | None) -> Iterator[Callable[[str], Callable[[], Non
         TextColumn("batches"),
         TimeElapsedColumn(),
     )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=total)
 
         def start(name: str) -> Callable[[], None]:
