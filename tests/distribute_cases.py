@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.layers import BatchNormalization, Dice
+from tfnorm.models import DIEN
 
 CHANNELS = 3
 EPSILON = 0.01
@@ -113,3 +114,27 @@ def count_collectives(strategy, layer):
     graph = tf.function(strategy.run).get_concrete_function(call, args=(x,)).graph
     ops = [op.type for op in graph.get_operations()]
     return ops.count("CollectiveReduceV2") / len(strategy.experimental_local_results(x))
+
+
+def train_dien(strategy):
+    """Two epochs of a DIEN that has no statistics of a batch; the losses and the weights.
+
+    All histories are full, so that the replicas' auxiliary losses are means over as many items.
+    """
+    rng = np.random.default_rng(0)
+    ids = {
+        "item": rng.integers(1, 30, 16),
+        "category": rng.integers(1, 7, 16),
+        "history_items": rng.integers(1, 30, (16, 3)),
+        "history_categories": rng.integers(1, 7, (16, 3)),
+        "negative_items": rng.integers(1, 30, (16, 3)),
+        "negative_categories": rng.integers(1, 7, (16, 3)),
+    }
+    features = {name: column.astype(np.int32) for name, column in ids.items()}
+    examples = tf.data.Dataset.from_tensor_slices((features, rng.integers(2, size=(16, 1))))
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = DIEN(30, 7, 3, units=(5,), activation="prelu", batch_normalization=False)
+        model.compile(keras.optimizers.SGD(0.5), "binary_crossentropy")
+    losses = model.fit(examples.batch(8), epochs=2, verbose=0).history["loss"]
+    return losses, [weight.numpy() for weight in model.weights]

@@ -53,6 +53,8 @@ def main(path):
             variances = cases.moving_variances(strategy, fresh(), batches)
             for ratio, variance in zip(ratios, variances, strict=True):
                 results[f"{case}/variance/{ratio}"] = variance
+    results["dien/losses"], weights = cases.train_dien(strategy)
+    results.update({f"dien/weight {n}": weight for n, weight in enumerate(weights)})
     np.savez(path, **results)
 
 

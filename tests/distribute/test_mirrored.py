@@ -9,6 +9,7 @@ import distribute_cases as cases
 import distribute_oracle as oracle
 import numpy as np
 import pytest
+import tensorflow as tf
 from oracles import assert_close
 
 pytestmark = pytest.mark.slow
@@ -69,3 +70,10 @@ def test_the_synchronized_variance_is_right_far_from_zero(results, case, ratio, 
     ddof = 1 if cases.ARGUMENTS[case].get("unbiased_variance") else 0
     expected = x.var(0, dtype=np.float64, ddof=ddof)
     np.testing.assert_allclose(results[f"{case}/variance/{ratio}"], expected, rtol=bound)
+
+
+def test_dien_learns_on_replicas_what_it_learns_on_one_device(results):
+    losses, weights = cases.train_dien(tf.distribute.get_strategy())
+    np.testing.assert_allclose(results["dien/losses"], losses, rtol=1e-5)
+    for n, weight in enumerate(weights):
+        assert_close(results[f"dien/weight {n}"], weight)

@@ -120,13 +120,16 @@ class DIEN(keras.Model):
             return super().train_step(data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         _check_negatives(x)
+        # Keras adds up the losses of the replicas: each computes its part of their mean.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with tf.GradientTape() as tape:
             score, auxiliary = self._score_and_auxiliary_loss(x)
-            loss = self.compute_loss(x, y, score, sample_weight) + self.auxiliary_weight * auxiliary
+            loss = self.compute_loss(x, y, score, sample_weight)
+            loss += self.auxiliary_weight / replicas * auxiliary
             scaled = self.optimizer.scale_loss(loss)
         self.optimizer.apply(tape.gradient(scaled, self.trainable_weights), self.trainable_weights)
         tracker = next(metric for metric in self.metrics if metric.name == "loss")
-        tracker.update_state(loss, sample_weight=tf.shape(score)[0])
+        tracker.update_state(replicas * loss, sample_weight=tf.shape(score)[0])
         return self.compute_metrics(x, y, score, sample_weight)
 
     def _score_and_auxiliary_loss(self, x: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -139,9 +142,8 @@ class DIEN(keras.Model):
             for table, name in zip(("items", "categories"), NEGATIVES, strict=True)
         ]
         valid = tf.not_equal(x["history_items"], 0)
-        loss = auxiliary_loss(interests, behaviours, tf.concat(negatives, axis=-1), valid)
-        # Keras adds up the losses of the replicas.
-        return score, loss / tf.distribute.get_strategy().num_replicas_in_sync
+        negatives = tf.concat(negatives, axis=-1)
+        return score, auxiliary_loss(interests, behaviours, negatives, valid)
 
     def get_config(self) -> dict:
         return {
