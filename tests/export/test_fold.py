@@ -368,6 +368,7 @@ def test_what_is_not_in_float32_is_left_alone():
     assert not gone
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_weights_that_would_overflow_are_left_alone():
     model = functional((1,), Dense(1, use_bias=False), bn(epsilon=0.0), ReLU())
     model.layers[1].kernel.assign([[1e30]])

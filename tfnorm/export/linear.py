@@ -83,7 +83,8 @@ class Linear:
 
     def fits(self, dtype: str) -> bool:
         """Whether `dtype` can hold it."""
-        return all(np.isfinite(v.astype(dtype)).all() for v in (self.kernel, self.bias))
+        with np.errstate(over="ignore"):
+            return all(np.isfinite(v.astype(dtype)).all() for v in (self.kernel, self.bias))
 
     def build(self, input_shape) -> keras.layers.Layer:
         """A layer of the same kind with this kernel and bias."""
