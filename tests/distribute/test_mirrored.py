@@ -7,6 +7,7 @@ from pathlib import Path
 
 import distribute_cases as cases
 import distribute_oracle as oracle
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -72,6 +73,10 @@ def test_the_synchronized_variance_is_right_far_from_zero(results, case, ratio, 
     np.testing.assert_allclose(results[f"{case}/variance/{ratio}"], expected, rtol=bound)
 
 
+@pytest.mark.skipif(
+    tuple(map(int, keras.__version__.split(".")[:2])) < (3, 8),
+    reason="this Keras adds up the replicas' gradients of whole losses, of any model",
+)
 def test_dien_learns_on_replicas_what_it_learns_on_one_device(results):
     losses, weights = cases.train_dien(tf.distribute.get_strategy())
     np.testing.assert_allclose(results["dien/losses"], losses, rtol=1e-5)

@@ -120,16 +120,16 @@ class DIEN(keras.Model):
             return super().train_step(data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         _check_negatives(x)
-        # Keras adds up the losses of the replicas: each computes its part of their mean.
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        # Keras adds up what the replicas learn: its losses are shares of their mean (whole ones before 3.8).
+        share = keras.losses.MeanAbsoluteError()(tf.ones([1, 1]), tf.zeros([1, 1]))
         with tf.GradientTape() as tape:
             score, auxiliary = self._score_and_auxiliary_loss(x)
             loss = self.compute_loss(x, y, score, sample_weight)
-            loss += self.auxiliary_weight / replicas * auxiliary
+            loss += share * tf.cast(self.auxiliary_weight * auxiliary, loss.dtype)
             scaled = self.optimizer.scale_loss(loss)
         self.optimizer.apply(tape.gradient(scaled, self.trainable_weights), self.trainable_weights)
         tracker = next(metric for metric in self.metrics if metric.name == "loss")
-        tracker.update_state(replicas * loss, sample_weight=tf.shape(score)[0])
+        tracker.update_state(loss / share, sample_weight=tf.shape(score)[0])
         return self.compute_metrics(x, y, score, sample_weight)
 
     def _score_and_auxiliary_loss(self, x: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
