@@ -16,9 +16,11 @@ from tfnorm.verify import Connection, batch_invariance
 
 DEFECTS = (
     "mean-centring",
+    "a term of 1e-5",
     "batch size as a feature",
     "place in the batch",
     "mean over padded steps",
+    "how often an id is in the batch",
     "hidden counter",
     "Dice with the batch's statistics",
 )
