@@ -12,6 +12,7 @@ def make_model():
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
     model.compile("adam", "mse", run_eagerly=True)
+    model.optimizer.build(model.trainable_variables)
     return model
 
 

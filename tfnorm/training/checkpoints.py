@@ -21,7 +21,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     `keras.callbacks.BackupAndRestore` forgets what early stopping has seen, and a process that is
     killed while it writes leaves it nothing. Here a checkpoint is a folder that is renamed into its
-    place once it is whole.
+    place once it is whole. The optimizer must be built before the training begins.
 
     Args:
         directory: where they go; the newest one there is gone on with.
@@ -59,7 +59,6 @@ class Checkpoints(keras.callbacks.Callback):
         self._history = {name: list(values) for name, values in self.history.items()}
         if self._found is None:
             return
-        self.model.optimizer.build(self.model.trainable_variables)
         self.model.load_weights(self._found / _WEIGHTS)
         if self._stopping is not None:
             for epoch, value in enumerate(self.history[self._stopping.monitor]):
