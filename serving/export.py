@@ -19,10 +19,10 @@ import numpy as np
 
 import tfnorm
 from tfnorm.errors import InputError
+from tfnorm.examples.load import load_examples
 from tfnorm.pipeline import KEPT_EXAMPLES, deliver
+from tfnorm.scorers.keras_model import load_keras_file
 from tfnorm.training import Recipe, train
-from tfnorm.verify.examples import load_examples
-from tfnorm.verify.keras_scorer import load_keras_file
 
 
 def trained_model(epochs: int) -> tuple[keras.Model, dict[str, np.ndarray]]:

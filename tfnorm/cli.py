@@ -27,20 +27,21 @@ from rich.table import Table
 from tfnorm import datasets, pipeline
 from tfnorm._version import __version__
 from tfnorm.errors import InputError
+from tfnorm.examples.load import load_examples
 from tfnorm.export import export_saved_model
-from tfnorm.export.serving_batching import BATCH_SIZES
-from tfnorm.export.serving_config import check_serving_config, write_serving_config
+from tfnorm.export.deployment.batching import BATCH_SIZES
+from tfnorm.export.deployment.config import check_serving_config, write_serving_config
+from tfnorm.scorers.keras_model import KerasScorer, load_keras_file
 from tfnorm.session import DEFAULT_SIGNATURE
 from tfnorm.training import MODELS, Recipe, Trained
 from tfnorm.training import train as train_by_recipe
-from tfnorm.verify import Connection, batch_invariance, inspect_saved_model, inspection_text
-from tfnorm.verify.batch_invariance import LIMIT
-from tfnorm.verify.examples import load_examples
-from tfnorm.verify.html import to_html
-from tfnorm.verify.junit import to_junit
-from tfnorm.verify.keras_scorer import KerasScorer, load_keras_file
-from tfnorm.verify.plot import check_matplotlib
-from tfnorm.verify.text import render
+from tfnorm.verify import Connection, batch_invariance, inspect_saved_model
+from tfnorm.verify.inspection import text as inspection_text
+from tfnorm.verify.report.html import to_html
+from tfnorm.verify.report.junit import to_junit
+from tfnorm.verify.report.plot import check_matplotlib
+from tfnorm.verify.report.text import render
+from tfnorm.verify.verification import LIMIT
 
 _out = Console(highlight=False)
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 import zoo
 
 from tfnorm.errors import InputError
-from tfnorm.export.serving_config import write_serving_config
+from tfnorm.export.deployment.config import write_serving_config
 from tfnorm.server import BatchingParameters, Server, read_batching_parameters
 from tfnorm.server.batching import Batcher
 from tfnorm.session import SavedModel, Signature

@@ -5,7 +5,7 @@ import pytest
 
 from tfnorm.errors import InputError
 from tfnorm.metrics import auc
-from tfnorm.verify.compositions import Composition
+from tfnorm.verify.compositions.plan import Composition
 from tfnorm.verify.stake import checked_labels, pairs_changed, stake
 
 BEFORE = np.array([0.1, 0.2, 0.2, 0.4, 0.3])

@@ -13,15 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.export import bitwise, proto, warmup
-from tfnorm.export import examples as kept
-from tfnorm.export.checks import check_statistics, check_weights
-from tfnorm.export.equality import SAVED_TOLERANCE, Arrays, difference, fold_and_trace
-from tfnorm.export.features import random_features
-from tfnorm.export.graph import Structure, structure
-from tfnorm.export.interface import Interface, interface
+from tfnorm.export import proto
+from tfnorm.export.bitwise import rewrite as bitwise
+from tfnorm.export.folding.checked import SAVED_TOLERANCE, Arrays, difference, fold_and_trace
+from tfnorm.export.inputs import kept
+from tfnorm.export.inputs.guessed import random_features
 from tfnorm.export.publish import check_place, publish
-from tfnorm.export.signatures import (
+from tfnorm.export.records import warmup
+from tfnorm.export.records.signatures import (
     CLASSIFY,
     METHODS,
     check_names,
@@ -29,8 +28,11 @@ from tfnorm.export.signatures import (
     check_probabilities,
     trace_signatures,
 )
-from tfnorm.export.tf_example import Feature, parser
-from tfnorm.export.trace import Traced, trace
+from tfnorm.export.records.tf_example import Feature, parser
+from tfnorm.export.structure import Structure, structure
+from tfnorm.export.tracing.checks import check_statistics, check_weights
+from tfnorm.export.tracing.interface import Interface, interface
+from tfnorm.export.tracing.trace import Traced, trace
 from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
 
 EXAMPLES = Path("assets.extra", "examples.npz")

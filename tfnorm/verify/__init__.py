@@ -1,12 +1,12 @@
 """Verification: the same examples in many batch compositions, and how far their scores move."""
 
+from tfnorm.scorers.connection import Connection
+from tfnorm.scorers.load import load_scorer
 from tfnorm.verify.assertion import assert_batch_invariant
-from tfnorm.verify.batch_invariance import batch_invariance
-from tfnorm.verify.culprit import Culprit, find_culprit
-from tfnorm.verify.inspection import Finding, Inspection, inspect_saved_model
-from tfnorm.verify.remote import Connection
-from tfnorm.verify.report import InvarianceReport
-from tfnorm.verify.scorers import load_scorer
+from tfnorm.verify.culprit.investigation import Culprit, find_culprit
+from tfnorm.verify.inspection.inspect import Finding, Inspection, inspect_saved_model
+from tfnorm.verify.results import InvarianceReport
+from tfnorm.verify.verification import batch_invariance
 
 __all__ = [
     "Connection",

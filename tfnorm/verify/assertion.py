@@ -6,10 +6,10 @@ from pathlib import Path
 
 import keras
 
-from tfnorm.verify.batch_invariance import batch_invariance
-from tfnorm.verify.examples import Examples
-from tfnorm.verify.scorers import Scorer
-from tfnorm.verify.text import to_text
+from tfnorm.examples.load import Examples
+from tfnorm.scorers.load import Scorer
+from tfnorm.verify.report.text import to_text
+from tfnorm.verify.verification import batch_invariance
 
 
 def assert_batch_invariant(

@@ -8,9 +8,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tfnorm.errors import InputError
-from tfnorm.verify.blame import blame
-from tfnorm.verify.compare import LARGE, Comparison, Reference, Tolerance, grows_with_size
-from tfnorm.verify.compositions import (
+from tfnorm.examples.load import Loaded
+from tfnorm.scorers.connection import Unreachable
+from tfnorm.scorers.load import Scorer
+from tfnorm.verify.compositions.neighbours import OTHERS, Neighbours, neighbours
+from tfnorm.verify.compositions.padding import paddings
+from tfnorm.verify.compositions.plan import (
     ALONE,
     AROUND,
     SINGLE,
@@ -22,11 +25,16 @@ from tfnorm.verify.compositions import (
     one_at_a_time,
     padded_longer,
 )
-from tfnorm.verify.examples import Loaded
-from tfnorm.verify.neighbours import OTHERS, Neighbours, neighbours
-from tfnorm.verify.padding import paddings
-from tfnorm.verify.remote import Unreachable
-from tfnorm.verify.report import (
+from tfnorm.verify.compositions.runner import Runner, Scored
+from tfnorm.verify.culprit.blame import blame
+from tfnorm.verify.judgement.comparison import (
+    LARGE,
+    Comparison,
+    Reference,
+    Tolerance,
+    grows_with_size,
+)
+from tfnorm.verify.results import (
     DEPENDENCE,
     DIFFERENCE,
     ROUNDING,
@@ -38,8 +46,6 @@ from tfnorm.verify.report import (
     Stake,
     largest,
 )
-from tfnorm.verify.runner import Runner, Scored
-from tfnorm.verify.scorers import Scorer
 from tfnorm.verify.stake import checked_labels, stake
 
 BATCH_BYTES = 1 << 23

@@ -8,8 +8,8 @@ import numpy as np
 
 from tfnorm.errors import InputError
 from tfnorm.metrics import auc
-from tfnorm.verify.compositions import Composition
-from tfnorm.verify.report import Stake
+from tfnorm.verify.compositions.plan import Composition
+from tfnorm.verify.results import Stake
 
 RANKED = 2048
 """Examples that are ranked against each other; of more, as many evenly spread."""

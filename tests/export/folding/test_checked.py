@@ -1,0 +1,109 @@
+import keras
+import numpy as np
+import pytest
+from export.randomized import give_weights
+
+from tfnorm.export import export_saved_model
+from tfnorm.export.folding.checked import difference
+from tfnorm.layers import BatchNormalization, Dice
+from tfnorm.session import SavedModel
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(1.0, 2.0, (64, 3)).astype(np.float32)
+
+
+class Towers(keras.Model):
+    """Two towers; the code also calls a layer of the second, whose graph does not know it."""
+
+    def __init__(self):
+        super().__init__()
+        self.straight, self.crossed = (
+            keras.Sequential(
+                [
+                    keras.Input((3,)),
+                    keras.layers.Dense(4, name=f"dense_{name}"),
+                    BatchNormalization(name=f"bn_{name}"),
+                    Dice(name=f"dice_{name}"),
+                ]
+            )
+            for name in ("straight", "crossed")
+        )
+
+    def call(self, inputs):
+        return self.straight(inputs) + self.crossed(inputs) * self.crossed.layers[0](inputs)
+
+
+@pytest.fixture
+def towers():
+    model = Towers()
+    model(X)
+    give_weights([model], RNG)
+    return model
+
+
+def test_a_fold_that_would_move_a_score_is_left_out_and_the_others_stay(towers, tmp_path):
+    report = export_saved_model(towers, tmp_path, examples={"x": X})
+    assert dict(report.folded) == {
+        "bn_straight": "dense_straight",
+        "dice_straight": "one multiply and add",
+        "dice_crossed": "one multiply and add",
+    }
+    assert dict(report.not_folded)["bn_crossed"].startswith("folded, it moves a score by up to")
+    with SavedModel(report.path) as saved:
+        np.testing.assert_allclose(
+            saved.run({"x": X})["score"], towers(X), rtol=1e-5, atol=1e-5 * np.abs(towers(X)).max()
+        )
+
+
+def test_without_fold_the_graph_is_the_models_own(towers, tmp_path):
+    report = export_saved_model(towers, tmp_path, examples={"x": X}, fold=False)
+    assert report.folded == report.not_folded == ()
+    assert report.compared == 64
+    with SavedModel(report.path) as saved:
+        np.testing.assert_allclose(saved.run({"x": X})["score"], towers(X), rtol=1e-5, atol=1e-5)
+
+
+def test_without_examples_random_inputs_are_compared_within_the_embedding_table(tmp_path):
+    ids = keras.Input((None,), name="ids", dtype="int32")
+    x = keras.layers.Embedding(3, 4)(ids)
+    model = keras.Model(ids, BatchNormalization()(keras.layers.Dense(4)(x)))
+    give_weights([model], RNG)
+    report = export_saved_model(model, tmp_path)
+    assert (report.examples, report.compared, len(report.folded)) == (0, 16, 1)
+
+
+def test_inputs_that_can_not_be_guessed_are_not_compared(tmp_path):
+    ids = keras.Input((), name="ids", dtype="int32")
+    shifted = keras.layers.Embedding(3, 4)(keras.layers.Rescaling(1, -7, dtype="int32")(ids))
+    model = keras.Model(ids, BatchNormalization()(keras.layers.Dense(4)(shifted)))
+    give_weights([model], RNG)
+    report = export_saved_model(model, tmp_path)
+    assert (report.compared, len(report.folded)) == (0, 1)
+
+    text = keras.Input((), name="text", dtype="string")
+    lookup = keras.layers.StringLookup(vocabulary=["a"], output_mode="one_hot")
+    model = keras.Model(text, lookup(text))
+    assert export_saved_model(model, tmp_path).compared == 0
+
+
+def test_scores_are_equal_up_to_rounding_and_no_further():
+    score = np.array([[0.5], [2.0], [1e-9]], np.float32)
+    assert difference({"s": score * (1 + 1e-6)}, {"s": score}, 1e-5) is None
+    assert difference({"s": score + 1e-7}, {"s": score}, 1e-5) is None
+    assert difference({"s": score * (1 + 1e-4)}, {"s": score}, 1e-5) == pytest.approx(
+        2e-4, rel=1e-2
+    )
+    assert difference({"s": score + 1e-4}, {"s": score}, 1e-5) == pytest.approx(1e-4, rel=1e-2)
+
+
+def test_scores_that_are_not_finite_are_equal_to_the_same_alone():
+    score = np.array([np.nan, np.inf, 1.0], np.float32)
+    assert difference({"s": score}, {"s": score}, 1e-5) is None
+    assert difference({"s": np.ones(3, np.float32)}, {"s": score}, 1e-5) is not None
+
+
+def test_numbers_and_strings_are_compared_exactly():
+    ids, words = np.array([1, 2]), np.array([b"a", b"b"], object)
+    assert difference({"i": ids, "w": words}, {"i": ids, "w": words}, 1e-5) is None
+    assert difference({"i": ids + 1}, {"i": ids}, 1e-5) == 1
+    assert difference({"w": words[::-1]}, {"w": words}, 1e-5) is not None

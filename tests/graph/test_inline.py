@@ -1,0 +1,62 @@
+"""Written out, a graph computes what it computed before, and its ops keep their names."""
+
+import numpy as np
+import tensorflow as tf
+import zoo
+
+from tfnorm.graph.inline import Inliner
+from tfnorm.session import SavedModel
+from tfnorm.verify.culprit.probe import Probe
+
+
+def _graph_def(directory):
+    with SavedModel(directory) as model:
+        outputs = [info.name for info in model.signature_defs["serving_default"].outputs.values()]
+        return model.graph.as_graph_def(), outputs
+
+
+def test_no_call_is_left_and_order_is_topological():
+    graph_def, outputs = _graph_def(zoo.exported("masked GRU")[1])
+    inlined = Inliner(graph_def, control_flow=True).graph(outputs)
+    seen = set()
+    for name, node in inlined.nodes.items():
+        assert node.op not in ("PartitionedCall", "StatefulPartitionedCall", "If", "While")
+        assert {t.lstrip("^").rpartition(":")[0] or t[1:] for t in node.input} <= seen
+        seen.add(name)
+
+
+def test_inlined_graph_gives_the_same_scores():
+    for name in ("masked GRU", "string lookup", "control flow", "tf.Example"):
+        specimen, directory = zoo.exported(name)
+        with SavedModel(directory) as model:
+            expected = list(model.run(specimen.examples).values())
+            probe = Probe(model, "serving_default")
+            found = probe.run(specimen.examples, probe.base.outputs)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_effects_happen_once_and_in_order(tmp_path):
+    module = tf.Module()
+    module.calls = tf.Variable(0.0)
+
+    @tf.function
+    def count():
+        module.calls.assign_add(1.0)
+
+    def serve(x):
+        count()
+        before = module.calls.read_value()
+        count()
+        return {"before": before + 0 * x, "after": module.calls + 0 * x}
+
+    module.serve = tf.function(serve, input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    tf.saved_model.save(module, str(tmp_path), signatures=module.serve)
+    with SavedModel(tmp_path) as model:
+        probe = Probe(model, "serving_default")
+        names = list(model.signature().outputs)
+        for turn in range(3):
+            values = dict(
+                zip(names, probe.run({"x": np.zeros(1, "f")}, probe.base.outputs), strict=True)
+            )
+            assert values["before"] == [2 * turn + 1]
+            assert values["after"] == [2 * turn + 2]

@@ -1,0 +1,87 @@
+"""Which elements of a tensor belong to the watched rows, and what is a difference."""
+
+import numpy as np
+import pytest
+
+from tfnorm.verify.culprit.rows import Alignment, Tolerance
+
+EXACT = Tolerance(units=0)
+
+
+def _moved(alignment, fold, seeds=(1, 2), rows=3, neighbours=4):
+    """Whether rows that are the same in two batches are seen as moved, after `fold`."""
+    watched = np.random.default_rng(0).normal(size=(rows, 5, 2))
+    batches = []
+    for seed, last in zip(seeds, alignment.last, strict=True):
+        others = np.random.default_rng(seed).normal(size=(neighbours, 5, 2))
+        batches.append(fold(np.concatenate([others, watched] if last else [watched, others])))
+    views = alignment.views(fold(watched).shape, *batches)
+    return all(EXACT.differ(*view) for view in views)
+
+
+FOLDS = {
+    "rows first": lambda a: a,
+    "time first": lambda a: a.transpose(1, 0, 2),
+    "rows and time folded": lambda a: a.reshape(-1, 2),
+    "time and rows folded": lambda a: a.transpose(1, 0, 2).reshape(-1, 2),
+    "rows between others": lambda a: a.transpose(1, 0, 2).reshape(-1),
+}
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("fold", FOLDS.values(), ids=FOLDS)
+def test_rows_are_found_wherever_the_batch_axis_is(fold, last):
+    assert not _moved(Alignment(3, (7, 7), (last, last)), fold)
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("fold", FOLDS.values(), ids=FOLDS)
+def test_rows_mixed_with_their_neighbours_are_seen_to_move(fold, last):
+    assert _moved(Alignment(3, (7, 7), (last, last)), lambda a: fold(a - a.mean(axis=0)))
+
+
+def test_rows_are_followed_from_one_end_to_the_other():
+    assert not _moved(Alignment(3, (7, 7), (False, True)), FOLDS["time and rows folded"])
+
+
+def test_a_statistic_without_rows_is_compared_whole():
+    assert _moved(Alignment(3, (7, 7)), lambda a: a.mean(axis=0))
+    assert not _moved(Alignment(3, (7, 7)), lambda a: np.ones(3))
+
+
+def test_pairwise_scores_count_all_columns():
+    assert _moved(Alignment(3, (7, 7)), lambda a: a[:, 0] @ a[:, 0].T)
+
+
+def test_ragged_values_are_compared_as_far_as_the_rows_go():
+    first, second = np.array([1, 2, 3, 9, 9]), np.array([1, 2, 3, 8])
+    views = list(Alignment(2, (4, 4)).views((3,), first, second))
+    assert not EXACT.differ(*views[0])
+
+
+def test_another_rank_is_another_tensor():
+    assert not list(Alignment(2, (4, 4)).views((2,), np.zeros(4), np.zeros((4, 1))))
+
+
+def test_tolerance_is_in_units_of_the_type():
+    one = np.ones(3, np.float16)
+    assert not Tolerance(units=1).differ(one, one + np.float16(0.0009))
+    assert Tolerance(units=1).differ(one.astype(np.float32), one.astype(np.float32) + 0.0009)
+
+
+def test_tolerance_is_of_the_element_or_of_the_largest():
+    a, b = np.array([1e3, 1e-3], np.float32), np.array([1e3, 1.001e-3], np.float32)
+    assert Tolerance(units=4, elementwise=True).differ(a, b)
+    assert not Tolerance(units=4).differ(a, b)
+
+
+def test_nan_equals_nan_and_infinity_only_itself():
+    inf, nan = np.float32(np.inf), np.float32(np.nan)
+    assert not EXACT.differ(np.array([nan, inf]), np.array([nan, inf]))
+    assert Tolerance(units=64).differ(np.array([inf]), np.array([np.float32(1)]))
+    assert Tolerance(units=64).differ(np.array([nan]), np.array([np.float32(1)]))
+
+
+def test_integers_and_strings_have_no_tolerance():
+    assert Tolerance(units=64).differ(np.array([1000000]), np.array([1000001]))
+    assert Tolerance(units=64).differ(np.array([b"a"], object), np.array([b"b"], object))

@@ -1,0 +1,216 @@
+import math
+import re
+
+import numpy as np
+import pytest
+
+from tfnorm.verify.judgement.comparison import (
+    Comparison,
+    Reference,
+    Tolerance,
+    grows_with_size,
+)
+
+DEFAULT = Tolerance(precision="float32")
+
+
+def _move(alone, together, tolerance=DEFAULT, moved_by_neighbours=True):
+    reference = Reference([row[None] for row in np.asarray(alone)], tolerance)
+    comparison = Comparison(reference)
+    comparison.add(np.asarray(together), np.arange(len(alone)))
+    return comparison.move(moved_by_neighbours)
+
+
+def test_a_difference_passes_up_to_atol_plus_rtol_of_the_reference():
+    alone = np.array([0.5, 0.5, 0.5])
+    bound = 1e-6 + 1e-5 * 0.5
+    assert _move(alone, alone + np.array([0, 0.99 * bound, 0])).passed
+    move = _move(alone, alone + np.array([0, 1.01 * bound, 0]))
+    assert not move.passed
+    assert move.rows_changed == 1
+    assert move.max_abs_diff == pytest.approx(1.01 * bound)
+
+
+def test_a_logit_near_zero_among_large_ones_may_round_as_they_do():
+    alone = np.array([0.0, 900.0, -1100.0, 1000.0])
+    assert _move(alone, alone + np.array([9e-4, 0, 0, 0])).passed
+    assert not _move(alone, alone + np.array([2e-3, 0, 0, 0])).passed
+
+
+def test_one_huge_score_does_not_loosen_the_tolerance_of_the_others():
+    alone = np.array([0.5, 0.6, 0.4, 1e9])
+    assert not _move(alone, alone + np.array([1e-3, 0, 0, 0])).passed
+
+
+def test_a_column_of_large_numbers_does_not_loosen_the_tolerance_of_another():
+    alone = np.array([[0.5, 1e6], [0.6, 2e6], [0.4, 3e6]])
+    together = alone.copy()
+    together[0, 0] += 1e-3
+    assert not _move(alone, together).passed
+
+
+def _in_float16(together, control=None, precision="float16"):
+    """The verdict on scores from 0.5 to 0.7 of 40 examples, of a model that computes in 16 bits."""
+    reference = Reference([row[None] for row in SCORES], Tolerance(precision=precision))
+    comparison = Comparison(reference, controlled=control is not None)
+    comparison.add(together, np.arange(len(SCORES)), control)
+    return comparison
+
+
+SCORES = np.linspace(0.5, 0.7, 40, dtype=np.float32)
+EPSILON = 2.0**-10
+RANDOM = np.random.default_rng(0).choice([-1, 1], 40).astype(np.float32)
+
+
+@pytest.mark.parametrize("precision", ["float16", None])
+def test_16_bits_may_round_at_another_shape_as_long_as_neighbours_move_nothing(precision):
+    rounded = SCORES + 8 * EPSILON * SCORES * RANDOM
+    comparison = _in_float16(rounded, precision=precision)
+    assert comparison.verdict(moved_by_neighbours=False) == "rounding"
+    assert comparison.verdict(moved_by_neighbours=True) == "dependence"
+    further = _in_float16(SCORES + 64 * EPSILON * SCORES * RANDOM, precision=precision)
+    assert further.verdict(moved_by_neighbours=False) == "dependence"
+    assert _in_float16(rounded, precision="float32").verdict(False) == "dependence"
+
+
+def test_32_bits_may_round_beyond_the_tolerance_as_long_as_neighbours_move_nothing():
+    def verdict(epsilons, **options):
+        together = SCORES + np.float32(epsilons * 2.0**-23) * SCORES * RANDOM
+        tolerance = Tolerance(precision="float32", **options.pop("tolerances", {}))
+        return _move(SCORES, together, tolerance, **options).verdict
+
+    assert verdict(200, moved_by_neighbours=False) == "rounding"
+    assert verdict(200, moved_by_neighbours=True) == "dependence"
+    assert verdict(400, moved_by_neighbours=False) == "dependence"
+    tight = {"atol": 1e-7, "rtol": 1e-6}
+    assert verdict(200, moved_by_neighbours=False, tolerances=tight) == "dependence"
+    assert verdict(4, moved_by_neighbours=False, tolerances=tight) == "rounding"
+
+
+def test_16_bits_that_all_move_the_same_way_do_not_round():
+    assert _in_float16(SCORES + 8 * EPSILON * SCORES).verdict(False) == "dependence"
+    assert _in_float16(SCORES - 8 * EPSILON * SCORES).verdict(False) == "dependence"
+    assert _in_float16(SCORES + 2 * EPSILON * SCORES).verdict(False) == "rounding"
+
+
+def test_values_that_all_move_outwards_do_not_round():
+    alone = np.float32(RANDOM)
+    for factor, verdict in ((1 + 2e-6, "dependence"), (1 + 2e-7, "rounding")):
+        assert _move(alone, alone * np.float32(factor)).verdict == verdict
+    assert _move(alone, alone + np.float32(2e-6) * RANDOM[::-1]).verdict == "rounding"
+
+
+def test_at_equal_batch_sizes_four_epsilons_tell_rounding_from_a_dependence():
+    ulp = np.float32(2.0**-23)
+    for epsilons, verdict in ((0, "same"), (3, "rounding"), (6, "dependence")):
+        together = SCORES.copy()
+        together[0] += np.float32(epsilons) * ulp * np.float32(0.6)
+        control = SCORES + np.float32(0.01)
+        comparison = _in_float16(together + np.float32(0.01), control, "float32")
+        assert comparison.verdict(False) == verdict
+        assert comparison.dependent == (verdict == "dependence")
+
+
+def test_a_wider_tolerance_widens_all_bounds_alike():
+    def verdict(**tolerances):
+        reference = Reference([row[None] for row in SCORES], Tolerance(**tolerances))
+        comparison = Comparison(reference, controlled=True)
+        comparison.add(SCORES + np.float32(1e-4), np.arange(40), SCORES)
+        return comparison.verdict(False)
+
+    assert verdict() == "dependence"
+    assert verdict(atol=1e-3) == verdict(rtol=1e-2) == "rounding"
+
+
+def test_what_grows_with_the_batch_size_is_told_from_what_does_not():
+    sizes = [64, 65, 100, 127, 128, 256, 512, 1024]
+    noise = np.random.default_rng(1).uniform(0.8, 1.2, len(sizes))
+    assert grows_with_size([(n, 0.1 * n * f) for n, f in zip(sizes, noise, strict=True)])
+    assert grows_with_size([(n, n**0.7) for n in sizes])
+    assert not grows_with_size([(n, 3 * f) for n, f in zip(sizes, noise, strict=True)])
+    assert not grows_with_size([(n, float(n > 500)) for n in sizes])
+    assert not grows_with_size([(n, 2.0 + (n > 100)) for n in sizes])
+    assert not grows_with_size([(n, 0.0) for n in sizes])
+    assert not grows_with_size([(64, 1.0), (128, 2.0), (256, 4.0)])
+
+
+def test_bitwise_lets_nothing_move():
+    alone = np.array([0.5, 0.6], np.float32)
+    bitwise = Tolerance(bitwise=True, precision="float32")
+    moved = np.nextafter(alone, np.float32(1))
+    assert _move(alone, moved).passed
+    assert not _move(alone, moved, bitwise).passed
+    assert _move(alone, alone, bitwise).passed
+    assert not _move(np.float32([0.0, 1.0]), np.float32([-0.0, 1.0]), bitwise).passed
+
+
+def test_a_score_that_becomes_nan_fails_and_one_that_stays_nan_passes():
+    assert _move([np.nan, 1.0], [np.nan, 1.0]).passed
+    move = _move([0.5, 1.0], [np.nan, 1.0])
+    assert not move.passed
+    assert move.max_abs_diff == math.inf
+    assert move.max_ulp is None
+
+
+def test_scores_that_are_all_nan_or_infinite_are_compared():
+    alone = np.array([np.nan, np.inf, -np.inf], np.float32)
+    assert _move(alone, alone) == _move(np.float32([1, 2, 3]), np.float32([1, 2, 3]))
+    assert not _move(alone, alone[::-1]).passed
+
+
+def test_integers_may_not_move_at_all():
+    move = _move(np.array([1, 10**6]), np.array([1, 10**6 + 1]))
+    assert not move.passed
+    assert move.max_abs_diff == 1
+    assert move.max_ulp is None
+
+
+def test_rows_of_neighbours_are_not_compared():
+    reference = Reference([np.array([1.0]), np.array([2.0])], DEFAULT)
+    comparison = Comparison(reference)
+    comparison.add(np.array([9.0, 2.0, 1.0]), np.array([2, 1, 0]))
+    assert comparison.move().passed
+    comparison.add(np.array([9.0, 2.5, 1.0]), np.array([2, 1, 0]))
+    assert comparison.move().rows_changed == 1
+
+
+def test_an_example_that_moves_in_two_batches_counts_once():
+    comparison = Comparison(Reference([np.array([1.0]), np.array([2.0])], DEFAULT))
+    comparison.add(np.array([1.5, 2.0]), np.array([0, 1]))
+    comparison.add(np.array([1.25, 2.0]), np.array([0, 1]))
+    move = comparison.move()
+    assert move.rows_changed == 1
+    assert move.max_abs_diff == 0.5
+
+
+@pytest.mark.parametrize(
+    ("together", "reason"),
+    [
+        (np.array(1.0), r"shape \[\] for 2"),
+        (np.zeros(3), r"shape \[3\] for 2"),
+        (np.zeros((2, 4)), r"\[4\] in a batch of 2 and \[\] alone"),
+        (None, "missing"),
+    ],
+)
+def test_an_output_without_a_row_for_each_example_is_a_problem(together, reason):
+    comparison = Comparison(Reference([np.array([1.0]), np.array([2.0])], DEFAULT))
+    comparison.add(together, np.arange(2))
+    move = comparison.move()
+    assert not move.passed
+    assert move.rows_changed == 2
+    assert re.search(reason, move.problem)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [np.array(1.0), np.array(2.0)],
+        [np.zeros(2), np.zeros(2)],
+        [np.zeros((1, 3)), np.zeros((1, 5))],
+    ],
+)
+def test_an_output_that_has_no_row_of_its_own_even_alone_is_a_problem(rows):
+    comparison = Comparison(Reference(rows, DEFAULT))
+    comparison.add(np.zeros(2), np.arange(2))
+    assert "shape" in comparison.move().problem
+    assert not comparison.move().passed

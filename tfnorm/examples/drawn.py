@@ -1,0 +1,108 @@
+"""Examples drawn from a signature, for a model that comes with none."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.errors import InputError
+from tfnorm.scorers.connection import Unreachable
+from tfnorm.scorers.inputs import dimensions
+from tfnorm.scorers.load import Scorer
+
+LENGTH = 8
+"""How long an input of free length is drawn."""
+
+UNBOUNDED = 10_000
+"""Ids stay below it where the model takes any."""
+
+_MOST = 2**31 - 1
+_WORDS = [b"a", b"b", b"item", b"user", b"x1", b"query", b"red", b"blue"]
+
+
+def random_examples(scorer: Scorer, count: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Draw examples that the scorer takes.
+
+    Floats are standard normal. Integers are drawn from 1 (0 often stands for padding) to the largest
+    number that the model takes, which is found by trying; booleans and strings are drawn at random.
+
+    Args:
+        scorer: what will score them; it must declare its inputs.
+        count: how many, 2 or more.
+        seed: of the draw.
+
+    Returns:
+        Input name -> `[count, ...]`.
+
+    Raises:
+        InputError: the scorer declares no inputs, or refuses what was drawn.
+    """
+    if count < 2:
+        raise InputError(f"{count} random examples; accepted: 2 or more, a batch being several")
+    if scorer.inputs is None:
+        raise InputError(f"{scorer.name} does not declare its inputs; give examples")
+    rng = np.random.default_rng(seed)
+    shapes = {name: _shape(name, spec) for name, spec in scorer.inputs.items()}
+    plain = {name: _plain(spec.dtype, (1, *shapes[name])) for name, spec in scorer.inputs.items()}
+    bounds = {
+        name: _largest(scorer, plain, name)
+        for name, spec in scorer.inputs.items()
+        if spec.dtype.is_integer
+    }
+    drawn = {
+        name: _draw(rng, spec.dtype, (count, *shapes[name]), bounds.get(name, 0))
+        for name, spec in scorer.inputs.items()
+    }
+    try:
+        scorer.score({name: array[:1] for name, array in drawn.items()})
+    except InputError as error:
+        raise InputError(f"random examples are of no use: {error}; give examples") from error
+    return drawn
+
+
+def _shape(name: str, spec: tf.TensorSpec) -> list[int]:
+    if not spec.shape.rank:
+        raise InputError(f"input {name!r} is {dimensions(spec)}: nothing can be drawn for it")
+    return [LENGTH if size is None else size for size in spec.shape.as_list()[1:]]
+
+
+def _plain(dtype: tf.DType, shape: tuple[int, ...]) -> np.ndarray:
+    if dtype == tf.string:
+        return np.full(shape, _WORDS[0], object)
+    return np.zeros(shape, dtype.as_numpy_dtype)
+
+
+def _largest(scorer: Scorer, plain: dict[str, np.ndarray], name: str) -> int:
+    """The largest number that the model takes for an input; `UNBOUNDED` where it takes any."""
+    most = min(_MOST, np.iinfo(plain[name].dtype).max)
+
+    def taken(value: int) -> bool:
+        try:
+            scorer.score({**plain, name: np.full_like(plain[name], value)})
+        except Unreachable:
+            raise
+        except InputError:
+            return False
+        return True
+
+    if taken(most):
+        return min(most, UNBOUNDED)
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if taken(middle) else (low, middle)
+    return low
+
+
+def _draw(
+    rng: np.random.Generator, dtype: tf.DType, shape: tuple[int, ...], largest: int
+) -> np.ndarray:
+    if dtype == tf.string:
+        return rng.choice(np.array(_WORDS, object), shape)
+    if dtype == tf.bool:
+        return rng.random(shape) < 0.5
+    if dtype.is_integer:
+        return rng.integers(min(1, largest), largest, shape, endpoint=True).astype(
+            dtype.as_numpy_dtype
+        )
+    return rng.standard_normal(shape).astype(dtype.as_numpy_dtype)

@@ -1,0 +1,183 @@
+"""Examples to verify with: read, and checked against what the scorer takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.errors import InputError
+from tfnorm.examples.files import ACCEPTED, LABELS, Table, read_file, spread
+from tfnorm.scorers.inputs import check_names, described, dimensions
+from tfnorm.scorers.load import Scorer
+from tfnorm.scorers.saved_model import SavedModelScorer
+
+Examples = Mapping[str, np.ndarray] | np.ndarray | str | Path
+"""Arrays by input name, one array for a model of one input, or a file of examples."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Examples as a scorer takes them.
+
+    Attributes:
+        rows: input name -> `[examples, ...]`, in the input's dtype.
+        given: how many there were to choose from.
+        labels: `[examples]`; None where they came without.
+        requests: how many examples each logged request had; empty where they are no log.
+    """
+
+    rows: dict[str, np.ndarray]
+    given: int
+    labels: np.ndarray | None
+    requests: list[int]
+
+
+def load_examples(examples: Examples | None, scorer: Scorer) -> dict[str, np.ndarray]:
+    """All examples as the scorer takes them, as `load` has them."""
+    return load(examples, scorer).rows
+
+
+def load(examples: Examples | None, scorer: Scorer, limit: int | None = None) -> Loaded:
+    """Examples as the scorer takes them.
+
+    Args:
+        examples: arrays by input name, one array for a scorer of one input, or a file: an `.npz` of
+            arrays, JSON lines (TensorFlow Serving's `instances`), or a TFRecord of tf.Example or of
+            PredictionLog; None for those that an export keeps beside the model. What is called
+            "labels" and is no input is taken for labels.
+        scorer: what will score them.
+        limit: how many to keep, evenly spread; None for all. A file is read in bounded memory.
+
+    Returns:
+        The examples, cast where that loses no more than digits: float64 to float32, int64 to an
+        int32 that holds the values.
+
+    Raises:
+        InputError: they can't be read, don't fit the scorer, or are fewer than two.
+    """
+    if examples is None:
+        examples = _beside(scorer)
+    if isinstance(examples, str | Path):
+        source, table = str(examples), read_file(Path(examples), scorer.inputs, limit)
+    else:
+        source, table = "examples", _given(examples, scorer, limit)
+    arrays = dict(table.arrays)
+    labels = None if LABELS in (scorer.inputs or ()) else arrays.pop(LABELS, None)
+    if scorer.inputs is not None:
+        check_names(arrays, scorer.inputs, source)
+        arrays = {
+            name: _fitted(source, arrays[name], name, spec) for name, spec in scorer.inputs.items()
+        }
+    else:
+        arrays = {name: _as_bytes(array) for name, array in arrays.items()}
+    _check_count(source, arrays)
+    return Loaded(arrays, table.given, labels, table.requests)
+
+
+def _given(examples: Mapping[str, np.ndarray] | np.ndarray, scorer: Scorer, limit) -> Table:
+    """What was given in memory."""
+    if isinstance(examples, Mapping):
+        arrays = {name: np.asarray(a) for name, a in examples.items()}
+    elif scorer.inputs is not None and len(scorer.inputs) == 1:
+        arrays = {next(iter(scorer.inputs)): np.asarray(examples)}
+    else:
+        raise InputError(
+            f"examples are given as {type(examples).__name__}; accepted: a dict of input name -> "
+            f"array, or a file: {ACCEPTED}{_takes(scorer)}"
+        )
+    given = max((len(array) for array in arrays.values() if array.ndim), default=0)
+    kept = {n: a[spread(len(a), limit)] if a.ndim else a for n, a in arrays.items()}
+    return Table(kept, given)
+
+
+def _beside(scorer: Scorer) -> Path:
+    if isinstance(scorer, SavedModelScorer) and scorer.examples.is_file():
+        return scorer.examples
+    raise InputError(
+        f"{scorer.name} comes with no examples; give an .npz file with an array for each input"
+        f"{_takes(scorer)}, or have some drawn at random"
+    )
+
+
+def _fitted(source: str, array: np.ndarray, name: str, spec: tf.TensorSpec) -> np.ndarray:
+    _check_free_batch(name, spec)
+    if not spec.shape[1:].is_compatible_with(array.shape[1:]) or array.ndim == 0:
+        raise InputError(
+            f"{source}: {name!r} has the shape {list(array.shape)}; "
+            f"accepted: {dimensions(spec)}, the first being the examples"
+        )
+    if spec.dtype == tf.string and array.dtype.kind in "OSU":
+        return _as_bytes(array)
+    cast = _cast(array, spec.dtype)
+    if cast is None:
+        raise InputError(
+            f"{source}: {name!r} has dtype {array.dtype}{_values(array)}; "
+            f"accepted: {spec.dtype.name}, or what becomes {spec.dtype.name} unharmed"
+        )
+    return cast
+
+
+def _check_free_batch(name: str, spec: tf.TensorSpec) -> None:
+    if spec.shape.rank == 0:
+        raise InputError(f"input {name!r} is a scalar: it has no place for a batch of examples")
+    if spec.shape.rank and spec.shape[0] is not None:
+        raise InputError(
+            f"input {name!r} has the fixed batch size {spec.shape[0]}, so that no other can be "
+            "tried; export the model with a free batch dimension"
+        )
+
+
+def _cast(array: np.ndarray, dtype: tf.DType) -> np.ndarray | None:
+    """The array in `dtype`, or None where its values would become others."""
+    wanted = np.dtype(dtype.as_numpy_dtype)
+    if array.dtype == wanted:
+        return array
+    kinds = {array.dtype.kind, wanted.kind}
+    if kinds <= {"i", "u"}:
+        cast = array.astype(wanted)
+        return cast if (cast == array).all() and ((cast < 0) == (array < 0)).all() else None
+    if kinds <= {"f", "V"} and dtype.is_floating:
+        with np.errstate(over="ignore"):
+            cast = array.astype(wanted)
+        return cast if (np.isfinite(cast) == np.isfinite(array)).all() else None
+    return None
+
+
+def _as_bytes(array: np.ndarray) -> np.ndarray:
+    """Text as UTF-8 bytes; anything but text as it is."""
+    if array.dtype.kind not in "OSU":
+        return array
+    encoded = np.empty(array.shape, dtype=object)
+    encoded.flat = [item if isinstance(item, bytes) else str(item).encode() for item in array.flat]
+    return encoded
+
+
+def _check_count(source: str, arrays: Mapping[str, np.ndarray]) -> None:
+    if not arrays:
+        raise InputError(f"{source} is empty; accepted: an array for each input")
+    counts = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{name!r} {count}" for name, count in counts.items())
+        raise InputError(f"{source}: the arrays have different numbers of examples: {found}")
+    if min(counts.values()) < 2:
+        raise InputError(
+            f"{source}: {min(counts.values())} examples; accepted: 2 or more, a batch being several"
+        )
+
+
+def _takes(scorer: Scorer) -> str:
+    if scorer.inputs is None:
+        return ""
+    return f"; {scorer.name} takes {described(scorer.inputs)}"
+
+
+def _values(array: np.ndarray) -> str:
+    return (
+        f" and values {array.min()} to {array.max()}"
+        if array.dtype.kind in "iuf" and array.size
+        else ""
+    )

@@ -1,0 +1,1 @@
+"""What a TensorFlow Serving deployment needs beside the export."""

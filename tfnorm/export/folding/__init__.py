@@ -1,0 +1,1 @@
+"""Normalization folded into the layers around it."""

@@ -1,0 +1,263 @@
+"""Fold moving statistics into the weights around them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras.layers import Layer
+
+from tfnorm.export.folding import affine
+from tfnorm.export.folding.affine import Affine
+from tfnorm.export.folding.linear import Linear, channel_axis, has_activation, is_linear, pads
+from tfnorm.export.structure import Structure, producer, read_by
+
+_one_at_a_time = threading.Lock()
+
+_SAME_AT_INFERENCE = (
+    keras.layers.ActivityRegularization,
+    keras.layers.AlphaDropout,
+    keras.layers.Dropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.Identity,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Folding:
+    """What to run instead of some layers' `call`.
+
+    Attributes:
+        calls: layer -> its `call` for inference.
+        folded: layer -> what has taken it up.
+        not_folded: layer -> why it has not been.
+    """
+
+    calls: dict[Layer, Callable]
+    folded: dict[Layer, str]
+    not_folded: dict[Layer, str]
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """Let the model run folded, in this thread and for as long as this lasts."""
+        with _one_at_a_time:
+            # Put beside Keras's attribute tracking, which does not let go of a built layer.
+            for layer, call in self.calls.items():
+                vars(layer)["call"] = _in_this_thread(call, layer.call)
+            try:
+                yield
+            finally:
+                for layer in self.calls:
+                    del vars(layer)["call"]
+
+
+def fold(structure: Structure, kept: Mapping[Layer, str], *, checked: bool) -> Folding:
+    """Plan what to fold; the model stays as it is.
+
+    Args:
+        structure: of the model.
+        kept: layer -> why it shall not be folded.
+        checked: whether the outcome will be compared with the model. Without that, layers are left
+            alone that Python code could use in another way than their graph does.
+    """
+    folder = _Folder(structure, checked)
+    for layer in structure.layers():
+        if affine.is_batch_normalization(layer) or affine.is_dice(layer):
+            reason = kept[layer] if layer in kept else _unfit(layer)
+            if reason is None:
+                folder.add(layer)
+            else:
+                folder.not_folded[layer] = reason
+    folder.fold_all()
+    return Folding(folder.calls(), folder.folded, folder.not_folded)
+
+
+class _Refused(Exception):
+    """Why a fold can't be."""
+
+
+class _Folder:
+    def __init__(self, structure: Structure, checked: bool):
+        self.folded: dict[Layer, str] = {}
+        self.not_folded: dict[Layer, str] = {}
+        self._structure = structure
+        self._checked = checked
+        self._normalizations: dict[Layer, Affine] = {}
+        self._linears: dict[Layer, Linear] = {}
+        self._dices: list[Layer] = []
+
+    def add(self, layer: Layer) -> None:
+        if affine.is_dice(layer):
+            self._dices.append(layer)
+            self.folded[layer] = "one multiply and add"
+        else:
+            self._normalizations[layer] = affine.normalization(layer)
+
+    def fold_all(self) -> None:
+        # What one fold takes away from between two layers can make another one possible.
+        progress = True
+        while progress:
+            left = [layer for layer in self._normalizations if layer not in self.folded]
+            progress = sum(self._fold(layer) for layer in left) > 0
+
+    def calls(self) -> dict[Layer, Callable]:
+        calls = {layer: affine.activate(layer) for layer in self._dices}
+        for layer, scaled in self._normalizations.items():
+            gone = layer in self.folded
+            calls[layer] = affine.leave_out(layer) if gone else affine.normalize(layer, scaled)
+        for layer, linear in self._linears.items():
+            _, node = self._structure.uses[layer][0]
+            calls[layer] = linear.build(node.input_tensors[0].shape).call
+        return calls
+
+    def _fold(self, layer: Layer) -> bool:
+        reasons = []
+        for attempt in (self._into_source, self._into_readers):
+            try:
+                self.folded[layer] = attempt(layer, self._calls_of(layer))
+            except _Refused as reason:
+                reasons.append(str(reason))
+            else:
+                self.not_folded.pop(layer, None)
+                return True
+        self.not_folded[layer] = f"one multiply and add: {'; '.join(dict.fromkeys(reasons))}"
+        return False
+
+    def _into_source(self, layer: Layer, calls: list) -> str:
+        """Fold `layer` into the Dense or Conv whose output it normalizes."""
+        sources = [self._source(graph, node) for graph, node in calls]
+        target = sources[0].operation
+        if not is_linear(target):
+            raise _Refused(f"its input comes from {_name(target)}")
+        if has_activation(target):
+            raise _Refused(f"its input comes from the activation of {_name(target)}")
+        self._check(target, sources, layer)
+        self._take({target: self._weights(target).then(self._normalizations[layer])})
+        return target.name
+
+    def _into_readers(self, layer: Layer, calls: list) -> str:
+        """Fold `layer` into the Dense, Conv and BatchNormalization layers that read its output."""
+        readers = [
+            reader for graph, node in calls for reader in self._readers(graph, node.outputs[0])
+        ]
+        targets = list(dict.fromkeys(reader.operation for reader in readers))
+        scaled = self._normalizations[layer]
+        for target in targets:
+            if target not in self._normalizations and not is_linear(target):
+                raise _Refused(f"its output goes to {_name(target)}")
+            if pads(target) and np.any(scaled.offset):
+                raise _Refused(f"its output goes to {_name(target)}, which pads it with zeros")
+            self._check(target, [node for node in readers if node.operation is target], layer)
+        self._take({target: self._weights(target).after(scaled) for target in targets})
+        return ", ".join(target.name for target in targets)
+
+    def _source(self, graph, node):
+        """The node whose output reaches `node` unchanged, and nothing else."""
+        while True:
+            (tensor,) = read_by(node)
+            others = [reader for reader in graph.readers[id(tensor)] if reader is not node]
+            if others:
+                raise _Refused(f"its input also goes to {_reader(others[0])}")
+            node = producer(tensor)
+            if not self._passes_on(node):
+                return node
+
+    def _readers(self, graph, tensor) -> Iterator:
+        """The nodes that `tensor` reaches unchanged."""
+        for node in graph.readers[id(tensor)]:
+            if node is None:
+                raise _Refused(f"its output goes to {_reader(node)}")
+            if self._passes_on(node):
+                yield from self._readers(graph, node.outputs[0])
+            else:
+                yield node
+
+    def _passes_on(self, node) -> bool:
+        operation = node.operation
+        gone = operation in self._normalizations and operation in self.folded
+        return gone or type(operation) in _SAME_AT_INFERENCE
+
+    def _calls_of(self, layer: Layer) -> list:
+        """Each call of `layer`, provided that its graphs know them all."""
+        if layer in self._structure.hidden:
+            raise _Refused(f"Python code of {_name(self._structure.hidden[layer])} calls it")
+        calls = self._structure.uses[layer]
+        if not self._checked and any(graph.called_from_python for graph, _ in calls):
+            raise _Refused("Python code calls its model, and there are no examples to check on")
+        if any(len(read_by(node)) != 1 for _, node in calls):
+            raise _Refused("it is called with more than one tensor")
+        return calls
+
+    def _check(self, target: Layer, nodes: list, layer: Layer) -> None:
+        """Raise unless `nodes` are all calls of `target`, and its channels those of `layer`."""
+        try:
+            calls = self._calls_of(target)
+        except _Refused as reason:
+            raise _Refused(f"it meets {_name(target)}: {reason}") from None
+        if {id(node) for node in nodes} != {id(node) for _, node in calls}:
+            raise _Refused(f"{_name(target)} is called elsewhere too")
+        if reason := _unfit_dtype(target):
+            raise _Refused(f"{_name(target)} {reason}")
+        rank = len(read_by(nodes[0])[0].shape)
+        axis = target.axis % rank if target in self._normalizations else channel_axis(target, rank)
+        if layer.axis % rank != axis:
+            raise _Refused(f"its axis is {layer.axis}, and the channels of {_name(target)} are not")
+
+    def _weights(self, target: Layer) -> Affine | Linear:
+        if target in self._normalizations:
+            return self._normalizations[target]
+        return self._linears.get(target) or Linear.of(target)
+
+    def _take(self, changed: dict[Layer, Affine | Linear]) -> None:
+        for target, weights in changed.items():
+            if not weights.fits(target.variable_dtype):
+                raise _Refused(f"the weights of {_name(target)} would overflow")
+        for target, weights in changed.items():
+            (self._normalizations if target in self._normalizations else self._linears)[target] = (
+                weights
+            )
+
+
+def _unfit(layer: Layer) -> str | None:
+    """Why a normalization must stay as it is, if it must."""
+    if reason := _unfit_dtype(layer):
+        return f"it {reason}"
+    channel, distance = affine.farthest_mean(layer)
+    if not distance <= affine.FARTHEST_MEAN:
+        return (
+            f"the mean of channel {channel} is {distance:.3g} standard deviations from zero, "
+            "and folding it would cost digits"
+        )
+    return None
+
+
+def _unfit_dtype(layer: Layer) -> str | None:
+    for dtype in (layer.compute_dtype, layer.variable_dtype):
+        if dtype not in ("float32", "float64"):
+            return f"is in {dtype}"
+    return None
+
+
+def _name(operation: keras.Operation) -> str:
+    return f"{operation.name} ({type(operation).__name__})"
+
+
+def _reader(node) -> str:
+    return "the model's outputs" if node is None else _name(node.operation)
+
+
+def _in_this_thread(call: Callable, elsewhere: Callable) -> Callable:
+    thread = threading.get_ident()
+
+    def chosen(*args, **kwargs):
+        return (call if threading.get_ident() == thread else elsewhere)(*args, **kwargs)
+
+    return chosen

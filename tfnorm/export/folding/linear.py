@@ -1,0 +1,105 @@
+"""Dense and Conv layers that take up what is done to their inputs or outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.export.folding.affine import Affine, float64
+
+_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+# What the output depends on besides kernel and bias.
+_OPTIONS = (
+    "activation",
+    "data_format",
+    "dilation_rate",
+    "filters",
+    "groups",
+    "kernel_size",
+    "padding",
+    "strides",
+    "units",
+)
+
+
+def is_linear(operation: keras.Operation) -> bool:
+    """Whether it is a Dense or Conv layer as Keras has them, its activation apart."""
+    return (
+        type(operation) in (keras.layers.Dense, *_CONVOLUTIONS)
+        and "call" not in vars(operation)
+        and not getattr(operation, "lora_enabled", False)
+        and getattr(operation, "quantization_mode", None) is None
+    )
+
+
+def has_activation(layer: keras.layers.Layer) -> bool:
+    return layer.activation is not keras.activations.linear
+
+
+def pads(layer: keras.layers.Layer) -> bool:
+    """Whether `layer` reads zeros beyond the edge of its input."""
+    return getattr(layer, "padding", "valid") != "valid"
+
+
+def channel_axis(layer: keras.layers.Layer, rank: int) -> int:
+    """The axis of the channels, of the input and the output alike."""
+    first = getattr(layer, "data_format", "channels_last") == "channels_first"
+    return 1 if first else rank - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A Dense or Conv layer, y = activation(kernel x + bias), in float64."""
+
+    layer: keras.layers.Layer
+    kernel: np.ndarray
+    bias: np.ndarray
+
+    @classmethod
+    def of(cls, layer: keras.layers.Layer) -> Linear:
+        kernel = float64(layer.kernel)
+        bias = float64(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1])
+        return cls(layer, kernel, bias)
+
+    def then(self, affine: Affine) -> Linear:
+        """scale (kernel x + bias) + offset"""
+        return replace(
+            self,
+            kernel=self.kernel * affine.scale,
+            bias=affine.scale * self.bias + affine.offset,
+        )
+
+    def after(self, affine: Affine) -> Linear:
+        """kernel (scale x + offset) + bias"""
+        offset = self.kernel * self._as_kernel(affine.offset)
+        return replace(
+            self,
+            kernel=self.kernel * self._as_kernel(affine.scale),
+            bias=self.bias + offset.sum(axis=tuple(range(offset.ndim - 1))),
+        )
+
+    def fits(self, dtype: str) -> bool:
+        """Whether `dtype` can hold it."""
+        with np.errstate(over="ignore"):
+            return all(np.isfinite(v.astype(dtype)).all() for v in (self.kernel, self.bias))
+
+    def build(self, input_shape) -> keras.layers.Layer:
+        """A layer of the same kind with this kernel and bias."""
+        built = type(self.layer)(
+            **{name: getattr(self.layer, name) for name in _OPTIONS if hasattr(self.layer, name)},
+            dtype=self.layer.dtype_policy,
+            kernel_initializer="zeros",
+        )
+        built.build(input_shape)
+        built.kernel.assign(self.kernel)
+        # As small as the constants of a multiply and add, and read as fast.
+        built.bias = tf.constant(self.bias, built.variable_dtype)
+        return built
+
+    def _as_kernel(self, channels: np.ndarray) -> np.ndarray:
+        """The channels of the input, `[C]`, laid out as in the kernel: `[C / groups, filters]`."""
+        groups = getattr(self.layer, "groups", 1)
+        return np.repeat(channels.reshape(groups, -1).T, self.kernel.shape[-1] // groups, axis=1)

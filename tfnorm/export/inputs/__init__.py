@@ -1,0 +1,1 @@
+"""Examples that an export keeps, and features drawn where it has none."""

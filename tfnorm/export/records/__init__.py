@@ -1,0 +1,1 @@
+"""Signatures for tf.Example records, and warm-up requests."""

@@ -1,0 +1,1 @@
+"""From a Keras model to a concrete function, its interface and its statistics checked."""

@@ -1,0 +1,123 @@
+"""From Python to a graph: one function that scores, and what it needs to be saved."""
+
+from __future__ import annotations
+
+import contextlib
+import keyword
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.errors import InputError
+from tfnorm.export.folding.fold import Folding
+from tfnorm.export.tracing.checks import check_graph
+from tfnorm.export.tracing.interface import Interface
+
+_Resource = tf.saved_model.experimental.TrackableResource
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced model.
+
+    Attributes:
+        function: the graph.
+        module: the variables and tables that the graph reads.
+        names: graph argument -> input name, where TensorFlow can't take the name for an argument.
+    """
+
+    function: tf.types.experimental.ConcreteFunction
+    module: tf.Module
+    names: dict[str, str]
+
+    @property
+    def outputs(self) -> dict[str, tf.TensorSpec]:
+        return {
+            name: tf.TensorSpec(output.shape, output.dtype, name)
+            for name, output in self.function.structured_outputs.items()
+        }
+
+    def call(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Run the graph, or make it part of the one that is being traced."""
+        arguments = {name: made for made, name in self.names.items()}
+        return self.function({arguments.get(name, name): v for name, v in features.items()})
+
+    def score(self, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the graph on arrays."""
+        outputs = self.call({name: tf.constant(array) for name, array in features.items()})
+        return {name: output.numpy() for name, output in outputs.items()}
+
+
+def trace(interface: Interface, folding: Folding | None = None) -> Traced:
+    """Trace a model in inference mode with a free batch dimension.
+
+    Args:
+        interface: of the model.
+        folding: what to run instead of some of its layers.
+
+    Raises:
+        InputError: it can't be called so, or its graph is not one to serve.
+    """
+    model = interface.model
+    known = len(model.variables)
+    arguments = {name: _argument(name, i) for i, name in enumerate(interface.inputs)}
+
+    def score(features):
+        return interface.score({name: features[arguments[name]] for name in arguments})
+
+    specs = {
+        arguments[name]: tf.TensorSpec(spec.shape, spec.dtype, arguments[name])
+        for name, spec in interface.inputs.items()
+    }
+    try:
+        with folding.applied() if folding else contextlib.nullcontext():
+            function = tf.function(score, input_signature=[specs], autograph=False)
+            concrete = function.get_concrete_function()
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{model.name!r} can't be called in inference mode with a free batch dimension: "
+            f"{str(error).strip().splitlines()[0]}"
+        ) from error
+    if len(model.variables) > known:
+        raise InputError(
+            f"{model.name!r} makes weights when it is called, so it has not been trained; "
+            "fit it or call it on a batch first"
+        )
+    check_graph(concrete.graph)
+    module = tf.Module()
+    module.variables_ = list(concrete.variables)
+    module.tables_ = list(_tables(model))
+    _check_resources(concrete, module)
+    return Traced(
+        concrete, module, {made: name for name, made in arguments.items() if made != name}
+    )
+
+
+def _argument(name: str, index: int) -> str:
+    """`name` if Python takes it for an argument's, as `tf.saved_model.save` asks for."""
+    usable = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
+    return name if usable and name != "self" else f"tfnorm_input_{index}"
+
+
+def _tables(model: keras.Model) -> Iterator[_Resource]:
+    """The lookup tables of StringLookup and its like."""
+    for layer in model._flatten_layers():
+        for value in vars(layer).values():
+            values = value if isinstance(value, (list, tuple)) else [value]
+            yield from (table for table in values if isinstance(table, _Resource))
+
+
+def _check_resources(function: tf.types.experimental.ConcreteFunction, module: tf.Module) -> None:
+    known = {id(variable.handle) for variable in module.variables_}
+    known |= {id(table.resource_handle) for table in module.tables_}
+    for tensor in function.captured_inputs:
+        if tensor.dtype == tf.resource and id(tensor) not in known:
+            raise InputError(
+                "the model reads a table or another resource that is no attribute of any of its "
+                "layers, and so can't be saved; make it one"
+            )

@@ -1,0 +1,1 @@
+"""What can be scored: a Keras model, a file, a server."""

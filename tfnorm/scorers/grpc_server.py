@@ -1,0 +1,126 @@
+"""Score examples with a model behind TensorFlow Serving's gRPC API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from tfnorm.errors import InputError
+from tfnorm.scorers.connection import (
+    CONNECT_SECONDS,
+    Connection,
+    absent,
+    late,
+    signature_specs,
+)
+from tfnorm.scorers.inputs import check_names
+
+_URL = re.compile(
+    r"(?P<scheme>grpcs?)://(?P<address>[^/\s]+:\d+)/(?P<model>[^/\s]+)"
+    r"(/(versions/)?(?P<version>\d+)|/labels/(?P<label>[^/\s]+))?/?"
+)
+ACCEPTED = (
+    "grpc://HOST:PORT/NAME[/VERSION], grpc://HOST:PORT/NAME/labels/LABEL, or the same by grpcs"
+)
+
+
+class GrpcScorer:
+    """Calls `PredictionService.Predict` on the version that the server has when it is made.
+
+    Args:
+        url: `grpc://HOST:PORT/NAME[/VERSION]`, or `.../labels/LABEL`; `grpcs` for TLS.
+        signature: the name of the signature to call.
+        connection: how to reach it; None for the defaults.
+
+    Raises:
+        InputError: the URL is another, or the server, the model or the signature isn't there.
+    """
+
+    precision = None
+    remote = True
+
+    def __init__(self, url: str, signature: str, connection: Connection | None = None):
+        parts = _URL.fullmatch(url)
+        if parts is None:
+            raise InputError(f"{url} is not {ACCEPTED}")
+        self.name = url
+        self.signature = signature
+        self._connection = connection or Connection()
+        self._metadata = [(k.lower(), v) for k, v in self._connection.headers.items()]
+        self._channel = self._open(parts["address"], parts["scheme"] == "grpcs")
+        self._service = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        request.model_spec.name = parts["model"]
+        if parts["version"]:
+            request.model_spec.version.value = int(parts["version"])
+        if parts["label"]:
+            request.model_spec.version_label = parts["label"]
+        try:
+            seconds = min(CONNECT_SECONDS, self._connection.timeout)
+            response = self._call(self._service.GetModelMetadata, request, seconds)
+            definitions = get_model_metadata_pb2.SignatureDefMap()
+            response.metadata["signature_def"].Unpack(definitions)
+            self.inputs, _ = signature_specs(definitions.signature_def, signature, url)
+        except InputError:
+            self.close()
+            raise
+        self._model_spec = request.model_spec
+        self._model_spec.MergeFrom(response.model_spec)
+        self._model_spec.signature_name = signature
+
+    def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        check_names(examples, self.inputs)
+        request = predict_pb2.PredictRequest(model_spec=self._model_spec)
+        for name, array in examples.items():
+            request.inputs[name].CopyFrom(
+                tf.make_tensor_proto(array, self.inputs[name].dtype, array.shape)
+            )
+        response = self._call(self._service.Predict, request, self._connection.timeout)
+        return {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def _open(self, address: str, secure: bool) -> grpc.Channel:
+        limit = self._connection.max_message_bytes or -1
+        options = [
+            ("grpc.max_send_message_length", limit),
+            ("grpc.max_receive_message_length", limit),
+        ]
+        if not secure:
+            return grpc.insecure_channel(address, options=options)
+        file = self._connection.certificates
+        trusted = Path(file).read_bytes() if file else None
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(trusted), options=options)
+
+    def _call(self, method, request, seconds: float):
+        def ask():
+            try:
+                return method(request, timeout=seconds, metadata=self._metadata)
+            except grpc.RpcError as error:
+                raise self._explained(error) from error
+
+        return self._connection.ask(ask)
+
+    def _explained(self, error: grpc.RpcError) -> InputError:
+        reason = " ".join((error.details() or "").split())
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            return absent(self.name, reason)
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return late(self.name)
+        if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return InputError(
+                f"{self.name}: RESOURCE_EXHAUSTED: {reason}; try smaller batches (--batch-size), or "
+                "raise the limit"
+            )
+        return InputError(f"{self.name}: {error.code().name}: {reason}")

@@ -1,0 +1,184 @@
+"""Score examples with a Keras model."""
+
+from __future__ import annotations
+
+import inspect
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfnorm.layers  # noqa: F401 - so that a .keras file with them loads
+from tfnorm.errors import InputError
+from tfnorm.scorers.inputs import check_names
+from tfnorm.scorers.messages import one_line
+from tfnorm.scorers.precision import coarsest_type
+
+Call = Callable[[dict[str, tf.Tensor]], object]
+
+
+class KerasScorer:
+    """Calls the model in one graph whose batch dimension is free.
+
+    It is called without `training`, as `model.export` does: `training=False` would override a
+    `training=True` that is built into a functional model, and so hide it. What a call changes in
+    the model is set back by `close`.
+
+    The input names are the keys of the model's dict of inputs, or its inputs' own names. A single
+    output is called "score", as exports call it; those of a dict go by its keys.
+    """
+
+    signature = None
+
+    def __init__(self, model: keras.Model, name: str | None = None):
+        self.name = name or f"Keras model {model.name}"
+        self._model = model
+        if not model.built:
+            raise InputError(f"{self.name} has no weights yet; call it once on a batch of examples")
+        if getattr(model, "inputs", None):
+            self._call, self.inputs = _declared(model)
+        else:
+            self._call, self.inputs = _subclassed(model, self.name), None
+        self._output_names = getattr(model, "output_names", None)
+        self._graphs: dict[tuple, Callable] = {}
+        self._state = [(v, v.numpy()) for v in model.non_trainable_variables]
+
+    def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self.inputs is not None:
+            check_names(examples, self.inputs)
+        specs = self.inputs or {name: _given(name, array) for name, array in examples.items()}
+        key = tuple(specs.items())
+        if key not in self._graphs:
+            self._graphs[key] = self._traced(specs)
+        try:
+            outputs = self._graphs[key](
+                *(tf.constant(examples[name], spec.dtype) for name, spec in specs.items())
+            )
+        except tf.errors.OpError as error:
+            raise InputError(f"{self.name} refuses these examples: {one_line(error)}") from error
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    @property
+    def precision(self) -> str | None:
+        """The coarsest type that it computes in, once it has scored."""
+        for graph in self._graphs.values():
+            return coarsest_type(graph.graph.as_graph_def())
+        return None
+
+    def save(self, directory: str | Path) -> None:
+        """Write what scores, once it has scored, as a SavedModel with the signature it has.
+
+        Raises:
+            InputError: it can't be written.
+        """
+        module = tf.Module()
+        # The model keeps its lookup tables; of its variables it does not tell TensorFlow of all.
+        module.model = self._model
+        module.serve = next(iter(self._graphs.values()))
+        module.read = list(module.serve.graph.variables)
+        try:
+            tf.saved_model.save(module, str(directory), signatures=module.serve)
+        except (ValueError, TypeError, AssertionError, tf.errors.OpError) as error:
+            raise InputError(f"{self.name} can't be saved: {one_line(error)}") from error
+
+    def close(self) -> None:
+        self._graphs.clear()
+        for variable, value in self._state:
+            variable.assign(value)
+
+    def _traced(self, specs: dict[str, tf.TensorSpec]) -> Callable:
+        @tf.function(input_signature=list(specs.values()), autograph=False)
+        def scores(*tensors):
+            return self._named(self._call(dict(zip(specs, tensors, strict=True))))
+
+        try:
+            return scores.get_concrete_function()
+        except (TypeError, ValueError, KeyError, tf.errors.OpError) as error:
+            raise InputError(
+                f"{self.name} can't be called on {', '.join(specs)}: {one_line(error)}"
+            ) from error
+
+    def _named(self, outputs) -> dict[str, tf.Tensor]:
+        if isinstance(outputs, Mapping):
+            named = dict(outputs)
+        elif isinstance(outputs, list | tuple) and len(outputs) > 1:
+            names = self._output_names or [f"output_{index}" for index in range(len(outputs))]
+            named = dict(zip(names, outputs, strict=True))
+        else:
+            named = {"score": outputs[0] if isinstance(outputs, list | tuple) else outputs}
+        return {name: tf.convert_to_tensor(output) for name, output in named.items()}
+
+
+def load_keras_file(path: str | Path) -> keras.Model:
+    """The model in a `.keras` file.
+
+    Raises:
+        InputError: there is no such file, or it can't be loaded.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist; give a .keras file")
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OSError,
+        ImportError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise InputError(
+            f"{path} can't be loaded as a Keras model: {one_line(error)} (layers of your own are "
+            "to be imported first, registered by keras.saving.register_keras_serializable)"
+        ) from error
+    if not isinstance(model, keras.Model):
+        raise InputError(f"{path} holds a {type(model).__name__}, not a keras.Model")
+    return model
+
+
+def _declared(model: keras.Model) -> tuple[Call, dict[str, tf.TensorSpec]]:
+    """How a functional or sequential model is called, and what it declares to take."""
+    structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    if isinstance(structure, Mapping):
+        return model, {key: _spec(key, tensor) for key, tensor in structure.items()}
+    tensors = keras.tree.flatten(structure)
+
+    def call(features: dict[str, tf.Tensor]):
+        flat = [features[tensor.name] for tensor in tensors]
+        return model(keras.tree.pack_sequence_as(structure, flat))
+
+    return call, {tensor.name: _spec(tensor.name, tensor) for tensor in tensors}
+
+
+def _subclassed(model: keras.Model, name: str) -> Call:
+    """How a subclassed model is called: Keras keeps whether its first argument was a dict."""
+    required = [
+        parameter.name
+        for parameter in inspect.signature(model.call).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    ]
+    shape = (model.get_build_config() or {}).get("input_shape")
+    if len(required) > 1:
+        return lambda features: model(**features)
+    if isinstance(shape, Mapping):
+        return model
+    if shape and not isinstance(shape[0], Sequence):
+        return lambda features: model(*features.values())
+    raise InputError(
+        f"{name} takes neither a dict of tensors nor tensors; wrap it: "
+        "keras.Model(inputs, model(...)), where inputs is a dict of keras.Input"
+    )
+
+
+def _spec(name: str, tensor: keras.KerasTensor) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, name)
+
+
+def _given(name: str, array: np.ndarray) -> tf.TensorSpec:
+    dtype = tf.string if array.dtype.kind in "OSU" else tf.as_dtype(array.dtype)
+    return tf.TensorSpec([None, *array.shape[1:]], dtype, name)

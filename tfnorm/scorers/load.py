@@ -1,0 +1,124 @@
+"""What can be verified, and how it is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.errors import InputError
+from tfnorm.scorers.connection import Connection
+from tfnorm.scorers.keras_model import KerasScorer, load_keras_file
+from tfnorm.scorers.saved_model import SavedModelScorer
+from tfnorm.session import DEFAULT_SIGNATURE
+
+ACCEPTED = (
+    "a Keras model, a .keras file, the directory of a SavedModel or of its versions, "
+    "grpc://HOST:PORT/NAME[/VERSION] or http://HOST:PORT/v1/models/NAME[/versions/N] "
+    "(grpcs and https for TLS)"
+)
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Something that scores examples; all that the verifier knows of what it verifies.
+
+    Attributes:
+        name: what it is, for people.
+        signature: which of its signatures is called; None for a Keras model, which has none.
+        inputs: input name -> dtype and shape, the first dimension being the batch; None where it
+            doesn't say (a subclassed Keras model).
+
+    It may have `precision`, the coarsest floating-point type that it computes in, and `remote`, true
+    where requests may be sent at the same time.
+    """
+
+    name: str
+    signature: str | None
+    inputs: dict[str, tf.TensorSpec] | None
+
+    def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Score a batch: input name -> `[batch, ...]` in, output name -> `[batch, ...]` out.
+
+        Raises:
+            InputError: it can't be reached, or it refuses these examples.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what it holds."""
+        ...
+
+
+def load_scorer(
+    target: keras.Model | str | Path,
+    *,
+    signature: str | None = None,
+    connection: Connection | None = None,
+) -> Scorer:
+    """Something to score examples with, whatever the model is.
+
+    A SavedModel is run by the C++ session that TensorFlow Serving uses, never by re-tracing Python.
+    Of a server, the version that it serves now is the one that is scored, whatever comes later.
+
+    Args:
+        target: a Keras model, a `.keras` file, the directory of a SavedModel or of its versions
+            (the newest is taken), `grpc://HOST:PORT/NAME[/VERSION]`, or
+            `http://HOST:PORT/v1/models/NAME[/versions/N]`; `.../labels/LABEL` for the version that
+            has a label, `grpcs` and `https` for TLS.
+        signature: of a SavedModel or a server; None for "serving_default".
+        connection: how to reach a server; None for the defaults.
+
+    Returns:
+        A scorer: `scorer.inputs` is what it takes, `scorer.score(examples)` a dict of arrays.
+
+    Raises:
+        InputError: `target` can't be understood, reached or loaded.
+
+    Example:
+
+        >>> model = keras.Sequential([keras.Input((3,), name="x"), keras.layers.Dense(1)])
+        >>> scorer = load_scorer(model)
+        >>> scorer.score({"x": np.zeros((2, 3), np.float32)})
+        {'score': array([[0.],
+               [0.]], dtype=float32)}
+    """
+    if isinstance(target, keras.Model):
+        _refuse_signature(signature, "a Keras model")
+        return KerasScorer(target)
+    if not isinstance(target, str | Path):
+        raise InputError(f"can't score {type(target).__name__} {target!r}; accepted: {ACCEPTED}")
+    if isinstance(target, str) and "://" in target:
+        return _connect(target, signature or DEFAULT_SIGNATURE, connection)
+    if Path(target).suffix == ".keras":
+        _refuse_signature(signature, "a .keras file")
+        return KerasScorer(load_keras_file(target), name=str(target))
+    return SavedModelScorer(target, signature or DEFAULT_SIGNATURE)
+
+
+def _connect(url: str, signature: str, connection: Connection | None) -> Scorer:
+    scheme = url.partition("://")[0]
+    try:
+        if scheme in ("grpc", "grpcs"):
+            from tfnorm.scorers.grpc_server import GrpcScorer
+
+            return GrpcScorer(url, signature, connection)
+        if scheme in ("http", "https"):
+            from tfnorm.scorers.rest_server import RestScorer
+
+            return RestScorer(url, signature, connection)
+    except ImportError as error:
+        raise InputError(
+            f"{url}: a server is reached with packages that are not installed ({error}); "
+            "install them with: pip install 'tfnorm[serving]'"
+        ) from error
+    raise InputError(f"{url}: the scheme {scheme!r} is not known; accepted: {ACCEPTED}")
+
+
+def _refuse_signature(signature: str | None, target: str) -> None:
+    if signature is not None:
+        raise InputError(f"signature {signature!r} was given, but {target} has no signatures")

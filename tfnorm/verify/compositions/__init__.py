@@ -1,0 +1,1 @@
+"""In which batches the examples are scored."""

@@ -1,0 +1,1 @@
+"""Which op makes a score depend on the batch."""

@@ -1,0 +1,110 @@
+"""What the variables of a SavedModel hold: statistics never updated, NaN, infinities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+from tfnorm.errors import InputError
+from tfnorm.verify.culprit.rows import epsilon
+
+# The reader raises one or the other, by the kind of damage.
+_DAMAGES = (tf.errors.OpError, RuntimeError, IndexError, ValueError, DecodeError)
+_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_MEANS = ("moving_mean", "running_mean")
+_VARIANCES = ("moving_variance", "moving_var", "running_var", "running_variance")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A variable that holds what it shouldn't; `initial` where it only was never updated."""
+
+    variable: str
+    message: str
+    initial: bool = False
+
+
+class Variables:
+    """The variables of a SavedModel, read one at a time.
+
+    Args:
+        directory: of the SavedModel.
+
+    Raises:
+        InputError: they are damaged.
+    """
+
+    def __init__(self, directory: Path):
+        self._path = directory / "variables" / "variables"
+        self._reader, self.names = None, {}
+        if not self._path.with_suffix(".index").is_file():
+            return
+        try:
+            self._reader = tf.train.load_checkpoint(str(self._path))
+            self.names = self._read_names()
+        except _DAMAGES as error:
+            raise self._damaged(error) from error
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers they hold."""
+        shapes = self._reader.get_variable_to_shape_map() if self._reader else {}
+        return sum(int(np.prod(shapes[key])) for key in self.names)
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with them, in their own order."""
+        mean: tuple[str, np.ndarray] | None = None
+        types = self._reader.get_variable_to_dtype_map() if self._reader else {}
+        for key, name in self.names.items():
+            if not epsilon(types[key]):
+                continue
+            value = np.asarray(self._read(key), np.float64)
+            owner, _, kind = name.rpartition("/")
+            if bad := value.size - int(np.isfinite(value).sum()):
+                yield Fault(name, f"{bad:,} of its {value.size:,} values are NaN or infinite")
+            if kind.startswith(_MEANS):
+                mean = owner, value
+            if kind.startswith(_VARIANCES):
+                if negative := int((value < 0).sum()):
+                    yield Fault(name, f"{negative:,} of its {value.size:,} variances are negative")
+                if mean and mean[0] == owner and not mean[1].any() and (value == 1).all():
+                    yield Fault(
+                        name,
+                        "the moving statistics still hold their initial values, mean 0 and "
+                        "variance 1: training never updated them",
+                        initial=True,
+                    )
+
+    def _read_names(self) -> dict[str, str]:
+        """Key in the checkpoint -> the variable's name."""
+        shapes = self._reader.get_variable_to_shape_map()
+        if _OBJECTS not in shapes:
+            return {name: name for name in sorted(shapes)}
+        objects = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+            self._reader.get_tensor(_OBJECTS)
+        )
+        names = {
+            attribute.checkpoint_key: attribute.full_name or attribute.checkpoint_key
+            for node in objects.nodes
+            for attribute in node.attributes
+            if attribute.checkpoint_key in shapes
+        }
+        # Keras's export archive keeps each variable a second time, in another order.
+        own = {key: name for key, name in names.items() if not key.startswith("_all_variables/")}
+        return own or names
+
+    def _read(self, key: str) -> np.ndarray:
+        try:
+            return self._reader.get_tensor(key)
+        except _DAMAGES as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> InputError:
+        reason = str(error).strip().splitlines()[0]
+        return InputError(f"the variables at {self._path} can't be read: {reason}")

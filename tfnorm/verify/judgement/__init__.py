@@ -1,0 +1,1 @@
+"""Whether what moved is rounding or a dependence."""

@@ -1,0 +1,76 @@
+"""How far each output moves against the batch size, drawn as SVG."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+
+from tfnorm.errors import InputError
+from tfnorm.verify.results import DEPENDENCE, DIFFERENCE, InvarianceReport
+
+_COLOURS = {"same": "#2a7f62", "rounding": "#4a6fa5", DEPENDENCE: "#c0392b", DIFFERENCE: "#c0392b"}
+_MARKERS = {"same": "o", "rounding": "o", DEPENDENCE: "X", DIFFERENCE: "X"}
+
+
+def check_matplotlib() -> None:
+    """Raise InputError where matplotlib is not installed."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"the page is drawn with matplotlib, which is not installed ({error}); "
+            "install it with: pip install 'tfnorm[notebooks]'"
+        ) from error
+
+
+def plot(report: InvarianceReport, output: str) -> str:
+    """An SVG element: a point for each composition, the batch size across, the largest move up.
+
+    Args:
+        report: the report.
+        output: the output to draw.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    check_matplotlib()
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    moves = [(r.batch_size, r.outputs[output]) for r in report.compositions]
+    finite = [m.max_abs_diff for _, m in moves if 0 < m.max_abs_diff < math.inf]
+    lowest, highest = min(finite, default=1e-9), max(finite, default=1e-9)
+    beyond = highest * 10
+    for verdict in ("same", "rounding", DEPENDENCE, DIFFERENCE):
+        points = [(n, m.max_abs_diff) for n, m in moves if m.verdict == verdict]
+        if points:
+            sizes, differences = zip(*points, strict=True)
+            axes.scatter(
+                sizes,
+                [beyond if d == math.inf else d for d in differences],
+                color=_COLOURS[verdict],
+                marker=_MARKERS[verdict],
+                s=36,
+                alpha=0.75,
+                linewidths=0,
+                label=verdict,
+            )
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("symlog", linthresh=lowest / 3)
+    infinite = any(m.max_abs_diff == math.inf for _, m in moves)
+    axes.set_ylim(-lowest / 10, 4 * (beyond if infinite else highest))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlabel("rows in the batch")
+    axes.set_ylabel("largest move")
+    axes.grid(color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    drawn = io.StringIO()
+    # The same names for the same drawing, and others for that of another output on the page.
+    with rc_context({"svg.hashsalt": output}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    return re.sub(r"(?s)^.*?(?=<svg)", "", drawn.getvalue())

@@ -1,0 +1,255 @@
+"""A report as people read it: what was done, what came out, what to do next, in one screen."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from tfnorm.plain_text import plain_text
+from tfnorm.verify.compositions.plan import ALONE
+from tfnorm.verify.results import DEPENDENCE, DIFFERENCE, CompositionResult, InvarianceReport
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+SHOWN = 8
+"""How many compositions the table shows, so that the whole fits a screen of 24 lines."""
+
+_CAUSES = (
+    ({"repeat"}, "from one call to the next"),
+    ({"neighbours"}, "with the batch around it"),
+    ({"concurrent"}, "with the requests that come at the same time"),
+    ({"size", "position"}, "with the size of the batch, or its place in it"),
+    ({"size"}, "with the size of the batch"),
+    ({"position"}, "with its place in the batch"),
+    ({"padding rows"}, "with the rows that the batch is padded with"),
+    ({"padding"}, "with the padding of {inputs}"),
+    (set(), "with the batch around it"),
+)
+"""What a score moves with, by the kinds of composition that move it; the first that fits."""
+
+
+def render(report: InvarianceReport) -> RenderableType:
+    """The report for `rich.print` or a `rich.console.Console`."""
+    from rich.console import Group
+    from rich.padding import Padding
+
+    return Group(
+        _title(report),
+        "",
+        Padding(_table(report), (0, 0, 0, 2)),
+        Padding(_others(report), (0, 0, 0, 2)),
+        Padding(_verdict(report), (0, 0, 0, 2)),
+    )
+
+
+def to_text(report: InvarianceReport, width: int = 100) -> str:
+    """The report as plain text.
+
+    Args:
+        width: the longest line, in characters.
+    """
+    return plain_text(render(report), width)
+
+
+def title(report: InvarianceReport) -> str:
+    """What was verified, and with what."""
+    outputs = ", ".join(f"{name}: {output.dtype}" for name, output in report.outputs.items())
+    signature = [f"signature {report.signature}"] if report.signature else []
+    examples = f"{report.examples:,} examples"
+    if report.examples < report.examples_given:
+        examples = f"{report.examples:,} of {report.examples_given:,} examples"
+    return "  ".join([report.target, *signature, examples, outputs])
+
+
+def worst_first(report: InvarianceReport) -> list[CompositionResult]:
+    """The compositions, those that failed and moved most before the others."""
+    return sorted(report.compositions, key=lambda r: (r.passed, -r.max_abs_diff, -r.rows_changed))
+
+
+def verdict_lines(report: InvarianceReport) -> list[tuple[str, str]]:
+    """What came out and what to do next: a word and what it says, line by line."""
+    lines = _passed(report) if report.passed else _failed(report)
+    if report.left_out:
+        name, reason = next(iter(report.left_out.items()))
+        others = len(report.left_out) - 1
+        more = f" (and {others} more)" if others else ""
+        lines.append(("left out", f"{name}{more}: {reason}"))
+    return lines
+
+
+def move(difference: float) -> str:
+    """A difference in a table."""
+    if not math.isfinite(difference):
+        return "-"
+    return "0" if difference == 0 else f"{difference:.1e}"
+
+
+def ulps(count: int | None) -> str:
+    """Units in the last place in a table."""
+    return f"{count:,}" if count is not None and count < 1_000_000 else "-"
+
+
+def _title(report: InvarianceReport) -> Text:
+    from rich.text import Text
+
+    return Text(title(report))
+
+
+def _table(report: InvarianceReport) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="")
+    table.add_column("composition", no_wrap=True)
+    for header in ("batch", "rows moved", "largest move", "ulp"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_row("one at a time", "1", "reference")
+    for result in worst_first(report)[:SHOWN]:
+        table.add_row(
+            result.name,
+            f"{result.batch_size:,}",
+            f"{result.rows_changed:,} / {report.examples:,}",
+            move(result.max_abs_diff),
+            ulps(result.max_ulp),
+            style="" if result.passed else "red",
+        )
+    return table
+
+
+def _others(report: InvarianceReport) -> str:
+    """What the table leaves out."""
+    rest = worst_first(report)[SHOWN:]
+    if not rest:
+        return ""
+    still = sum(result.rows_changed == 0 for result in rest)
+    failed = sum(not result.passed for result in rest)
+    rounded = len(rest) - still - failed
+    counts = ((failed, "failed"), (rounded, "only rounded"), (still, "moved no row"))
+    return f"and {len(rest)} more: " + ", ".join(f"{n} {what}" for n, what in counts if n) + "\n"
+
+
+def _verdict(report: InvarianceReport) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for key, line in verdict_lines(report):
+        style = {"PASSED": "bold green", "FAILED": "bold red"}.get(key, "")
+        table.add_row(Text(key, style=style), Text(line))
+    return table
+
+
+def _passed(report: InvarianceReport) -> list[tuple[str, str]]:
+    done = f"{report.examples:,} examples, {len(report.compositions)} compositions"
+    if report.max_abs_diff == 0:
+        return [("PASSED", f"{done}: no score moves at all")]
+    moved = move(report.max_abs_diff)
+    return [("PASSED", f"{done}: no score moves by more than {moved} (rounding)")]
+
+
+def _failed(report: InvarianceReport) -> list[tuple[str, str]]:
+    lines = [("FAILED", line) for line in _findings(report)]
+    culprit = report.culprit
+    if culprit is None:
+        if report.culprit_unknown is not None:
+            lines.append(("culprit", f"not known: {report.culprit_unknown}"))
+        lines.append(("next", _advice(report)))
+    else:
+        layer = f", in layer {culprit.layer}" if culprit.layer else ""
+        source = f" ({culprit.source})" if culprit.source else ""
+        lines.append(("culprit", f"{culprit.op}: {culprit.explanation}{layer}{source}"))
+        lines.append(("next", culprit.advice))
+    return lines + _at_stake(report)
+
+
+def _findings(report: InvarianceReport) -> list[str]:
+    problems = {
+        name: found.problem
+        for result in report.compositions
+        for name, found in result.outputs.items()
+        if found.problem is not None
+    }
+    findings = [f"output {name!r}: {problem}" for name, problem in problems.items()]
+    for name, output in report.outputs.items():
+        if output.passed or name in problems:
+            continue
+        score = "a score" if len(report.outputs) == 1 else f"a value of {name!r}"
+        for kind in ("parity", "other"):
+            results = [
+                result
+                for result in report.compositions
+                if not result.outputs[name].passed
+                and (result.kind == "parity") == (kind == "parity")
+            ]
+            if results:
+                worst = max(results, key=lambda r: r.outputs[name].max_abs_diff)
+                moved = worst.outputs[name].max_abs_diff
+                findings.append(f"{score} {_moved(moved, results)}")
+    return findings
+
+
+def _moved(difference: float, results: list[CompositionResult]) -> str:
+    finite = math.isfinite(difference)
+    if results[0].verdict == DIFFERENCE:
+        by = f"by up to {move(difference)}" if finite else "by more than a number"
+        return f"differs {by} from {results[0].name.removeprefix('against ')}"
+    moves = (
+        f"moves by up to {move(difference)}"
+        if finite
+        else "becomes another (NaN, infinite or another string)"
+    )
+    return f"{moves} {_cause(results)}"
+
+
+def _cause(results: list[CompositionResult]) -> str:
+    # Among neighbours, only what is compared at equal batch sizes tells that it is they.
+    kinds = {r.kind for r in results if r.kind != "neighbours" or r.against != ALONE}
+    padded = [r.name.partition(" of ")[2] for r in results if r.kind == "padding"]
+    cause = next(cause for needed, cause in _CAUSES if needed <= kinds)
+    return cause.format(inputs=", ".join(padded))
+
+
+def _at_stake(report: InvarianceReport) -> list[tuple[str, str]]:
+    stake = report.stake
+    if stake is None:
+        return []
+    said = []
+    if stake.composition is not None:
+        share = f"{stake.pairs_changed:.1%}" if stake.pairs_changed >= 5e-4 else "under 0.1%"
+        said.append(
+            f"{share} of pairs change order ({stake.composition}, {stake.batch_size:,} a batch)"
+        )
+    if stake.auc:
+        best, worst = (choose(stake.auc, key=stake.auc.get) for choose in (max, min))
+        high, low = f"{stake.auc[best]:.4f}", f"{stake.auc[worst]:.4f}"
+        said.append(
+            f"AUC {high} at {best:,} a batch, {low} at {worst:,}"
+            if high != low
+            else f"AUC {high} at every batch size"
+        )
+    return [("at stake", "; ".join(said))] if said else []
+
+
+def _advice(report: InvarianceReport) -> str:
+    if any(found.problem for result in report.compositions for found in result.outputs.values()):
+        return "each example must keep a row of its own in every output, of a shape of its own"
+    verdicts = {result.verdict for result in report.compositions}
+    if DEPENDENCE not in verdicts and DIFFERENCE not in verdicts:
+        return "identical bits were asked for; without that, what is only rounding passes"
+    if DEPENDENCE not in verdicts:
+        return "export the model again, and have the server load that version"
+    failed = {result.kind for result in report.compositions if not result.passed}
+    if "repeat" in failed:
+        return (
+            "even alone, an example scores differently the second time: look for something random, "
+            "such as dropout left on, or a state that a call changes"
+        )
+    if failed == {"padding"}:
+        return "mask the padding: what follows an example's last step must not move its score"
+    return (
+        "look for what uses the other rows: Dice or BatchNormalization with the batch's own "
+        "statistics (tfnorm.Dice and tfnorm.BatchNormalization keep moving ones, used unless "
+        "training=True), a softmax, a sum or a sort over the batch axis"
+    )

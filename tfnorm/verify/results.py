@@ -1,0 +1,199 @@
+"""What verification found: the terminal table, the files and the exit status are views of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tfnorm.verify.culprit.investigation import Culprit
+
+SAME, ROUNDING, DEPENDENCE, DIFFERENCE = "same", "rounding", "dependence", "difference"
+
+
+@dataclass(frozen=True)
+class Move:
+    """How far one output moved in one composition.
+
+    Attributes:
+        max_abs_diff: the largest |difference|; inf where a value became NaN, infinite or another
+            string, or where there is a problem.
+        max_ulp: the largest in units in the last place of the output's dtype; None where some
+            difference is not that of two finite floating-point numbers.
+        rows_changed: how many examples have any value that differs at all.
+        verdict: "same" (to the last digit), "rounding" or "dependence".
+        passed: whether it is no dependence; with `bitwise`, whether it is the same.
+        problem: why its rows can't be compared with the examples'; None where they can.
+    """
+
+    max_abs_diff: float
+    max_ulp: int | None
+    rows_changed: int
+    verdict: str
+    passed: bool
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class CompositionResult:
+    """One way of putting the examples in batches, and how far the outputs moved in it.
+
+    Attributes:
+        name: what the batches are made of.
+        kind: what it tries: "size", "order", "position", "neighbours", "padding rows", "padding",
+            "repeat", "concurrent" or "parity".
+        batch_size: rows in each; in the largest where they differ.
+        against: what it was compared with: the name of another composition, or "one at a time".
+        max_abs_diff: the largest of its outputs; max_ulp likewise.
+        rows_changed: how many examples have any output that differs at all.
+        verdict: the worst of its outputs; for "parity", "difference" is what "dependence" is there.
+        passed: whether each output passed.
+        outputs: output name -> how far that one moved.
+    """
+
+    name: str
+    kind: str
+    batch_size: int
+    against: str
+    max_abs_diff: float
+    max_ulp: int | None
+    rows_changed: int
+    verdict: str
+    passed: bool
+    outputs: dict[str, Move]
+
+
+@dataclass(frozen=True)
+class OutputResult:
+    """One output over all compositions, the worst of them."""
+
+    dtype: str
+    max_abs_diff: float
+    max_ulp: int | None
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Stake:
+    """What the moves mean for a ranking by one output.
+
+    Attributes:
+        output: its name.
+        composition: where most pairs of examples change order; None where none does.
+        batch_size: of that composition.
+        pairs_changed: the share of pairs that change order there, from 0 to 1.
+        auc: batch size -> AUC of the examples scored in batches of that size; empty without labels.
+    """
+
+    output: str
+    composition: str | None
+    batch_size: int | None
+    pairs_changed: float
+    auc: dict[int, float]
+
+
+@dataclass(frozen=True)
+class InvarianceReport:
+    """Whether an example's scores depend on the batch in which it arrives.
+
+    Attributes:
+        target: what was verified.
+        signature: its signature; None for a Keras model, which has none.
+        examples: how many were scored.
+        examples_given: how many there were to choose from.
+        precision: the coarsest floating-point type that the model computes in; None if unknown.
+        passed: whether they scored the same, but for rounding, in every composition.
+        max_abs_diff: the largest |difference| of any output in any composition; inf where a value
+            became NaN, infinite or another string, or where an output has lost its batch dimension.
+        max_ulp: the largest in units in the last place; None where that says nothing.
+        outputs: output name -> its dtype and its worst.
+        compositions: each way of putting the examples in batches, in the order in which they ran.
+        left_out: composition -> why it was not run.
+        stake: what the moves mean for a ranking; None where nothing moves, or no output ranks.
+        culprit: what makes the scores depend on the batch; None where they don't, or it isn't known.
+        culprit_unknown: why it isn't known; None where it is, or where there is none.
+        atol, rtol, bitwise, seed: as they were given.
+    """
+
+    target: str
+    signature: str | None
+    examples: int
+    examples_given: int
+    precision: str | None
+    passed: bool
+    max_abs_diff: float
+    max_ulp: int | None
+    outputs: dict[str, OutputResult]
+    compositions: list[CompositionResult]
+    left_out: dict[str, str]
+    stake: Stake | None
+    culprit: Culprit | None
+    culprit_unknown: str | None
+    atol: float
+    rtol: float
+    bitwise: bool
+    seed: int
+
+    def __str__(self) -> str:
+        from tfnorm.verify.report.text import to_text
+
+        return to_text(self)
+
+    def to_dict(self) -> dict:
+        """The report as dicts, lists and plain values; a number that isn't finite is None."""
+        return _plain(dataclasses.asdict(self))
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """The report as standard JSON; a number that isn't finite is null.
+
+        Args:
+            indent: spaces a level; None for one line.
+        """
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, document: Mapping) -> InvarianceReport:
+        """The report that `to_dict` gave, or `json.load` read."""
+        fields = dict(document)
+        fields["max_abs_diff"] = _number(fields["max_abs_diff"])
+        fields["outputs"] = {
+            name: OutputResult(**{**output, "max_abs_diff": _number(output["max_abs_diff"])})
+            for name, output in fields["outputs"].items()
+        }
+        fields["compositions"] = [_composition(result) for result in fields["compositions"]]
+        if fields["stake"] is not None:
+            auc = {int(size): value for size, value in fields["stake"]["auc"].items()}
+            fields["stake"] = Stake(**{**fields["stake"], "auc": auc})
+        if fields["culprit"] is not None:
+            fields["culprit"] = Culprit(**fields["culprit"])
+        return cls(**fields)
+
+
+def largest(ulps: Iterable[int | None]) -> int | None:
+    """The largest, or None if any is None: then the largest says nothing."""
+    ulps = list(ulps)
+    return None if None in ulps else max(ulps, default=0)
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        # JSON has no keys but strings.
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _composition(document: Mapping) -> CompositionResult:
+    moves = {
+        name: Move(**{**move, "max_abs_diff": _number(move["max_abs_diff"])})
+        for name, move in document["outputs"].items()
+    }
+    difference = _number(document["max_abs_diff"])
+    return CompositionResult(**{**document, "max_abs_diff": difference, "outputs": moves})
+
+
+def _number(value: float | None) -> float:
+    return math.inf if value is None else value

@@ -1,0 +1,176 @@
+"""Score the same examples in many batch compositions, and compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfnorm.errors import InputError
+from tfnorm.examples.drawn import random_examples
+from tfnorm.examples.load import Examples, load
+from tfnorm.scorers.connection import Connection
+from tfnorm.scorers.load import Scorer, load_scorer
+from tfnorm.verify.judgement.comparison import ATOL, RTOL, Tolerance
+from tfnorm.verify.results import InvarianceReport
+from tfnorm.verify.run import Run
+
+LIMIT = 4096
+"""Examples that are scored; of more, as many evenly spread."""
+
+
+def batch_invariance(
+    target: keras.Model | str | Path | Scorer,
+    examples: Examples | None = None,
+    *,
+    batch_sizes: Sequence[int] | None = None,
+    atol: float = ATOL,
+    rtol: float = RTOL,
+    bitwise: bool = False,
+    seed: int = 0,
+    signature: str | None = None,
+    labels: np.ndarray | None = None,
+    allowed_batch_sizes: Sequence[int] = (),
+    against: keras.Model | str | Path | None = None,
+    connection: Connection | None = None,
+    limit: int | None = LIMIT,
+    random: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> InvarianceReport:
+    """Find out whether an example's score depends on the batch in which it arrives.
+
+    The examples are scored one at a time, and then in batches of many sizes, in other orders and
+    places, among copies and extreme neighbours, with longer padding, and again. A value that moves is
+    told to be rounding or a dependence:
+
+    - At equal batch sizes, the examples at the same places among other neighbours, the same kernels
+      run: a value that moves by more than 4 epsilons depends on the neighbours. They grow to 1,000
+      times what they were, so that a dependence far below an epsilon shows.
+    - At another batch size kernels round otherwise. There a value may move by
+
+          |moved - alone| <= atol * max(1, scale) + rtol * |alone|
+
+      where scale is the median magnitude, over the examples, of the number at that place of the
+      output; but 95% of the values may not move the same way, each by 4 epsilons or more.
+    - Beyond that, as long as neighbours alone move nothing, it may move by 256 epsilons, as deep models
+      do; by 32 in a model that computes in 16 bits, or a server whose precision isn't known.
+
+    Integers, booleans and strings may not move. NaN equals NaN.
+
+    Args:
+        target: what `load_scorer` takes, or a scorer.
+        examples: arrays by input name, `[examples, ...]`, two or more examples; one array for a
+            model of one input; or a file: an `.npz` of arrays, JSON lines (TensorFlow Serving's
+            `instances`), a TFRecord of tf.Example or of TensorFlow Serving's PredictionLog, whose
+            requests are replayed. None for those that an export keeps beside the model.
+        batch_sizes: sizes to try, 2 or more each; None for 2, 3, 7, 8, 16, 31, 32, 64, 100, 256 and
+            all examples at once, and one batch each of the sizes around powers of two.
+        atol: absolute tolerance; a wider one than this widens all bounds alike.
+        rtol: relative tolerance; likewise.
+        bitwise: asks for identical bits instead.
+        seed: of the shuffles.
+        signature: of a SavedModel or a server; None for "serving_default".
+        labels: `[examples]`, above 0.5 for the positive ones: AUC is then told by batch size.
+            Examples named "labels" that are no input do as well.
+        allowed_batch_sizes: those that the server pads to (its `allowed_batch_sizes`); no larger
+            batch is tried.
+        against: a model on this machine whose scores the target's should be equal to.
+        connection: how to reach a server; None for the defaults.
+        limit: how many examples to score; of more, that many evenly spread; None for all.
+        random: draw that many examples from the signature instead.
+        progress: called with the rows scored so far and the rows there are.
+
+    Returns:
+        The report; `passed` is the answer.
+
+    Raises:
+        InputError: it could not tell: the target or the examples can't be used, or the target
+            refuses a batch or stops answering (the message says how far it came).
+
+    Example:
+
+        >>> model = keras.Sequential([keras.Input((3,), name="x"), keras.layers.Dense(1)])
+        >>> batch_invariance(model, {"x": np.ones((4, 3), np.float32)}).passed
+        True
+    """
+    _check(batch_sizes, allowed_batch_sizes, atol, rtol, seed, limit)
+    if random is not None and examples is not None:
+        raise InputError("both examples and random were given; accepted: one of them")
+    with _opened(target, signature, connection) as scorer, _opened_local(against) as local:
+        if random is not None:
+            examples = random_examples(scorer, random, seed)
+        elif examples is None and local is not None:
+            examples = load(None, local, limit).rows
+        loaded = load(examples, scorer, limit)
+        if labels is None:
+            labels = loaded.labels
+        elif loaded.given != len(next(iter(loaded.rows.values()))):
+            raise InputError(
+                f"labels were given apart, but only some of {loaded.given:,} examples are scored; "
+                'put them beside the examples, named "labels", or raise the limit'
+            )
+        run = Run(scorer, local, loaded, Tolerance(atol, rtol, bitwise), labels, progress)
+        return run.report(batch_sizes, allowed_batch_sizes, int(seed))
+
+
+def _check(
+    batch_sizes: Sequence[int] | None,
+    allowed: Sequence[int],
+    atol: float,
+    rtol: float,
+    seed: int,
+    limit: int | None,
+) -> None:
+    for name, sizes, fewest, smallest in (
+        ("batch_sizes", batch_sizes, 1, 2),
+        ("allowed_batch_sizes", allowed, 0, 1),
+    ):
+        whole = [n for n in (() if sizes is None else sizes) if isinstance(n, int | np.integer)]
+        given = sizes is not None
+        if given and not (
+            len(whole) == len(sizes) >= fewest
+            and min(whole, default=2) >= smallest
+            and max(whole, default=2) >= 2
+        ):
+            raise InputError(f"{name} is {sizes!r}; accepted: whole numbers, 2 or more each")
+    for name, value in (("atol", atol), ("rtol", rtol)):
+        if not 0 <= value < math.inf:
+            raise InputError(f"{name} is {value!r}; accepted: 0 or more")
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"seed is {seed!r}; accepted: a whole number, 0 or more")
+    if limit is not None and limit < 2:
+        raise InputError(f"limit is {limit!r}; accepted: 2 or more, or None for all examples")
+
+
+@contextmanager
+def _opened(
+    target: keras.Model | str | Path | Scorer,
+    signature: str | None,
+    connection: Connection | None,
+) -> Iterator[Scorer]:
+    """The scorer itself, or one of the target that is closed at the end."""
+    if isinstance(target, Scorer):
+        if signature is not None:
+            raise InputError(
+                f"signature {signature!r} was given, but {target.name} has chosen its own"
+            )
+        yield target
+        return
+    scorer = load_scorer(target, signature=signature, connection=connection)
+    try:
+        yield scorer
+    finally:
+        scorer.close()
+
+
+@contextmanager
+def _opened_local(against: keras.Model | str | Path | None) -> Iterator[Scorer | None]:
+    if against is None:
+        yield None
+        return
+    with _opened(against, None, None) as scorer:
+        yield scorer
