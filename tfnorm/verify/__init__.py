@@ -3,9 +3,9 @@
 from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.load import load_scorer
 from tfnorm.verify.assertion import assert_batch_invariant
-from tfnorm.verify.culprit.investigation import Culprit, find_culprit
+from tfnorm.verify.culprit.investigation import find_culprit
 from tfnorm.verify.inspection.inspect import Finding, Inspection, inspect_saved_model
-from tfnorm.verify.results import InvarianceReport
+from tfnorm.verify.results import Culprit, InvarianceReport
 from tfnorm.verify.verification import batch_invariance
 
 __all__ = [

@@ -8,8 +8,6 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tfnorm.verify.culprit.investigation import Culprit
-
 SAME, ROUNDING, DEPENDENCE, DIFFERENCE = "same", "rounding", "dependence", "difference"
 
 
@@ -92,6 +90,27 @@ class Stake:
     batch_size: int | None
     pairs_changed: float
     auc: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """The op to blame.
+
+    Args:
+        op: its name, without the function calls around it.
+        op_type: what it is, such as `Mean`.
+        layer: the Keras layer around it, or else the name scope; None where it stands in none.
+        source: `file:line` that made it, where the SavedModel was saved with debug info; else None.
+        explanation: what it does to the batch, in a few words.
+        advice: what to do instead.
+    """
+
+    op: str
+    op_type: str
+    layer: str | None
+    source: str | None
+    explanation: str
+    advice: str
 
 
 @dataclass(frozen=True)

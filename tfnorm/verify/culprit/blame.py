@@ -11,7 +11,8 @@ from tfnorm.errors import InputError
 from tfnorm.scorers.keras_model import KerasScorer
 from tfnorm.scorers.load import Scorer
 from tfnorm.scorers.saved_model import SavedModelScorer
-from tfnorm.verify.culprit.investigation import Culprit, find_culprit
+from tfnorm.verify.culprit.investigation import find_culprit
+from tfnorm.verify.results import Culprit
 
 
 def blame(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from tfnorm.verify.culprit.probe import Probe, Region
 from tfnorm.verify.culprit.rows import Tolerance
 from tfnorm.verify.culprit.search import Found, Search
 from tfnorm.verify.culprit.size_flow import SizeFlow
+from tfnorm.verify.results import Culprit
 
 BATCH_SIZES = (1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 256, 257)
 
@@ -27,27 +27,6 @@ _WATCHED_AND_SIZE = ((8, 21), (64, 150), (512, 1100))
 _SIZES_SEARCHED = 3
 # Where rows stand and how long they are padded changes the kernels' blocks, and so the rounding.
 _OTHER_BLOCKS = 256
-
-
-@dataclass(frozen=True)
-class Culprit:
-    """The op to blame.
-
-    Args:
-        op: its name, without the function calls around it.
-        op_type: what it is, such as `Mean`.
-        layer: the Keras layer around it, or else the name scope; None where it stands in none.
-        source: `file:line` that made it, where the SavedModel was saved with debug info; else None.
-        explanation: what it does to the batch, in a few words.
-        advice: what to do instead.
-    """
-
-    op: str
-    op_type: str
-    layer: str | None
-    source: str | None
-    explanation: str
-    advice: str
 
 
 def find_culprit(
