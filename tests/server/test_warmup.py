@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+from tfnorm.assets import warmup_file
 from tfnorm.errors import InputError
 from tfnorm.export import export_saved_model
 from tfnorm.server import warmup
@@ -39,7 +40,7 @@ def write(tmp_path):
     """Puts records beside a SavedModel that isn't there, and replays them into a list of calls."""
 
     def write(*records):
-        file = tmp_path / warmup.PATH
+        file = warmup_file(tmp_path)
         file.parent.mkdir(exist_ok=True)
         with tf.io.TFRecordWriter(str(file)) as writer:
             for record in records:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfnorm.assets import examples_file, warmup_file
 from tfnorm.errors import InputError
 from tfnorm.export import proto
 from tfnorm.export.bitwise import rewrite as bitwise
@@ -35,7 +36,6 @@ from tfnorm.export.tracing.interface import Interface, interface
 from tfnorm.export.tracing.trace import Traced, trace
 from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
 
-EXAMPLES = Path("assets.extra", "examples.npz")
 # Examples that the export is compared with the model on.
 _COMPARED = 256
 
@@ -171,10 +171,10 @@ def export_saved_model(
         tf.saved_model.save(traced.module, str(work), functions)
         proto.finish(work, traced.names, {name: METHODS[name][0] for name in signatures})
         if arrays is not None:
-            (work / EXAMPLES.parent).mkdir()
-            kept.write(work / EXAMPLES, arrays)
+            examples_file(work).parent.mkdir()
+            kept.write(examples_file(work), arrays)
         if warmup_batch_sizes:
-            warmup.write(work / warmup.PATH, warmup_batch_sizes, signatures, arrays)
+            warmup.write(warmup_file(work), warmup_batch_sizes, signatures, arrays)
         # Loaded as TensorFlow Serving does.
         with SavedModel(work) as saved:
             if features is not None:

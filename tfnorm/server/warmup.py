@@ -11,12 +11,11 @@ from google.protobuf.message import DecodeError, Message
 from tensorflow_serving.apis.input_pb2 import Input
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+from tfnorm.assets import MOST_WARMUP_RECORDS, warmup_file
 from tfnorm.errors import InputError
 from tfnorm.server import tensor_proto
 from tfnorm.session import DEFAULT_SIGNATURE
 
-PATH = Path("assets.extra", "tf_serving_warmup_requests")
-MOST_RECORDS = 1000
 # No proto is larger.
 _MOST_BYTES = 2**31 - 1
 
@@ -34,7 +33,7 @@ def replay(path: Path, run: Callable[..., object]) -> int:
     Raises:
         InputError: a record is damaged or its request is refused, or there are too many.
     """
-    file = path / PATH
+    file = warmup_file(path)
     if not file.is_file():
         return 0
     number = 0
@@ -42,8 +41,10 @@ def replay(path: Path, run: Callable[..., object]) -> int:
         for number, record in enumerate(tf.data.TFRecordDataset(str(file)).as_numpy_iterator(), 1):
             for signature, feeds, outputs in _calls(PredictionLog.FromString(record)):
                 run(feeds, signature=signature, outputs=outputs)
-            if number > MOST_RECORDS:
-                raise InputError(f"Number of warmup records exceeds the maximum ({MOST_RECORDS})")
+            if number > MOST_WARMUP_RECORDS:
+                raise InputError(
+                    f"Number of warmup records exceeds the maximum ({MOST_WARMUP_RECORDS})"
+                )
     except tf.errors.DataLossError as error:
         raise InputError(
             f"{file} is damaged after record {number}: {error.message}. "

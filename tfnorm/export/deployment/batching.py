@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfnorm.assets import examples_file, warmup_file
 from tfnorm.errors import InputError
 from tfnorm.export.folding.checked import Arrays, difference
-from tfnorm.export.records import warmup
-from tfnorm.export.saved_model import EXAMPLES
 from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
 
 # From 8 rows on, at most half of a batch is filling.
@@ -50,7 +49,7 @@ def find_batching(export: Path) -> Batching:
             for name, spec in inputs.items()
             if spec.shape.rank is None or None in spec.shape[1:]
         }
-        obstacle = _fixed_output(saved) or (free and _moved(saved, free, export / EXAMPLES))
+        obstacle = _fixed_output(saved) or (free and _moved(saved, free, examples_file(export)))
     if obstacle:
         return Batching(obstacle=obstacle)
     return Batching(tuple(sorted(set(_warmed_up(export)))) or BATCH_SIZES, pads=bool(free))
@@ -108,7 +107,7 @@ def _warmed_up(export: Path) -> Iterator[int]:
     """The batch sizes of the warm-up requests."""
     from tensorflow_serving.apis import prediction_log_pb2
 
-    path = export / warmup.PATH
+    path = warmup_file(export)
     if not path.is_file():
         return
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():

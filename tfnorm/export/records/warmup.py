@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfnorm.assets import MOST_WARMUP_RECORDS
 from tfnorm.errors import InputError
 from tfnorm.export.records.signatures import CLASSIFY, METHODS, REGRESS, TF_EXAMPLE
 from tfnorm.export.records.tf_example import records
 from tfnorm.session import DEFAULT_SIGNATURE
-
-PATH = Path("assets.extra", "tf_serving_warmup_requests")
-# TensorFlow Serving refuses a file with more.
-MOST_RECORDS = 1000
 
 
 def check_warmup(
@@ -30,10 +27,10 @@ def check_warmup(
     if examples is None:
         raise InputError("warmup_batch_sizes needs examples to make requests of; give some")
     count = len(batch_sizes) * (1 + len(signatures))
-    if count > MOST_RECORDS:
+    if count > MOST_WARMUP_RECORDS:
         raise InputError(
             f"warmup_batch_sizes and signatures make {count} requests; "
-            f"TensorFlow Serving takes {MOST_RECORDS}"
+            f"TensorFlow Serving takes {MOST_WARMUP_RECORDS}"
         )
     _prediction_log()
 
