@@ -147,8 +147,8 @@ def test_a_table_that_no_layer_has_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("examples", "message"),
     [
-        ({"y": X}, r"examples have 'y'; the model takes 'x'"),
-        ({"x": X, "y": X}, r"examples have 'x', 'y'; the model takes 'x'"),
+        ({"y": X}, r"examples lack: 'x'; accepted: x: float32 \[None, 3\]"),
+        ({"x": X, "y": X}, r"examples have what is no input: 'y'; accepted: x"),
         ({"x": X[:, :2]}, r"'x' have the shape \[7, 2\]; the model takes \[None, 3\]"),
         ({"x": X.astype(str)}, r"'x' have the dtype <U\d+; the model takes float32"),
         ({"x": X[:0]}, r"examples have 0 of 'x'"),

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.scorers.inputs import check_names
 
 
 def as_arrays(examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -40,11 +41,7 @@ def fitted(
     Raises:
         InputError: an input is missing or unknown, or its array can't be fed to it.
     """
-    if arrays.keys() != inputs.keys():
-        raise InputError(
-            f"examples have {', '.join(map(repr, arrays))}; "
-            f"the model takes {', '.join(map(repr, inputs))}"
-        )
+    check_names(arrays, inputs)
     return {name: _fitted(name, arrays[name], spec) for name, spec in inputs.items()}
 
 
