@@ -75,6 +75,16 @@ class Signature:
         return f"signature {self.name!r} takes {', '.join(map(repr, self.inputs))}"
 
 
+def tensor_specs(
+    infos: Mapping[str, tf.compat.v1.saved_model.TensorInfo],
+) -> dict[str, tf.TensorSpec]:
+    """The inputs or outputs of a signature as its SignatureDef has them, in the order of their names."""
+    return {
+        name: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype), name)
+        for name, info in sorted(infos.items())
+    }
+
+
 class SavedModel:
     """A SavedModel loaded into a session of its own; `run` may be called from any thread.
 
@@ -108,8 +118,8 @@ class SavedModel:
             name: Signature(
                 name,
                 definition.method_name,
-                {key: _spec(key, info) for key, info in definition.inputs.items()},
-                {key: _spec(key, info) for key, info in definition.outputs.items()},
+                tensor_specs(definition.inputs),
+                tensor_specs(definition.outputs),
             )
             for name, definition in self.signature_defs.items()
             if definition.method_name
@@ -198,10 +208,6 @@ class SavedModel:
                     [definition.inputs[name].name for name in signature.inputs],
                 )
             return self._callables[key]
-
-
-def _spec(name: str, info: tf.compat.v1.saved_model.TensorInfo) -> tf.TensorSpec:
-    return tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype), name)
 
 
 def _reason(error: tf.errors.OpError) -> str:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.session import tensor_specs
 
 CONNECT_SECONDS = 10.0
 SCORE_SECONDS = 120.0
@@ -109,11 +110,4 @@ def signature_specs(
             f"it has {', '.join(map(repr, sorted(signature_defs))) or 'none'}"
         )
     definition = signature_defs[signature]
-    return _specs(definition.inputs), _specs(definition.outputs)
-
-
-def _specs(tensors: Mapping) -> dict[str, tf.TensorSpec]:
-    return {
-        name: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype), name)
-        for name, info in sorted(tensors.items())
-    }
+    return tensor_specs(definition.inputs), tensor_specs(definition.outputs)
