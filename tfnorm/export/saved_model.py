@@ -16,7 +16,8 @@ from tfnorm.assets import examples_file, warmup_file
 from tfnorm.errors import InputError
 from tfnorm.export import proto
 from tfnorm.export.bitwise import rewrite as bitwise
-from tfnorm.export.folding.checked import SAVED_TOLERANCE, Arrays, difference, fold_and_trace
+from tfnorm.export.difference import SAVED_TOLERANCE, Arrays, difference
+from tfnorm.export.folding.checked import fold_and_trace
 from tfnorm.export.inputs import kept
 from tfnorm.export.inputs.guessed import random_features
 from tfnorm.export.publish import check_place, publish
@@ -24,9 +25,9 @@ from tfnorm.export.records import warmup
 from tfnorm.export.records.signatures import (
     CLASSIFY,
     METHODS,
-    check_names,
     check_padding,
     check_probabilities,
+    check_signatures,
     trace_signatures,
 )
 from tfnorm.export.records.tf_example import Feature, parser
@@ -132,7 +133,7 @@ def export_saved_model(
             scores = saved.run({"x": x})["score"]
     """
     folder = check_place(directory, version)
-    signatures = check_names(signatures, feature_spec)
+    signatures = check_signatures(signatures, feature_spec)
     same_bits = bitwise.check_name(batch_invariance)
     warmup.check_warmup(warmup_batch_sizes, signatures, examples)
     arrays = None if examples is None else kept.as_arrays(examples)

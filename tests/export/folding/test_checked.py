@@ -4,7 +4,6 @@ import pytest
 from export.randomized import give_weights
 
 from tfnorm.export import export_saved_model
-from tfnorm.export.folding.checked import difference
 from tfnorm.layers import BatchNormalization, Dice
 from tfnorm.session import SavedModel
 
@@ -84,26 +83,3 @@ def test_inputs_that_can_not_be_guessed_are_not_compared(tmp_path):
     lookup = keras.layers.StringLookup(vocabulary=["a"], output_mode="one_hot")
     model = keras.Model(text, lookup(text))
     assert export_saved_model(model, tmp_path).compared == 0
-
-
-def test_scores_are_equal_up_to_rounding_and_no_further():
-    score = np.array([[0.5], [2.0], [1e-9]], np.float32)
-    assert difference({"s": score * (1 + 1e-6)}, {"s": score}, 1e-5) is None
-    assert difference({"s": score + 1e-7}, {"s": score}, 1e-5) is None
-    assert difference({"s": score * (1 + 1e-4)}, {"s": score}, 1e-5) == pytest.approx(
-        2e-4, rel=1e-2
-    )
-    assert difference({"s": score + 1e-4}, {"s": score}, 1e-5) == pytest.approx(1e-4, rel=1e-2)
-
-
-def test_scores_that_are_not_finite_are_equal_to_the_same_alone():
-    score = np.array([np.nan, np.inf, 1.0], np.float32)
-    assert difference({"s": score}, {"s": score}, 1e-5) is None
-    assert difference({"s": np.ones(3, np.float32)}, {"s": score}, 1e-5) is not None
-
-
-def test_numbers_and_strings_are_compared_exactly():
-    ids, words = np.array([1, 2]), np.array([b"a", b"b"], object)
-    assert difference({"i": ids, "w": words}, {"i": ids, "w": words}, 1e-5) is None
-    assert difference({"i": ids + 1}, {"i": ids}, 1e-5) == 1
-    assert difference({"w": words[::-1]}, {"w": words}, 1e-5) is not None

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.export.bitwise import stable_ops
 from tfnorm.export.bitwise.replay import copy, replay
-from tfnorm.export.folding.checked import SAVED_TOLERANCE
+from tfnorm.export.difference import SAVED_TOLERANCE
 from tfnorm.export.tracing.trace import Traced
 from tfnorm.session import SavedModel
 

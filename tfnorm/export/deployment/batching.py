@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfnorm.assets import examples_file, warmup_file
 from tfnorm.errors import InputError
-from tfnorm.export.folding.checked import Arrays, difference
+from tfnorm.export.difference import Arrays, difference
 from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
 
 # From 8 rows on, at most half of a batch is filling.

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.export.folding.checked import Arrays, difference
+from tfnorm.export.difference import Arrays, difference
 from tfnorm.export.records.tf_example import Feature, Parser, pad
 from tfnorm.export.tracing.trace import Traced
 
@@ -23,7 +23,7 @@ _MORE_STEPS = 3
 _PADDING_TOLERANCE = 1e-4
 
 
-def check_names(
+def check_signatures(
     names: Collection[str], feature_spec: Mapping[str, Feature] | None
 ) -> tuple[str, ...]:
     """The names, each once.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import keyword
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import keras
@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.export.folding.fold import Folding
 from tfnorm.export.tracing.checks import check_graph
 from tfnorm.export.tracing.interface import Interface
 
@@ -51,12 +50,15 @@ class Traced:
         return {name: output.numpy() for name, output in outputs.items()}
 
 
-def trace(interface: Interface, folding: Folding | None = None) -> Traced:
+def trace(
+    interface: Interface,
+    altered: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+) -> Traced:
     """Trace a model in inference mode with a free batch dimension.
 
     Args:
         interface: of the model.
-        folding: what to run instead of some of its layers.
+        altered: the context in which some of its layers run otherwise.
 
     Raises:
         InputError: it can't be called so, or its graph is not one to serve.
@@ -73,7 +75,7 @@ def trace(interface: Interface, folding: Folding | None = None) -> Traced:
         for name, spec in interface.inputs.items()
     }
     try:
-        with folding.applied() if folding else contextlib.nullcontext():
+        with altered():
             function = tf.function(score, input_signature=[specs], autograph=False)
             concrete = function.get_concrete_function()
     except (TypeError, ValueError) as error:
