@@ -6,7 +6,7 @@ for a laptop or a test, not for production: one model, no version labels, no met
 Regress.
 """
 
-from tfnorm.server.batching_parameters import BatchingParameters, read_batching_parameters
+from tfnorm.server.batching.parameters import BatchingParameters, read_batching_parameters
 from tfnorm.server.server import Server, serve
 
 __all__ = ["BatchingParameters", "Server", "read_batching_parameters", "serve"]

@@ -15,10 +15,10 @@ import grpc
 import uvicorn
 
 from tfnorm.errors import InputError
-from tfnorm.server.batching_parameters import BatchingParameters
-from tfnorm.server.grpc_api import GrpcApi
-from tfnorm.server.models import ServedModel
-from tfnorm.server.rest_api import RestApi
+from tfnorm.server.batching.parameters import BatchingParameters
+from tfnorm.server.rest.api import RestApi
+from tfnorm.server.rpc.api import GrpcApi
+from tfnorm.server.versions.models import ServedModel
 
 _log = logging.getLogger(__name__)
 # Seconds that requests in flight have to end in when the server stops.

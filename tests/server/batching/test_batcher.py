@@ -11,7 +11,7 @@ import zoo
 from tfnorm.errors import InputError
 from tfnorm.export.deployment.config import write_serving_config
 from tfnorm.server import BatchingParameters, Server, read_batching_parameters
-from tfnorm.server.batching import Batcher
+from tfnorm.server.batching.batcher import Batcher
 from tfnorm.session import SavedModel, Signature
 
 LONG = 60_000_000

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfnorm.server import tensor_proto
+from tfnorm.server.inference import tensor_proto
 
 BRAIN = tf.bfloat16.as_numpy_dtype
 ARRAYS = [

@@ -20,8 +20,8 @@ from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from tfnorm.errors import InputError
-from tfnorm.server import json_format
-from tfnorm.server.models import ServedModel
+from tfnorm.server.rest import json_format
+from tfnorm.server.versions.models import ServedModel
 from tfnorm.session import DEFAULT_SIGNATURE
 
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"

@@ -14,9 +14,9 @@ from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from tfnorm.errors import InputError
-from tfnorm.server import warmup
-from tfnorm.server.batching import Batcher
-from tfnorm.server.batching_parameters import BatchingParameters
+from tfnorm.server.batching.batcher import Batcher
+from tfnorm.server.batching.parameters import BatchingParameters
+from tfnorm.server.versions import warmup
 from tfnorm.session import SavedModel, find_saved_model, versions
 
 _log = logging.getLogger(__name__)

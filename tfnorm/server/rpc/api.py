@@ -19,8 +19,8 @@ from tensorflow_serving.apis.get_model_status_pb2 import (
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 
 from tfnorm.errors import InputError
-from tfnorm.server import tensor_proto
-from tfnorm.server.models import ServedModel
+from tfnorm.server.inference import tensor_proto
+from tfnorm.server.versions.models import ServedModel
 from tfnorm.session import DEFAULT_SIGNATURE
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}

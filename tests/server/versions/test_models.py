@@ -9,7 +9,7 @@ from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from tfnorm.errors import InputError
-from tfnorm.server.models import ServedModel
+from tfnorm.server.versions.models import ServedModel
 
 X = np.zeros(2, np.float32)
 LATEST = ModelSpec(name="ranker")

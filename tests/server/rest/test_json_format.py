@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.server import json_format
+from tfnorm.server.rest import json_format
 
 
 def specs(**dtypes):

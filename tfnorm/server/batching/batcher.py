@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.server.batching_parameters import BatchingParameters
+from tfnorm.server.batching.parameters import BatchingParameters
 from tfnorm.session import SavedModel
 
 Arrays = Mapping[str, np.ndarray]

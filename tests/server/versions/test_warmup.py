@@ -13,8 +13,8 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from tfnorm.assets import warmup_file
 from tfnorm.errors import InputError
 from tfnorm.export import export_saved_model
-from tfnorm.server import warmup
-from tfnorm.server.models import ServedModel
+from tfnorm.server.versions import warmup
+from tfnorm.server.versions.models import ServedModel
 
 
 def predict(x, signature=""):
@@ -162,7 +162,9 @@ def test_a_version_is_available_only_after_its_warm_up(constants, tmp_path, monk
     seen = []
     monkeypatch.setattr(ServedModel, "_replace", lambda self, loaded: seen.append("available"))
     monkeypatch.setattr(warmup, "replay", lambda path, run: seen.append(run({"x": np.ones(2)})))
-    monkeypatch.setattr("tfnorm.server.models.LoadedVersion.run", lambda self, feeds: "warm")
+    monkeypatch.setattr(
+        "tfnorm.server.versions.models.LoadedVersion.run", lambda self, feeds: "warm"
+    )
     ServedModel("ranker", tmp_path).close()
     assert seen == ["warm", "available"]
 

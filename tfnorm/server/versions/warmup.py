@@ -13,7 +13,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from tfnorm.assets import MOST_WARMUP_RECORDS, warmup_file
 from tfnorm.errors import InputError
-from tfnorm.server import tensor_proto
+from tfnorm.server.inference import tensor_proto
 from tfnorm.session import DEFAULT_SIGNATURE
 
 # No proto is larger.

@@ -1,0 +1,1 @@
+"""Requests of several clients, run as one."""

@@ -1,0 +1,1 @@
+"""What is asked of a version, whichever way the request came."""

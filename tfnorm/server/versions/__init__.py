@@ -1,0 +1,1 @@
+"""Which versions are served, and how they come and go."""
