@@ -29,7 +29,7 @@ from tfnorm.export import export_saved_model
 from tfnorm.export.deployment.config import write_serving_config
 from tfnorm.server import Server
 
-STATIC = Path(__file__).parents[2] / "serving"
+STATIC = Path(__file__).parents[3] / "serving"
 
 # The flags of tensorflow_model_server 2.19.1, from tensorflow_serving/model_servers/main.cc.
 FLAGS = """
