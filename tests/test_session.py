@@ -1,12 +1,22 @@
+import os
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfnorm.errors import InputError
-from tfnorm.session import SavedModel, find_saved_model, versions
+from tfnorm.session import (
+    SavedModel,
+    find_saved_model,
+    tensor_specs,
+    version_number,
+    versions,
+)
 
 
 class Affine(tf.Module):
@@ -53,6 +63,59 @@ def test_the_newest_complete_version_is_found(directory):
     assert list(versions(directory)) == [1, 12]
     assert find_saved_model(directory) == directory / "12"
     assert find_saved_model(directory / "1") == directory / "1"
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("1", 1),
+        ("0041", 41),
+        (str(2**63 - 1), 2**63 - 1),
+        (str(2**63), None),
+        ("9" * 20, None),
+        ("4\u0662", None),  # Python takes the Arabic digit, TensorFlow Serving does not.
+        ("-1", None),
+        ("1.0", None),
+        ("", None),
+    ],
+)
+def test_a_version_is_what_tensorflow_serving_takes_for_one(tmp_path, name, number):
+    assert version_number(name) == number
+    (tmp_path / "x" / name).mkdir(parents=True)
+    (tmp_path / "x" / name / "saved_model.pb").touch()
+    assert list(versions(tmp_path / "x")) == ([] if number is None else [number])
+
+
+@pytest.mark.parametrize("name", ["a[b]c", "[ab]", "a\\b", "a*"])
+def test_a_path_that_could_be_taken_for_a_pattern_is_loaded(directory, tmp_path, monkeypatch, name):
+    shutil.copytree(directory / "12", tmp_path / name / "12")
+    monkeypatch.chdir(tmp_path)
+    with SavedModel(name) as model:
+        assert model.path == Path(name, "12")
+        assert model.run({"x": np.ones((1, 2), np.float32)})["y"].tolist() == [[3, 3]]
+
+
+def test_a_path_that_is_no_utf_8_is_refused_in_a_line_that_can_be_printed(directory, tmp_path):
+    path = tmp_path / os.fsdecode(b"a\xff")
+    shutil.copytree(directory / "12", path)
+    with pytest.raises(InputError) as error:
+        SavedModel(path)
+    assert str(error.value).isprintable()
+    assert r"a\udcff' is no UTF-8" in str(error.value)
+
+
+def test_tensors_are_specified_in_the_order_of_their_names():
+    infos = {
+        name: meta_graph_pb2.TensorInfo(
+            dtype=tf.int32.as_datatype_enum, tensor_shape=tf.TensorShape([None, size]).as_proto()
+        )
+        for size, name in enumerate("cab")
+    }
+    assert list(tensor_specs(infos).items()) == [
+        ("a", tf.TensorSpec([None, 1], tf.int32, "a")),
+        ("b", tf.TensorSpec([None, 2], tf.int32, "b")),
+        ("c", tf.TensorSpec([None, 0], tf.int32, "c")),
+    ]
 
 
 def test_signatures_tell_dtypes_and_shapes(model):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +18,42 @@ from tfnorm.errors import InputError
 DEFAULT_SIGNATURE = "serving_default"
 
 
+# The highest that TensorFlow Serving takes.
+LAST_VERSION = 2**63 - 1
+# TensorFlow looks for the variables by a pattern that the path is part of.
+_OF_PATTERNS = set("*?[]\\") - {os.sep}
+
+
+def version_number(name: str) -> int | None:
+    """The version that a folder of this name is to TensorFlow Serving, if it is one."""
+    number = int(name) if name.isascii() and name.isdecimal() else None
+    return None if number is None or number > LAST_VERSION else number
+
+
 def versions(directory: str | Path) -> dict[int, Path]:
     """The complete versions in `directory`, by number, lowest first."""
     found = {
-        int(path.name): path
+        number: path
         for path in Path(directory).glob("[0-9]*")
-        if path.name.isdecimal() and int(path.name) < 2**63 and (path / "saved_model.pb").is_file()
+        if (number := version_number(path.name)) is not None and (path / "saved_model.pb").is_file()
     }
     return dict(sorted(found.items()))
+
+
+def check_path(path: str | os.PathLike[str]) -> Path:
+    """The path, if TensorFlow can be told it.
+
+    Raises:
+        InputError: it is no UTF-8.
+    """
+    text = os.fspath(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"the path {text!r} is no UTF-8, and TensorFlow takes no other; give another folder"
+        ) from None
+    return Path(text)
 
 
 def find_saved_model(directory: str | Path) -> Path:
@@ -31,7 +62,7 @@ def find_saved_model(directory: str | Path) -> Path:
     Raises:
         InputError: there is neither.
     """
-    directory = Path(directory)
+    directory = check_path(directory)
     if (directory / "saved_model.pb").is_file():
         return directory
     if found := versions(directory):
@@ -105,9 +136,9 @@ class SavedModel:
         self.path = find_saved_model(directory)
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
-            with self._session.graph.as_default():
+            with self._session.graph.as_default(), _without_patterns(self.path) as path:
                 meta_graph = tf.compat.v1.saved_model.load(
-                    self._session, [tf.saved_model.SERVING], str(self.path)
+                    self._session, [tf.saved_model.SERVING], str(path)
                 )
         except (RuntimeError, OSError, ValueError, tf.errors.OpError) as error:
             self._session.close()
@@ -208,6 +239,18 @@ class SavedModel:
                     [definition.inputs[name].name for name in signature.inputs],
                 )
             return self._callables[key]
+
+
+@contextlib.contextmanager
+def _without_patterns(path: Path) -> Iterator[Path]:
+    """`path`, or a link to it where it could be taken for a pattern."""
+    if not _OF_PATTERNS & set(str(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder, "saved_model")
+        link.symlink_to(path.resolve(), target_is_directory=True)
+        yield link
 
 
 def _reason(error: tf.errors.OpError) -> str:

@@ -88,6 +88,13 @@ def test_nothing_but_the_version_is_left_in_the_folder(model, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
+def test_a_folder_whose_name_could_be_taken_for_a_pattern_is_exported_to(model, tmp_path):
+    report = export_saved_model(model, tmp_path / "[a]\\*", examples={"x": X})
+    assert report.path == tmp_path / "[a]\\*" / "1"
+    with SavedModel(report.path) as saved:
+        np.testing.assert_allclose(saved.run({"x": X})["score"], model(X), rtol=1e-5)
+
+
 def test_examples_are_kept_in_the_dtypes_of_the_signature(tmp_path):
     ids = keras.Input((None,), name="ids", dtype="int32")
     tag = keras.Input((), name="file", dtype="string")
