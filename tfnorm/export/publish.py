@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import os
-import shutil
-import uuid
-from collections.abc import Callable, Iterator
+import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.export.workplace import workplace
+from tfnorm.session import LAST_VERSION, check_path, version_number
 
-# Not a number, so TensorFlow Serving does not take it for a version.
-_PREFIX = ".tfnorm-export-"
+# What a system that opens or syncs no folders answers; there the version is as safe as it can be.
+_NO_SYNC_OF_FOLDERS = (
+    errno.EACCES,
+    errno.EBADF,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ENOSYS,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+)
 
 
 def check_place(directory: str | os.PathLike, version: int | None) -> Path:
@@ -29,7 +38,7 @@ def check_place(directory: str | os.PathLike, version: int | None) -> Path:
         raise InputError(f"directory is {directory!r}; accepted: the path of a folder")
     if "://" in str(directory) or "\0" in str(directory):
         raise InputError(f"directory is {str(directory)!r}; accepted: a path on this machine")
-    path = Path(directory)
+    path = check_path(directory)
     existing = next(p for p in (path, *path.absolute().parents) if os.path.lexists(p))
     if not existing.is_dir():
         raise InputError(f"{existing} is not a folder; give a folder for the versions")
@@ -56,42 +65,61 @@ def publish(directory: Path, version: int | None, write: Callable[[Path], None])
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(directory)
-        with _workplace(directory) as work:
+        with workplace(directory, "export") as work:
             write(work)
             for path in (*work.rglob("*"), work):
                 _sync(path)
-            return _move(work, directory, version)
+            place = _move(work, directory, version)
     except OSError as error:
-        raise _refused(directory, error.strerror or str(error)) from error
+        raise _refused(directory, _reason(error)) from error
     except tf.errors.OpError as error:
         raise _refused(directory, error.message) from error
+    try:
+        _sync(directory)
+    except OSError as error:
+        warnings.warn(
+            f"{place} is there, but would be lost if the machine failed now: {_reason(error)}",
+            stacklevel=2,
+        )
+    return place
 
 
 def _refused(directory: Path, reason: str) -> InputError:
     reason = reason.strip().splitlines()[0]
-    return InputError(f"no version could be written to {directory}, and none is there: {reason}")
+    return InputError(f"no version was added to {directory}: {reason}")
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _move(work: Path, directory: Path, version: int | None) -> Path:
     while True:
         taken = _taken(directory)
-        number = max(taken, default=0) + 1 if version is None else version
+        number = _next(directory, taken) if version is None else version
         _check_version(directory, number, taken)
         place = directory / str(number)
         try:
             work.rename(place)
         except OSError as error:
             # Another export was faster: a folder that holds something is never replaced.
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
         else:
-            _sync(directory)
             return place
 
 
+def _next(directory: Path, taken: set[int]) -> int:
+    newest = max(taken, default=0)
+    if newest == LAST_VERSION:
+        raise InputError(
+            f"{directory} has a version {newest}, the highest that there is; give a number of its own"
+        )
+    return newest + 1
+
+
 def _check_version(directory: Path, version: int, taken: set[int]) -> None:
-    if isinstance(version, bool) or not isinstance(version, int) or not 0 < version < 2**63:
+    if isinstance(version, bool) or not isinstance(version, int) or not 0 < version <= LAST_VERSION:
         raise InputError(
             f"version is {version!r}; accepted: a positive int below 2**63, or None for the next"
         )
@@ -106,44 +134,20 @@ def _taken(directory: Path) -> set[int]:
     """The numbers that are in use, by whatever."""
     if not directory.exists():
         return set()
-    return {int(path.name) for path in directory.iterdir() if path.name.isdecimal()}
-
-
-@contextlib.contextmanager
-def _workplace(directory: Path) -> Iterator[Path]:
-    """An empty hidden folder; while it is there, this process holds the lock beside it."""
-    work = directory / f"{_PREFIX}{uuid.uuid4().hex}"
-    lock = work.with_suffix(".lock")
-    while True:
-        file = lock.open("w")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if lock.exists():
-            break
-        # Another export removed the file as abandoned before it was locked.
-        file.close()
-    with file:
-        try:
-            work.mkdir()
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-            lock.unlink(missing_ok=True)
-
-
-def _remove_abandoned(directory: Path) -> None:
-    """Remove what killed exports left; one that still runs holds its lock."""
-    for lock in directory.glob(f"{_PREFIX}*.lock"):
-        # Gone, locked or another user's: its export has ended, goes on, or is theirs to clean up.
-        passed_over = (FileNotFoundError, BlockingIOError, PermissionError)
-        with contextlib.suppress(*passed_over), lock.open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-            lock.unlink()
+    numbers = (version_number(path.name) for path in directory.iterdir())
+    return {number for number in numbers if number is not None}
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    """Have what was written to a file or listed in a folder on the disk."""
+    folder = path.is_dir()
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        # Windows syncs no file that is open for reading alone; elsewhere it may be all that is allowed.
+        descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if not folder or error.errno not in _NO_SYNC_OF_FOLDERS:
+            raise

@@ -553,6 +553,15 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_file(exported, tmp_path, m
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_killed_one_left_is_removed(exported, tmp_path):
+    for name in (".tfnorm-serving-0", ".tfnorm-serving-1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "models.config").touch()
+    (tmp_path / ".tfnorm-serving-1.lock").touch()
+    write_serving_config(exported / "1", tmp_path / "made")
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
 def test_a_name_that_no_file_system_takes_is_one_clear_error(exported, tmp_path):
     with pytest.raises(InputError, match=r"could not be written to .*: File name too long"):
         write_serving_config(exported / "1", tmp_path / ("x" * 300))

@@ -745,6 +745,7 @@ def test_what_is_saved_is_what_ran_in_memory(din, tmp_path):
 def test_save_fills_an_empty_folder_but_overwrites_nothing(din, tmp_path):
     predictor = to_numpy(din)
     (tmp_path / "empty").mkdir()
+    (tmp_path / ".tfnorm-numpy-left-by-one-that-was-killed").mkdir()
     predictor.save(tmp_path / "empty")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("mine")

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import re
-import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from string import Template
 
 from tfnorm.errors import InputError
 from tfnorm.export.deployment.batching import Batching, find_batching
+from tfnorm.export.workplace import workplace
 from tfnorm.session import versions
 
 IMAGE = "tensorflow/serving:2.19.1"
@@ -241,12 +241,10 @@ def _list(items: Sequence[str], indent: int) -> str:
 def _write(files: Mapping[str, str], directory: Path) -> None:
     """Write the files beside their place, then rename their folder into it."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tfnorm-serving-", dir=directory.parent) as work:
-        made = Path(work, "config")
-        made.mkdir()
+    with workplace(directory.parent, "serving") as work:
         for name, text in files.items():
-            (made / name).write_text(text, "utf-8")
-        made.rename(directory)
+            (work / name).write_text(text, "utf-8")
+        work.rename(directory)
 
 
 def _model_server_config():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import linecache
 import os
-import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from tfnorm.errors import InputError
 from tfnorm.export.numpy_predictor import source
 from tfnorm.export.numpy_predictor.translate import Translation
+from tfnorm.export.workplace import workplace
 
 
 class NumpyPredictor:
@@ -82,16 +82,12 @@ class NumpyPredictor:
             InputError: the folder has something in it, or can't be written.
         """
         place = Path(directory)
-        work = place.parent / f".tfnorm-numpy-{uuid.uuid4().hex}"
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            work.mkdir()
-            try:
+            with workplace(place.parent, "numpy") as work:
                 np.savez(work / "weights.npz", **self.weights)
                 (work / "predict.py").write_text(self.source, encoding="utf-8")
                 work.rename(place)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
         except OSError as error:
             raise InputError(
                 f"{place} can't be written: {error.strerror or error}; "
