@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfnorm._tensorflow import load_into_session
 from tfnorm.errors import InputError
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -136,10 +137,8 @@ class SavedModel:
         self.path = find_saved_model(directory)
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
-            with self._session.graph.as_default(), _without_patterns(self.path) as path:
-                meta_graph = tf.compat.v1.saved_model.load(
-                    self._session, [tf.saved_model.SERVING], str(path)
-                )
+            with _without_patterns(self.path) as path:
+                meta_graph = load_into_session(self._session, str(path))
         except (RuntimeError, OSError, ValueError, tf.errors.OpError) as error:
             self._session.close()
             reason = str(error).strip().splitlines()[0]

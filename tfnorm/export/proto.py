@@ -7,9 +7,8 @@ from pathlib import Path
 
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tfnorm._tensorflow import XLA_MARKS
 from tfnorm.session import DEFAULT_SIGNATURE
-
-_XLA = ("_XlaCompile", "_XlaMustCompile", "_XlaScope", "_XlaSeparateCompiledGradients")
 
 
 def finish(path: Path, names: Mapping[str, str], methods: Mapping[str, str]) -> None:
@@ -38,5 +37,5 @@ def _unmark(graph) -> None:
     for function in graph.library.function:
         definitions += function.node_def
     for definition in definitions:
-        for mark in _XLA:
+        for mark in XLA_MARKS:
             definition.attr.pop(mark, None)

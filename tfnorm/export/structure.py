@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import keras
 
+from tfnorm._keras import Node, layers_inside, masks_given, producer, runs_keras_call
+
 
 @dataclass(frozen=True, eq=False)
 class Graph:
@@ -53,15 +55,9 @@ def structure(model: keras.Model) -> Structure:
     return found
 
 
-def producer(tensor: keras.KerasTensor):
-    """The node that makes a Keras tensor."""
-    operation, index, _ = tensor._keras_history
-    return operation._inbound_nodes[index]
-
-
-def read_by(node) -> list[keras.KerasTensor]:
+def read_by(node: Node) -> list[keras.KerasTensor]:
     """What a call reads, apart from a mask."""
-    masks = {id(mask) for mask in keras.tree.flatten(node.arguments.kwargs.get("mask"))}
+    masks = {id(mask) for mask in masks_given(node)}
     return [tensor for tensor in node.input_tensors if id(tensor) not in masks]
 
 
@@ -88,7 +84,7 @@ def _add_graph(found: Structure, model: keras.Model, called_from_python: bool) -
 
 
 def _hide(found: Structure, layer: keras.layers.Layer) -> None:
-    for inner in layer._flatten_layers(include_self=False, recursive=False):
+    for inner in layers_inside(layer):
         if inner in found.hidden:
             continue
         found.hidden[inner] = layer
@@ -100,8 +96,7 @@ def _hide(found: Structure, layer: keras.layers.Layer) -> None:
 
 def _is_graph(layer: keras.layers.Layer) -> bool:
     """Whether `layer` is a model that runs its graph, not Python code of its own."""
-    written_by_keras = type(layer).call.__module__.partition(".")[0] == "keras"
-    return isinstance(layer, keras.Model) and hasattr(layer, "outputs") and written_by_keras
+    return isinstance(layer, keras.Model) and hasattr(layer, "outputs") and runs_keras_call(layer)
 
 
 def _nodes(outputs: list[keras.KerasTensor]) -> list:

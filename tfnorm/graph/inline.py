@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
-from tensorflow.python.framework import op_def_registry
+
+from tfnorm._tensorflow import COLOCATED, INFERRED_SHAPES, TAKEN_APART, op_definition
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
@@ -219,7 +220,7 @@ class Inliner:
 
     def _offsets(self, node: node_def_pb2.NodeDef) -> dict[str, int]:
         """The number of the first tensor of each named output; nothing for an unknown op."""
-        definition = op_def_registry.get(node.op)
+        definition = op_definition(node.op)
         if node.op in self._functions:
             definition = self._functions[node.op].signature
         offsets, offset = {}, 0
@@ -263,7 +264,7 @@ def control_inputs(node: node_def_pb2.NodeDef) -> list[str]:
 
 def stateful(op: str) -> bool:
     """Whether an op has state or effects, by its definition; an unknown op has none."""
-    definition = op_def_registry.get(op)
+    definition = op_definition(op)
     return definition is not None and definition.is_stateful
 
 
@@ -331,7 +332,7 @@ def _copy(
     copied.input.extend(inputs)
     # The first two speak of the graph that the node came from. The third would have the session take
     # a branch or a loop apart, past whatever is fed in place of its outputs.
-    for attribute in ("_class", "_output_shapes", "_lower_using_switch_merge"):
+    for attribute in (COLOCATED, INFERRED_SHAPES, TAKEN_APART):
         copied.attr.pop(attribute, None)
     return copied
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework import graph_debug_info_pb2, node_def_pb2
 
+from tfnorm._tensorflow import DEBUG_INFO
 from tfnorm.graph.inline import Origin, data_inputs, producer
 from tfnorm.graph.ops import STATE_READS
 
@@ -64,7 +65,7 @@ class Sources:
 
     def __init__(self, directory: Path):
         self._info = graph_debug_info_pb2.GraphDebugInfo()
-        path = directory / "debug" / "saved_model_debug_info.pb"
+        path = directory / DEBUG_INFO
         if path.is_file():
             try:
                 self._info.ParseFromString(path.read_bytes())

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
+from tfnorm._keras import loss_metric
 from tfnorm.errors import InputError
 from tfnorm.models.augru import AUGRUCell
 from tfnorm.models.auxiliary_loss import auxiliary_loss
@@ -128,8 +129,7 @@ class DIEN(keras.Model):
             loss += share * tf.cast(self.auxiliary_weight * auxiliary, loss.dtype)
             scaled = self.optimizer.scale_loss(loss)
         self.optimizer.apply(tape.gradient(scaled, self.trainable_weights), self.trainable_weights)
-        tracker = next(metric for metric in self.metrics if metric.name == "loss")
-        tracker.update_state(loss / share, sample_weight=tf.shape(score)[0])
+        loss_metric(self).update_state(loss / share, sample_weight=tf.shape(score)[0])
         return self.compute_metrics(x, y, score, sample_weight)
 
     def _score_and_auxiliary_loss(self, x: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,17 +1,10 @@
-"""What XLA has to be told where it compiles, and whether it does."""
+"""What XLA has to be told where it compiles."""
 
 from __future__ import annotations
 
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
 
-
-def in_xla() -> bool:
-    """Whether the ops that are made now are for XLA."""
-    # TensorFlow has no public name for it; it traces a function anew where this differs.
-    return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(
-        tf.compat.v1.get_default_graph()
-    )
+from tfnorm._tensorflow import in_xla_context as in_xla
 
 
 def stored(v: tf.Tensor) -> tf.Tensor:

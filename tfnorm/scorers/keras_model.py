@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfnorm.layers  # noqa: F401 - so that a .keras file with them loads
+from tfnorm._keras import built_shape, output_names
 from tfnorm.errors import InputError
 from tfnorm.scorers.inputs import check_names
 from tfnorm.scorers.messages import one_line
@@ -42,7 +43,7 @@ class KerasScorer:
             self._call, self.inputs = _declared(model)
         else:
             self._call, self.inputs = _subclassed(model, self.name), None
-        self._output_names = getattr(model, "output_names", None)
+        self._output_names = output_names(model)
         self._graphs: dict[tuple, Callable] = {}
         self._state = [(v, v.numpy()) for v in model.non_trainable_variables]
 
@@ -162,7 +163,7 @@ def _subclassed(model: keras.Model, name: str) -> Call:
         if parameter.default is parameter.empty
         and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
     ]
-    shape = (model.get_build_config() or {}).get("input_shape")
+    shape = built_shape(model)
     if len(required) > 1:
         return lambda features: model(**features)
     if isinstance(shape, Mapping):

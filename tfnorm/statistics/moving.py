@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfnorm._keras import layers_inside
 from tfnorm.layers.moving_statistics import MovingStatistics
 
 
@@ -32,7 +33,7 @@ def statistics_layers(model: keras.Model) -> dict[keras.layers.Layer, str]:
     names: dict[keras.layers.Layer, str] = {}
 
     def add_inside(layer: keras.layers.Layer, prefix: str) -> None:
-        for inner in layer._flatten_layers(include_self=False, recursive=False):
+        for inner in layers_inside(layer):
             if inner not in names:
                 names[inner] = prefix + inner.name
                 add_inside(inner, f"{names[inner]}/")

@@ -13,10 +13,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfnorm._keras import all_layers, probe_detector, replaced_calls
+from tfnorm._tensorflow import vectorized_map_detector
 from tfnorm.errors import InputError
 from tfnorm.ops.moments import Moments, channel_moments
 from tfnorm.statistics.moving import Population, moving_variables, statistics_layers
-from tfnorm.statistics.probes import is_probe
 from tfnorm.statistics.time_distributed import all_steps_at_once
 
 REFUSALS = (TypeError, ValueError, LookupError, AttributeError, tf.errors.OpError)
@@ -73,6 +74,8 @@ class Observer:
         self._called: list[keras.layers.Layer] = []
         self._calls: Counter[keras.layers.Layer] = Counter()
         self._graph: tf.Graph | None = None
+        self._is_probe = probe_detector()
+        self._in_vectorized_map = vectorized_map_detector()
         self._step = (
             self._infer
             if model.run_eagerly
@@ -95,7 +98,7 @@ class Observer:
             InputError: there is no batch, or the model refuses one.
         """
         empty = True
-        with self._kept_statistics(), _replaced_calls(self._observing_calls()):
+        with self._kept_statistics(), replaced_calls(self._observing_calls()):
             for x in batches:
                 if empty:
                     self._centre(x)
@@ -134,7 +137,7 @@ class Observer:
     def _observing_calls(self) -> dict[keras.layers.Layer, Callable]:
         calls = {
             layer: all_steps_at_once(layer)
-            for layer in self.model._flatten_layers()
+            for layer in all_layers(self.model)
             if isinstance(layer, keras.layers.TimeDistributed)
         }
         return calls | {layer: self._observing(layer) for layer in self.layers}
@@ -145,7 +148,7 @@ class Observer:
 
         def observing(*args, **kwargs):
             given = signature.bind(*args, **kwargs).arguments
-            if not is_probe():
+            if not self._is_probe():
                 self._note_call(layer, given)
                 inputs = tf.cast(next(iter(given.values())), tf.float64)
                 self._sums[layer].add(channel_moments(inputs, layer.axis, given.get("mask")))
@@ -154,7 +157,7 @@ class Observer:
         return observing
 
     def _note_call(self, layer: keras.layers.Layer, given: Mapping[str, Any]) -> None:
-        if "loop_body" in tf.get_current_name_scope().split("/"):
+        if self._in_vectorized_map():
             # What tf.vectorized_map traces runs once, not once an element, and can't add up.
             raise InputError(
                 f"layer {self.names[layer]!r} is called inside tf.vectorized_map, where its "
@@ -209,21 +212,6 @@ class _Sums:
         shift = total / np.maximum(count, 1)
         deviations = np.maximum(squares - total * shift, 0)
         return Population(count, self._pivot.numpy() + shift, deviations, updates)
-
-
-@contextmanager
-def _replaced_calls(calls: Mapping[keras.layers.Layer, Callable]) -> Iterator[None]:
-    # In the instance's own __dict__, where Keras's attribute tracking doesn't see it.
-    before = {layer: vars(layer)["call"] for layer in calls if "call" in vars(layer)}
-    for layer, call in calls.items():
-        vars(layer)["call"] = call
-    try:
-        yield
-    finally:
-        for layer in calls:
-            del vars(layer)["call"]
-            if layer in before:
-                vars(layer)["call"] = before[layer]
 
 
 @contextmanager

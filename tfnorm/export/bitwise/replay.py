@@ -7,6 +7,8 @@ from graphlib import TopologicalSorter
 
 import tensorflow as tf
 
+from tfnorm._tensorflow import COLOCATED, GRADIENT, function_graph, make_callable_here
+
 # An op and its inputs in the new graph -> its output there, or None to keep it.
 Replacement = Callable[[tf.Operation, Sequence[tf.Tensor]], tf.Tensor | None]
 
@@ -59,7 +61,7 @@ def copy(
     attributes = {}
     for name, value in op.node_def.attr.items():
         # The names of ops to be placed with, which have others here; a gradient, of no use to a server.
-        if name in ("_class", "_gradient_op_type"):
+        if name in (COLOCATED, GRADIENT):
             continue
         attribute = tf.compat.v1.AttrValue.FromString(value.SerializeToString())
         called = [attribute.func] if attribute.HasField("func") else attribute.list.func
@@ -85,11 +87,10 @@ def _make(
 
 def _function(graph: tf.Graph, name: str, replacements: Mapping[str, Replacement]) -> str:
     """Replay a function that `graph` calls; the name to call it by from the current graph."""
-    body = graph._get_function(name).graph
+    body = function_graph(graph, name)
     replayed = tf.function(
         lambda *feeds: replay(body, feeds, body.outputs, replacements),
         input_signature=[tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in body.inputs],
         autograph=False,
     ).get_concrete_function()
-    replayed.add_to_graph(tf.compat.v1.get_default_graph())
-    return replayed.function_def.signature.name
+    return make_callable_here(replayed)

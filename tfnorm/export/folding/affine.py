@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm import layers
+from tfnorm._keras import has_replaced_call
 
 # Where a mean is d standard deviations from zero, scale x and offset cancel to 1/d of their size,
 # which costs log10(d) of the 7 digits of a float32; scale (x - mean) costs none.
@@ -42,7 +43,9 @@ def is_dice(layer: keras.layers.Layer) -> bool:
 
 def _runs(layer: keras.layers.Layer, kind: type) -> bool:
     """Whether `layer` computes what `kind` does."""
-    return isinstance(layer, kind) and type(layer).call is kind.call and "call" not in vars(layer)
+    return (
+        isinstance(layer, kind) and type(layer).call is kind.call and not has_replaced_call(layer)
+    )
 
 
 def standardization(layer: keras.layers.Layer) -> Affine:

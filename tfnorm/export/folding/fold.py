@@ -11,10 +11,11 @@ import keras
 import numpy as np
 from keras.layers import Layer
 
+from tfnorm._keras import producer, replaced_calls
 from tfnorm.export.folding import affine
 from tfnorm.export.folding.affine import Affine
 from tfnorm.export.folding.linear import Linear, channel_axis, has_activation, is_linear, pads
-from tfnorm.export.structure import Structure, producer, read_by
+from tfnorm.export.structure import Structure, read_by
 
 _one_at_a_time = threading.Lock()
 
@@ -49,14 +50,9 @@ class Folding:
     def applied(self) -> Iterator[None]:
         """Let the model run folded, in this thread and for as long as this lasts."""
         with _one_at_a_time:
-            # Put beside Keras's attribute tracking, which does not let go of a built layer.
-            for layer, call in self.calls.items():
-                vars(layer)["call"] = _in_this_thread(call, layer.call)
-            try:
+            calls = {layer: _in_this_thread(call, layer.call) for layer, call in self.calls.items()}
+            with replaced_calls(calls):
                 yield
-            finally:
-                for layer in self.calls:
-                    del vars(layer)["call"]
 
 
 def fold(structure: Structure, kept: Mapping[Layer, str], *, checked: bool) -> Folding:

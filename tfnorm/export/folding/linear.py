@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfnorm._keras import has_other_weights, has_replaced_call
 from tfnorm.export.folding.affine import Affine, float64
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
@@ -29,9 +30,8 @@ def is_linear(operation: keras.Operation) -> bool:
     """Whether it is a Dense or Conv layer as Keras has them, its activation apart."""
     return (
         type(operation) in (keras.layers.Dense, *_CONVOLUTIONS)
-        and "call" not in vars(operation)
-        and not getattr(operation, "lora_enabled", False)
-        and getattr(operation, "quantization_mode", None) is None
+        and not has_replaced_call(operation)
+        and not has_other_weights(operation)
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import keras
 
+from tfnorm._keras import Node, filled_in, masks_carried, masks_given, producer, runs_keras_call
 from tfnorm.errors import InputError
 from tfnorm.export.numpy_predictor import operations
 from tfnorm.export.numpy_predictor.call import Call, check_dtype, result_dtype, write
@@ -53,7 +55,7 @@ class Translation:
 
     def _node(self, node, values: dict[int, Value], path: str) -> list[Value]:
         operation = node.operation
-        arguments, named = node.arguments.fill_in(values)
+        arguments, named = filled_in(node, values)
         bound = inspect.signature(operation.call).bind(*arguments, **named)
         if not isinstance(operation, keras.Layer):
             (output,) = node.outputs
@@ -119,22 +121,17 @@ def _nodes(inputs: Sequence, outputs: Sequence) -> list:
         if node is not None:
             ordered.append(node)
         elif id(tensor) not in seen:
-            history = tensor._keras_history
-            node = history.operation._inbound_nodes[history.node_index]
+            node = producer(tensor)
             seen.update(map(id, node.outputs))
             todo.append((tensor, node))
             todo += [(needed, None) for needed in reversed(node.input_tensors)]
     return ordered
 
 
-def _own_masks(node) -> bool:
+def _own_masks(node: Node) -> bool:
     """Whether a layer is called with the masks that its inputs have anyway, as Keras notes it."""
-    tensors = keras.tree.flatten(node.arguments.args[:1])
-    masks = keras.tree.flatten(node.arguments.kwargs.get("mask", ()))
-    return len(tensors) == len(masks) and all(
-        getattr(tensor, "_keras_mask", None) is mask
-        for tensor, mask in zip(tensors, masks, strict=True)
-    )
+    carried, given = masks_carried(node), masks_given(node)
+    return len(carried) == len(given) and all(map(operator.is_, carried, given))
 
 
 def _masked(value: Value, mask: Value | None) -> Value:
@@ -148,10 +145,7 @@ def _check_graph(model: keras.Model) -> None:
             f"model is a {type(model).__module__}.{type(model).__qualname__}; "
             "accepted: a keras.Model"
         )
-    owner = next(cls for cls in type(model).__mro__ if "call" in vars(cls))
-    if not isinstance(model, (keras.Function, keras.Sequential)) or not owner.__module__.startswith(
-        "keras."
-    ):
+    if not isinstance(model, (keras.Function, keras.Sequential)) or not runs_keras_call(model):
         raise InputError(
             f"model {model.name!r} ({type(model).__qualname__}) has a call method of its own, "
             "which names no layers; accepted: functional and sequential models"

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm import layers
+from tfnorm._keras import all_layers
 from tfnorm.errors import InputError
 
 _ASSIGNMENTS = (
@@ -49,7 +50,7 @@ def check_statistics(model: keras.Model, read: list[tf.Variable]) -> None:
     handles = {id(variable) for variable in read}
     untrained = [
         layer.name
-        for layer in model._flatten_layers()
+        for layer in all_layers(model)
         if isinstance(layer, _WITH_STATISTICS)
         and layer.built
         and id(layer.moving_mean.value) in handles

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfnorm._keras import built_shape, is_symbolic, output_names
 from tfnorm.errors import InputError
 
 SCORE = "score"
@@ -49,7 +50,7 @@ class Interface:
             return {SCORE: outputs}
         if len(outputs) == 1:
             return {SCORE: outputs[0]}
-        names = getattr(self.model, "output_names", None)
+        names = output_names(self.model)
         names = _distinct(names) if names else [f"output_{i}" for i in range(len(outputs))]
         return dict(zip(names, outputs, strict=True))
 
@@ -70,13 +71,7 @@ def interface(model: keras.Model, examples: Mapping[str, np.ndarray] | None) -> 
             f"model {model.name!r} is not built, so it has no weights to export; "
             "fit it or call it on a batch first"
         )
-    return _symbolic(model) if _is_symbolic(model) else _called(model, examples)
-
-
-def _is_symbolic(model: keras.Model) -> bool:
-    """Whether Keras tensors stand for the inputs, as in functional and most sequential models."""
-    by_keras = isinstance(getattr(type(model), "inputs", None), property)
-    return by_keras and hasattr(model, "inputs")
+    return _symbolic(model) if is_symbolic(model) else _called(model, examples)
 
 
 def _symbolic(model: keras.Model) -> Interface:
@@ -105,7 +100,7 @@ def _called(model: keras.Model, examples: Mapping[str, np.ndarray] | None) -> In
         and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         and name not in ("training", "mask")
     ]
-    shapes = (model.get_build_config() or {}).get("input_shape")
+    shapes = built_shape(model)
     if len(parameters) > 1:
         # Keras keeps the shape of the first alone.
         shapes = dict.fromkeys(parameters)

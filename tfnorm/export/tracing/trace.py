@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import keyword
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from tfnorm._keras import lookup_tables
 from tfnorm.errors import InputError
 from tfnorm.export.tracing.checks import check_graph
 from tfnorm.export.tracing.interface import Interface
-
-_Resource = tf.saved_model.experimental.TrackableResource
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def trace(
     check_graph(concrete.graph)
     module = tf.Module()
     module.variables_ = list(concrete.variables)
-    module.tables_ = list(_tables(model))
+    module.tables_ = list(lookup_tables(model))
     _check_resources(concrete, module)
     return Traced(
         concrete, module, {made: name for name, made in arguments.items() if made != name}
@@ -104,14 +102,6 @@ def _argument(name: str, index: int) -> str:
     """`name` if Python takes it for an argument's, as `tf.saved_model.save` asks for."""
     usable = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
     return name if usable and name != "self" else f"tfnorm_input_{index}"
-
-
-def _tables(model: keras.Model) -> Iterator[_Resource]:
-    """The lookup tables of StringLookup and its like."""
-    for layer in model._flatten_layers():
-        for value in vars(layer).values():
-            values = value if isinstance(value, (list, tuple)) else [value]
-            yield from (table for table in values if isinstance(table, _Resource))
 
 
 def _check_resources(function: tf.types.experimental.ConcreteFunction, module: tf.Module) -> None:

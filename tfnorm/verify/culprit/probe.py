@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 
+from tfnorm._tensorflow import import_graph
 from tfnorm.errors import InputError
 from tfnorm.graph.inline import (
     BRANCHES,
@@ -210,16 +211,14 @@ class Probe:
     def _import(self, nodes: Iterable[node_def_pb2.NodeDef]) -> None:
         graph_def = graph_pb2.GraphDef(node=nodes)
         added = {node.name for node in graph_def.node}
-        outside: dict[str, object] = {}
-        for node in graph_def.node:
-            for tensor in data_inputs(node):
-                if producer(tensor) not in added:
-                    outside[tensor] = self._graph.get_tensor_by_name(tensor)
-            for name in control_inputs(node):
-                if name not in added:
-                    outside[f"^{name}"] = self._graph.get_operation_by_name(name)
-        with self._graph.as_default():
-            tf.graph_util.import_graph_def(graph_def, name="", input_map=outside)
+        read = {tensor for node in graph_def.node for tensor in data_inputs(node)}
+        waited_for = {name for node in graph_def.node for name in control_inputs(node)}
+        import_graph(
+            graph_def,
+            self._graph,
+            reads=[tensor for tensor in read if producer(tensor) not in added],
+            waits=waited_for - added,
+        )
 
     def _prefix(self) -> str:
         self._regions += 1

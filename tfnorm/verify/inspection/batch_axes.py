@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
-from tensorflow.python.framework import op_def_registry
 
+from tfnorm._tensorflow import import_graph, op_definition
 from tfnorm.graph.inline import Inlined, data_inputs, producer
 
 # Shapes are inferred for two batch sizes that divide nothing else, and for one length elsewhere.
@@ -85,7 +85,7 @@ def _known(nodes: Iterable[node_def_pb2.NodeDef]) -> list[node_def_pb2.NodeDef]:
     unknown, known = set(), []
     for node in nodes:
         inputs = {producer(tensor) for tensor in data_inputs(node)}
-        if op_def_registry.get(node.op) is None or not unknown.isdisjoint(inputs):
+        if op_definition(node.op) is None or not unknown.isdisjoint(inputs):
             unknown.add(node.name)
         else:
             known.append(node)
@@ -122,8 +122,7 @@ def _infer(
 
 def _imported(graph_def: graph_pb2.GraphDef) -> tf.Graph:
     graph = tf.Graph()
-    with graph.as_default():
-        tf.graph_util.import_graph_def(graph_def, name="")
+    import_graph(graph_def, graph)
     return graph
 
 

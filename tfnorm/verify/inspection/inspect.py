@@ -10,8 +10,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
-from tensorflow.python.framework import op_def_registry
 
+from tfnorm._tensorflow import COMPILED, op_definition
 from tfnorm.errors import InputError
 from tfnorm.graph.inline import Inlined, Inliner, data_inputs, needed
 from tfnorm.graph.ops import STATE_READS, advice, is_assignment, is_random
@@ -162,7 +162,7 @@ class _Inspector:
             if name in self._scoring and node.op in STATE_READS
         }
         for name, node in self._graph.nodes.items():
-            if op_def_registry.get(node.op) is None or node.op in _PYTHON:
+            if op_definition(node.op) is None or node.op in _PYTHON:
                 yield self._found(
                     "error",
                     node,
@@ -204,8 +204,8 @@ class _Inspector:
         used = {origin.function: origin for origin in reversed(self._graph.origins.values())}
         for function in self._meta_graph.graph_def.library.function:
             name = function.signature.name
-            if name in used and "_XlaMustCompile" in function.attr:
-                if not function.attr["_XlaMustCompile"].b:
+            if name in used and COMPILED in function.attr:
+                if not function.attr[COMPILED].b:
                     continue
                 scope = used[name].name.rpartition("/")[0]
                 yield Finding(

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from tfnorm._keras import EXPORTED_AGAIN
+from tfnorm._tensorflow import saved_names
 from tfnorm.errors import InputError
 from tfnorm.verify.culprit.rows import epsilon
 
 # The reader raises one or the other, by the kind of damage.
 _DAMAGES = (tf.errors.OpError, RuntimeError, IndexError, ValueError, DecodeError)
-_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _MEANS = ("moving_mean", "running_mean")
 _VARIANCES = ("moving_variance", "moving_var", "running_var", "running_variance")
 
@@ -83,20 +83,8 @@ class Variables:
 
     def _read_names(self) -> dict[str, str]:
         """Key in the checkpoint -> the variable's name."""
-        shapes = self._reader.get_variable_to_shape_map()
-        if _OBJECTS not in shapes:
-            return {name: name for name in sorted(shapes)}
-        objects = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-            self._reader.get_tensor(_OBJECTS)
-        )
-        names = {
-            attribute.checkpoint_key: attribute.full_name or attribute.checkpoint_key
-            for node in objects.nodes
-            for attribute in node.attributes
-            if attribute.checkpoint_key in shapes
-        }
-        # Keras's export archive keeps each variable a second time, in another order.
-        own = {key: name for key, name in names.items() if not key.startswith("_all_variables/")}
+        names = saved_names(self._reader)
+        own = {key: name for key, name in names.items() if not key.startswith(EXPORTED_AGAIN)}
         return own or names
 
     def _read(self, key: str) -> np.ndarray:

@@ -1,0 +1,168 @@
+"""Every private or undocumented name of TensorFlow that tfnorm uses, each behind what says its meaning.
+
+tests/test_foundations.py holds each of them against the TensorFlow that is installed.
+
+The messages of `tensorflow.core` are not among them: what they are made from are TensorFlow's formats on
+disk and on the wire, which it keeps readable, and TensorFlow Serving's own client imports them from there.
+They are imported where they are used.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow.core.framework import graph_pb2, op_def_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, trackable_object_graph_pb2
+from tensorflow.python.framework import op_def_registry
+from tensorflow.python.ops import control_flow_util
+from tensorflow.python.saved_model import loader_impl
+
+DEBUG_INFO = Path("debug", "saved_model_debug_info.pb")
+"""Where a SavedModel keeps the source line of each op, beside `saved_model.pb`."""
+
+COMPILED = "_XlaMustCompile"
+"""The attribute of a function that XLA must compile."""
+
+XLA_MARKS = ("_XlaCompile", COMPILED, "_XlaScope", "_XlaSeparateCompiledGradients")
+"""The attributes of ops and functions that are for XLA."""
+
+COLOCATED = "_class"
+"""The attribute of an op with the names of those that it is placed with."""
+
+GRADIENT = "_gradient_op_type"
+"""The attribute of an op that names its gradient."""
+
+INFERRED_SHAPES = "_output_shapes"
+"""The attribute of an op with the shapes of its outputs."""
+
+TAKEN_APART = "_lower_using_switch_merge"
+"""The attribute of a branch or loop that a session takes apart, past what is fed for its outputs."""
+
+_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_VECTORIZED = "loop_body"
+
+
+def in_xla_context() -> bool:
+    """Whether the ops that are made now are for XLA."""
+    # TensorFlow traces a function anew where this differs.
+    return not tf.executing_eagerly() and bool(
+        control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+    )
+
+
+def op_definition(op_type: str) -> op_def_pb2.OpDef | None:
+    """What an op takes, gives and does; None for one that this TensorFlow doesn't know."""
+    definition: op_def_pb2.OpDef | None = op_def_registry.get(op_type)
+    return definition
+
+
+def function_graph(graph: tf.Graph, name: str) -> tf.Graph:
+    """The graph of a function that `graph` calls by `name`."""
+    return graph._get_function(name).graph
+
+
+def make_callable_here(function: tf.types.experimental.ConcreteFunction) -> str:
+    """Let the current graph call a function; the name to call it by."""
+    function.add_to_graph(tf.compat.v1.get_default_graph())
+    name: str = function.function_def.signature.name
+    return name
+
+
+def import_graph(
+    graph_def: graph_pb2.GraphDef,
+    graph: tf.Graph,
+    *,
+    reads: Iterable[str] = (),
+    waits: Iterable[str] = (),
+) -> None:
+    """Add nodes to a graph under the names that they have.
+
+    Args:
+        graph_def: the nodes, and the functions that they call.
+        graph: what they are added to.
+        reads: the tensors of `graph` that the nodes read.
+        waits: the operations of `graph` that the nodes wait for.
+
+    Raises:
+        RuntimeError: a node came out under another name, as where the graph has one of that name.
+    """
+    outside = {tensor: graph.get_tensor_by_name(tensor) for tensor in reads}
+    outside |= {f"^{name}": _after(graph.get_operation_by_name(name)) for name in waits}
+    names = [node.name for node in graph_def.node]
+    with graph.as_default():
+        added = tf.graph_util.import_graph_def(
+            graph_def, name="", input_map=outside, return_elements=names
+        )
+    for name, operation in zip(names, added, strict=True):
+        if operation.name != name:
+            raise RuntimeError(f"TensorFlow imported node {name!r} as {operation.name!r}")
+
+
+def _after(operation: tf.Operation) -> tf.Tensor:
+    """A tensor that is there once an operation has run: an import waits for tensors alone."""
+    if operation.outputs:
+        return operation.outputs[0]
+    with operation.graph.as_default(), tf.control_dependencies([operation]):
+        return tf.constant(0)
+
+
+def load_into_session(session: tf.compat.v1.Session, directory: str) -> meta_graph_pb2.MetaGraphDef:
+    """Load a SavedModel to serve into a session's graph, as TensorFlow Serving does.
+
+    It is what `tf.compat.v1.saved_model.load` calls after its warning that it is deprecated.
+    """
+    loader = loader_impl.SavedModelLoader(directory)
+    with session.graph.as_default():
+        meta_graph: meta_graph_pb2.MetaGraphDef = loader.load(session, [tf.saved_model.SERVING])
+    return meta_graph
+
+
+def saved_names(reader: tf.train.CheckpointReader) -> dict[str, str]:
+    """Key in a checkpoint -> the name of the variable, in the order of the objects that hold them.
+
+    Raises:
+        google.protobuf.message.DecodeError: the checkpoint is damaged.
+    """
+    shapes = reader.get_variable_to_shape_map()
+    if _OBJECTS not in shapes:
+        return {name: name for name in sorted(shapes)}
+    objects = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+        reader.get_tensor(_OBJECTS)
+    )
+    return {
+        attribute.checkpoint_key: attribute.full_name or attribute.checkpoint_key
+        for node in objects.nodes
+        for attribute in node.attributes
+        if attribute.checkpoint_key in shapes
+    }
+
+
+@functools.cache
+def vectorized_map_detector() -> Callable[[], bool]:
+    """What tells whether the caller is traced inside `tf.vectorized_map`, by the name scope it opens.
+
+    Raises:
+        RuntimeError: it opens another scope than expected.
+    """
+    seen = []
+
+    def body(x: tf.Tensor) -> tf.Tensor:
+        seen.append(_in_vectorized_map())
+        return x + 1
+
+    tf.function(
+        lambda: tf.vectorized_map(body, tf.ones([2])), autograph=False
+    ).get_concrete_function()
+    if not seen or not all(seen):
+        raise RuntimeError(
+            f"tfnorm does not know how TensorFlow {tf.__version__} traces tf.vectorized_map, so what layers "
+            "inside it are given can't be told; use a release of TensorFlow that this tfnorm was made for"
+        )
+    return _in_vectorized_map
+
+
+def _in_vectorized_map() -> bool:
+    return _VECTORIZED in tf.get_current_name_scope().split("/")
