@@ -1,9 +1,11 @@
-"""A progress bar on the terminal, and nothing where there is none."""
+"""A progress bar for passes over a dataset."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from tfnorm.progress import terminal_bars
 
 
 @contextmanager
@@ -12,25 +14,14 @@ def progress_bar(total: int | None) -> Iterator[Callable[[str], Callable[[], Non
 
     Gives a function that starts a pass and returns what is to be called after each batch.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda name: lambda: None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("batches"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=total)
+    with terminal_bars("batches", transient=True) as bars:
+        if bars is None:
+            yield lambda name: lambda: None
+            return
+        task = bars.add_task("", total=total)
 
         def start(name: str) -> Callable[[], None]:
-            bar.reset(task, description=name, total=total)
-            return lambda: bar.advance(task)
+            bars.reset(task, description=name, total=total)
+            return lambda: bars.advance(task)
 
         yield start
