@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.examples.spread import Thinned, spread
 
 LABELS = "labels"
 ACCEPTED = (
@@ -81,34 +82,6 @@ def read_file(path: Path, inputs: Inputs | None, limit: int | None) -> Table:
         raise InputError(f"{path} can't be read as {ACCEPTED}: {reason}") from error
 
 
-def spread(count: int, limit: int | None) -> np.ndarray:
-    """The numbers of `limit` of `count` rows, evenly spread; of all where they are no more."""
-    if limit is None or count <= limit:
-        return np.arange(count)
-    return np.linspace(0, count - 1, limit).astype(int)
-
-
-class _Thinned:
-    """Keeps some of any number of rows, evenly spread: every second goes when they are too many."""
-
-    def __init__(self, limit: int | None):
-        self.seen = 0
-        self._limit = limit
-        self._step = 1
-        self._kept: list = []
-
-    def add(self, row) -> None:
-        if self.seen % self._step == 0:
-            self._kept.append(row)
-            if self._limit is not None and len(self._kept) >= 2 * self._limit:
-                self._kept = self._kept[::2]
-                self._step *= 2
-        self.seen += 1
-
-    def rows(self) -> list:
-        return [self._kept[i] for i in spread(len(self._kept), self._limit)]
-
-
 def _read_npz(path: Path, limit: int | None) -> Table:
     given = 0
     arrays = {}
@@ -159,7 +132,7 @@ def _exactly(file, count: int) -> bytes:
 
 
 def _read_json(path: Path, inputs: Inputs | None, limit: int | None) -> Table:
-    thinned = _Thinned(limit)
+    thinned = Thinned(limit)
     sizes = []
     for number, line in enumerate(_json_lines(path), start=1):
         request = _instances(line, inputs)
@@ -241,7 +214,7 @@ def _decoded(value: object) -> object:
 
 
 def _read_records(path: Path, compression: str, inputs: Inputs | None, limit: int | None) -> Table:
-    thinned = _Thinned(limit)
+    thinned = Thinned(limit)
     sizes = []
     replayed = None
     for record in _records(path, compression):

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.examples.files import ACCEPTED, LABELS, Table, read_file, spread
+from tfnorm.examples.files import ACCEPTED, LABELS, Table, read_file
+from tfnorm.examples.spread import spread
 from tfnorm.scorers.inputs import check_names, described, dimensions
 from tfnorm.scorers.load import Scorer
 from tfnorm.scorers.saved_model import SavedModelScorer

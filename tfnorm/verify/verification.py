@@ -13,14 +13,12 @@ import numpy as np
 from tfnorm.errors import InputError
 from tfnorm.examples.drawn import random_examples
 from tfnorm.examples.load import Examples, load
+from tfnorm.examples.spread import LIMIT
 from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.load import Scorer, load_scorer
-from tfnorm.verify.judgement.comparison import ATOL, RTOL, Tolerance
+from tfnorm.verify.judgement.tolerance import ATOL, RTOL, Tolerance
 from tfnorm.verify.results import InvarianceReport
 from tfnorm.verify.run import Run
-
-LIMIT = 4096
-"""Examples that are scored; of more, as many evenly spread."""
 
 
 def batch_invariance(

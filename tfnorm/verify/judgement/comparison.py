@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -16,9 +15,9 @@ from tfnorm.differences import (
     same_bits,
     ulp_distance,
 )
+from tfnorm.verify.judgement.tolerance import Tolerance
 from tfnorm.verify.results import DEPENDENCE, ROUNDING, SAME, Move
 
-ATOL, RTOL = 1e-6, 1e-5
 SAME_KERNELS = 4
 """Epsilons that a value may move in a batch of equal size with other neighbours: at equal shapes
 the same kernels round alike, so that nothing should move at all."""
@@ -29,37 +28,6 @@ LARGE = 64
 """From this batch size on, rounding does not grow with it: the kernels are the same."""
 FEWEST, MOST_AGREE = 16, 0.95
 """Values that moved, and how many of them the same way, for a move that no rounding makes."""
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """What is rounding, and what is not.
-
-    At other shapes a value may move by atol * max(1, scale) + rtol * |value|, where `scale` is the
-    median magnitude, over the examples, of the number at that place of the output, so that a logit
-    near 0 among logits near 1,000 may round as they do. Integers, booleans and strings may not move.
-
-    Attributes:
-        atol, rtol: the tolerances; wider ones than the defaults widen all bounds alike, and tighter
-            ones tighten what is allowed beyond them.
-        bitwise: whether nothing may move at all.
-        precision: the coarsest type that the model computes in; None if unknown.
-    """
-
-    atol: float = ATOL
-    rtol: float = RTOL
-    bitwise: bool = False
-    precision: str | None = None
-
-    @property
-    def widened(self) -> float:
-        """How much wider than the defaults, 1 or more."""
-        return max(1.0, self.atol / ATOL, self.rtol / RTOL)
-
-    @property
-    def tightened(self) -> float:
-        """How much tighter than the defaults, 1 or less."""
-        return min(1.0, max(self.atol / ATOL, self.rtol / RTOL))
 
 
 class Reference:
