@@ -1,4 +1,4 @@
-"""What the scorers of live servers share."""
+"""How a server is reached, how often it is asked, and what it means that it does not answer."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import tensorflow as tf
-
 from tfnorm.errors import InputError
-from tfnorm.session import tensor_specs
 
 CONNECT_SECONDS = 10.0
 SCORE_SECONDS = 120.0
@@ -94,20 +91,3 @@ class Connection:
             except Busy:
                 time.sleep(FIRST_WAIT * 2**retry)
         return request()
-
-
-def signature_specs(
-    signature_defs: Mapping, signature: str, target: str
-) -> tuple[dict[str, tf.TensorSpec], dict[str, tf.TensorSpec]]:
-    """The inputs and outputs of a signature, as a server's metadata has them.
-
-    Raises:
-        InputError: the server has no such signature.
-    """
-    if signature not in signature_defs:
-        raise InputError(
-            f"{target} has no signature {signature!r}; "
-            f"it has {', '.join(map(repr, sorted(signature_defs))) or 'none'}"
-        )
-    definition = signature_defs[signature]
-    return tensor_specs(definition.inputs), tensor_specs(definition.outputs)

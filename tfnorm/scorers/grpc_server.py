@@ -21,9 +21,9 @@ from tfnorm.scorers.connection import (
     Connection,
     absent,
     late,
-    signature_specs,
 )
 from tfnorm.scorers.inputs import check_names
+from tfnorm.scorers.metadata import signature_specs
 
 _URL = re.compile(
     r"(?P<scheme>grpcs?)://(?P<address>[^/\s]+:\d+)/(?P<model>[^/\s]+)"

@@ -23,9 +23,9 @@ from tfnorm.scorers.connection import (
     Unreachable,
     absent,
     late,
-    signature_specs,
 )
 from tfnorm.scorers.inputs import check_names
+from tfnorm.scorers.metadata import signature_specs
 
 _URL = re.compile(
     r"(?P<model>https?://[^\s?#]+/v1/models/[^/\s?#:]+)"
