@@ -29,7 +29,8 @@ MODULES = [
 def namespace(module):
     """What an example uses without importing it: the public names, its package's and its module's."""
     public = {name: getattr(tfnorm, name) for name in tfnorm.__all__}
-    package = vars(importlib.import_module(module.__name__.rpartition(".")[0] or "tfnorm"))
+    package = importlib.import_module(module.__name__.rpartition(".")[0] or "tfnorm")
+    package = {name: getattr(package, name) for name in getattr(package, "__all__", ())}
     names = {"tf": tf, "np": np, "keras": keras, "tfnorm": tfnorm}
     return {**names, **public, **package, **vars(module)}
 

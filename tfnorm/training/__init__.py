@@ -1,6 +1,13 @@
 """Training of the ranking models by a recipe, of Keras's own parts."""
 
-from tfnorm.training.fit import Progress, Trained, train
-from tfnorm.training.recipe import MODELS, Recipe
+from __future__ import annotations
 
-__all__ = ["MODELS", "Progress", "Recipe", "Trained", "train"]
+from typing import TYPE_CHECKING
+
+from tfnorm._lazy import lazily
+
+if TYPE_CHECKING:
+    from tfnorm.training._public import *  # noqa: F403
+    from tfnorm.training._public import __all__ as __all__
+else:
+    __getattr__, __dir__ = lazily("tfnorm.training._public")

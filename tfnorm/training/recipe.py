@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
 
-import keras
-
-from tfnorm.datasets import ClickLog
 from tfnorm.errors import InputError
-from tfnorm.models import DIEN, DIN
 
-MODELS = ("din", "dien", "base")
+# What a recipe is comes without TensorFlow, so that `tfnorm train --help` does.
+if TYPE_CHECKING:
+    import keras
+
+    from tfnorm.datasets import ClickLog
+
+Model = Literal["din", "dien", "base"]
+MODELS: tuple[Model, ...] = get_args(Model)
 
 SCALED_FROM = 256
 """The batch size that `Recipe.learning_rate` is meant for."""
@@ -37,12 +41,12 @@ class Recipe:
         epochs: passes over the training examples, at most.
         batch_size: examples a step.
         learning_rate: of Adam, for batches of 256.
-        linear_scaling: multiply it by batch_size / 256.
-        warmup: the share of all steps in which it rises from 0 to its value.
-        decay: let it fall to 0 by a cosine in the steps after that.
+        linear_scaling: multiply the learning rate by batch size / 256.
+        warmup: the share of all steps in which the learning rate rises from 0 to its value.
+        decay: let the learning rate fall to 0 by a cosine in the steps after the warm-up.
         patience: stop after so many epochs without a better validation AUC, and keep the best
             weights; None to train all epochs, on all examples.
-        validation_share: of the users, whose examples are kept from training for `patience`.
+        validation_share: the share of the users whose examples are kept from training for that AUC.
         embedding_l2: the factor of the sum of the embeddings' squares in the loss.
         dropout: the share of the tower's hidden units that a step leaves out.
         positive_weight: how many examples without a click one with a click counts for.
@@ -57,7 +61,7 @@ class Recipe:
         0.004
     """
 
-    model: str = "din"
+    model: Model = "din"
     epochs: int = 2
     batch_size: int = SCALED_FROM
     learning_rate: float = 1e-3
@@ -89,6 +93,8 @@ class Recipe:
         peak = self.peak_learning_rate
         if not self.warmup and not self.decay:
             return peak
+        import keras
+
         warmup_steps = round(self.warmup * steps)
         return keras.optimizers.schedules.CosineDecay(
             0.0 if warmup_steps else peak,
@@ -101,6 +107,10 @@ class Recipe:
 
     def make_model(self, log: ClickLog) -> keras.Model:
         """A new model for the ids of `log`."""
+        import keras
+
+        from tfnorm.models import DIEN, DIN
+
         options = {
             "item_count": log.item_count,
             "category_count": log.category_count,

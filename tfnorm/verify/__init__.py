@@ -1,22 +1,13 @@
 """Verification: the same examples in many batch compositions, and how far their scores move."""
 
-from tfnorm.scorers.connection import Connection
-from tfnorm.scorers.load import load_scorer
-from tfnorm.verify.assertion import assert_batch_invariant
-from tfnorm.verify.culprit.investigation import find_culprit
-from tfnorm.verify.inspection.inspect import Finding, Inspection, inspect_saved_model
-from tfnorm.verify.results import Culprit, InvarianceReport
-from tfnorm.verify.verification import batch_invariance
+from __future__ import annotations
 
-__all__ = [
-    "Connection",
-    "Culprit",
-    "Finding",
-    "Inspection",
-    "InvarianceReport",
-    "assert_batch_invariant",
-    "batch_invariance",
-    "find_culprit",
-    "inspect_saved_model",
-    "load_scorer",
-]
+from typing import TYPE_CHECKING
+
+from tfnorm._lazy import lazily
+
+if TYPE_CHECKING:
+    from tfnorm.verify._public import *  # noqa: F403
+    from tfnorm.verify._public import __all__ as __all__
+else:
+    __getattr__, __dir__ = lazily("tfnorm.verify._public")

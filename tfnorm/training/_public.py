@@ -1,0 +1,6 @@
+"""The public names of `tfnorm.training`, with all that they need."""
+
+from tfnorm.training.fit import Progress, Trained, train
+from tfnorm.training.recipe import MODELS, Recipe
+
+__all__ = ["MODELS", "Progress", "Recipe", "Trained", "train"]

@@ -1,0 +1,22 @@
+"""The public names of `tfnorm.verify`, with all that they need."""
+
+from tfnorm.scorers.connection import Connection
+from tfnorm.scorers.load import load_scorer
+from tfnorm.verify.assertion import assert_batch_invariant
+from tfnorm.verify.culprit.investigation import find_culprit
+from tfnorm.verify.inspection.inspect import Finding, Inspection, inspect_saved_model
+from tfnorm.verify.results import Culprit, InvarianceReport
+from tfnorm.verify.verification import batch_invariance
+
+__all__ = [
+    "Connection",
+    "Culprit",
+    "Finding",
+    "Inspection",
+    "InvarianceReport",
+    "assert_batch_invariant",
+    "batch_invariance",
+    "find_culprit",
+    "inspect_saved_model",
+    "load_scorer",
+]
