@@ -101,10 +101,8 @@ def deliver(
 def main_job(
     log: ClickLog,
     directory: str | os.PathLike,
+    recipe: Recipe | None = None,
     *,
-    epochs: int = Recipe.epochs,
-    batch_size: int = Recipe.batch_size,
-    seed: int = Recipe.seed,
     progress: Progress | None = None,
 ) -> MainJob:
     """Train on a click log, export, serve on this machine, and verify the file and both APIs.
@@ -112,9 +110,7 @@ def main_job(
     Args:
         log: what to train and test on.
         directory: the folder of versions.
-        epochs: passes over the training split.
-        batch_size: examples a step.
-        seed: of the weights and of the order of the examples.
+        recipe: how to train; None for the defaults.
         progress: called as the work goes on.
 
     Raises:
@@ -123,7 +119,6 @@ def main_job(
     from tfnorm.server import Server
 
     check_place(directory, None)
-    recipe = Recipe(epochs=epochs, batch_size=batch_size, seed=seed)
     trained = train(log, recipe, progress=progress)
     examples = {name: array[:KEPT_EXAMPLES] for name, array in log.test.features.items()}
     delivered = deliver(trained.model, directory, examples, progress=progress)

@@ -1,183 +1,139 @@
-import contextlib
-import json
+"""What holds for every command: errors, Ctrl-C, and help that loads nothing heavy."""
+
 import os
-import pty
-import signal
-import socket
-import subprocess
 import sys
-import time
+from pathlib import Path
 
-import keras
-import numpy as np
 import pytest
-import requests
+from command_line import run, run_apart
 
-from tfnorm.cli import main
-from tfnorm.layers import BatchNormalization
+import tfnorm
+from tfnorm.cli.group import tfnorm as group
 
-
-def run(*arguments):
-    with pytest.raises(SystemExit) as stopped:
-        main([str(a) for a in arguments])
-    return stopped.value.code
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("cli")
-
-
-@pytest.fixture(scope="module")
-def examples(folder):
-    path = folder / "examples.npz"
-    np.savez(path, x=np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32))
-    return path
-
-
-def save_model(path, training):
-    inputs = keras.Input((4,), name="x")
-    normalized = BatchNormalization()(keras.layers.Dense(3)(inputs), training=training)
-    model = keras.Model(inputs, keras.layers.Dense(1, name="score")(normalized))
-    model(np.random.default_rng(1).standard_normal((64, 4)), training=True)
-    model.save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def clean(folder):
-    return save_model(folder / "clean.keras", None)
-
-
-@pytest.fixture(scope="module")
-def dependent(folder):
-    return save_model(folder / "dependent.keras", True)
-
-
-@pytest.fixture(scope="module")
-def exported(folder, clean, examples):
-    directory = folder / "exports"
-    assert run("export", clean, directory, "--examples", examples) == 0
-    return directory
-
-
-def test_help_shows_an_example_of_each_command(capsys):
-    for command in ("demo", "train", "export", "verify", "inspect", "serve"):
-        assert run(command, "--help") == 0
-        assert f"Example:\n    tfnorm {command}" in capsys.readouterr().out
-
-
-def test_verify_exits_with_0_where_scores_do_not_depend_on_the_batch(exported, folder, capsys):
-    report = folder / "report.json"
-    assert run("verify", exported, "--json", report) == 0
-    assert "PASSED" in capsys.readouterr().out
-    assert json.loads(report.read_text())["passed"] is True
-
-
-def test_an_export_can_be_asked_for_the_same_bits_in_every_batch(clean, examples, exported, folder):
-    directory = folder / "bitwise"
-    options = ["--examples", examples, "--batch-invariance", "bitwise"]
-    assert run("export", clean, directory, *options) == 0
-    assert run("verify", directory, "--bitwise") == 0
-    assert run("verify", exported, "--bitwise") == 1
-
-
-def test_verify_exits_with_1_where_they_do(dependent, examples, capsys):
-    assert run("verify", dependent, "--examples", examples) == 1
-    assert "FAILED" in capsys.readouterr().out
+COMMANDS = ("demo", "train", "export", "verify", "inspect", "serve")
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["verify", "nowhere"], "nowhere does not exist"),
-        (["verify", "http://127.0.0.1:9/v1/models/din"], "127.0.0.1:9"),
-        (["verify"], "Missing argument 'TARGET'"),
-        (["verify", "x", "--batch-size", "many"], "'many' is not a valid integer"),
-        (["train", "--output", "model.h5"], "accepted: a file that ends in .keras"),
-        (["train", "--dataset", "amazon"], "needs --data-dir"),
-        (["train", "--dataset", "amazon", "--data-dir", "nowhere"], "needs --category"),
-        (["demo", "--epochs", "0"], "0 is not in the range x>=1"),
-        (["demo", "--json", "nowhere/report.json"], "nowhere/report.json can't be written"),
-        (["export", "nowhere.keras", "exports"], "nowhere.keras"),
-        (["export", "m.keras", "exports", "--batch-invariance", "exact"], "'exact' is not one of"),
-        (["serve", "nowhere", "--name", "din", "--port", "0", "--rest-port", "0"], "nowhere"),
-        (["serve", "x", "--name", "din", "--batching-parameters", "none"], "none can't be read"),
         (["nonesuch"], "No such command 'nonesuch'"),
+        (["--nonesuch"], "No such option"),
+        (["verify", "--nonesuch"], "No such option"),
     ],
 )
-def test_bad_input_gets_one_line_and_exit_status_2(
-    arguments, reason, capsys, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
+def test_bad_input_gets_one_line_and_exit_status_2(arguments, reason, capsys):
     assert run(*arguments) == 2
     error = capsys.readouterr().err
-    assert error.startswith("tfnorm: ")
+    assert error.startswith("tfnorm: ") and reason in error
     assert len(error.strip().splitlines()) == 1
-    assert reason in error
-    assert not list(tmp_path.iterdir())
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+def test_help_shows_an_example_of_each_command(capsys):
+    assert tuple(group.list_commands(None)) == COMMANDS
+    for command in COMMANDS:
+        assert run(command, "--help") == 0
+        assert f"Example:\n    tfnorm {command}" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_serve_answers_until_ctrl_c(exported, tmp_path):
-    port, rest_port = free_port(), free_port()
-    command = [sys.executable, "-c", "from tfnorm.cli import main; main()", "serve", str(exported)]
-    parameters = tmp_path / "batching.config"
-    parameters.write_text("max_batch_size { value: 8 }")
-    options = ["--name", "clean", "--port", str(port), "--rest-port", str(rest_port)]
-    options += ["--batching-parameters", str(parameters)]
-    server = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
-    url = f"http://127.0.0.1:{rest_port}/v1/models/clean"
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                assert requests.get(url, timeout=5).status_code == 200
-                break
-            except requests.ConnectionError:
-                assert server.poll() is None and time.monotonic() < deadline
-                time.sleep(0.1)
-        answer = requests.post(
-            f"{url}:predict", json={"instances": [[1.0, 2.0, 3.0, 4.0]]}, timeout=5
-        )
-        assert len(answer.json()["predictions"]) == 1
-        refused = requests.post(f"{url}:predict", json={"instances": [[0.0] * 4] * 9}, timeout=5)
-        assert "larger than maximum input batch size 8" in refused.json()["error"]
-        server.send_signal(signal.SIGINT)
-        _, log = server.communicate(timeout=20)
-        assert server.returncode == 0, log
-        assert "stand-in for TensorFlow Serving" in log
-    finally:
-        server.kill()
-        server.wait()
+def test_without_arguments_the_help_is_shown(capsys):
+    assert run() == 0
+    alone = capsys.readouterr().out
+    assert run("--help") == 0
+    assert alone == capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_ctrl_c_during_the_demo_leaves_no_process_behind(tmp_path):
-    terminal, end = pty.openpty()
-    demo = subprocess.Popen(
-        [sys.executable, "-c", "from tfnorm.cli import main; main()", "demo"],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=end,
-        start_new_session=True,
-    )
-    os.close(end)
-    shown = b""
-    while b"train" not in shown:
-        shown += os.read(terminal, 4096)
-    os.killpg(demo.pid, signal.SIGINT)
-    # What it still writes must be read, or it waits for room.
-    with contextlib.suppress(OSError):
-        while os.read(terminal, 4096):
-            pass
-    assert demo.wait(timeout=60) == 130
-    with pytest.raises(ProcessLookupError):
-        os.killpg(demo.pid, 0)
-    os.close(terminal)
+def test_help_fits_80_columns_with_whole_sentences(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run("--help") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    summaries = lines[lines.index("Commands:") + 1 :]
+    assert [line.split()[0] for line in summaries] == list(COMMANDS)
+    assert all(line.endswith(".") and not line.endswith("...") for line in summaries)
+
+
+LOADED = """
+import sys
+sys.argv = ["tfnorm", *sys.argv[1:]]
+from tfnorm.cli import main
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+"""What the installed `tfnorm` does, and then the names of all modules."""
+
+
+def loaded(*arguments):
+    """The top-level packages that a command line loads."""
+    done = run_apart(*arguments, python=("-c", LOADED))
+    assert done.returncode == 0
+    return done.stdout, {name.partition(".")[0] for name in done.stderr.split()}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], []])
+def test_help_and_version_load_no_tensorflow_keras_or_numpy(arguments):
+    _, packages = loaded(*arguments)
+    assert "click" in packages
+    assert not packages & {"tensorflow", "keras", "numpy"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_loads_no_tensorflow(command):
+    shown, packages = loaded(command, "--help")
+    assert shown.startswith(f"Usage: tfnorm {command}")
+    assert not packages & {"tensorflow", "keras"}
+
+
+@pytest.mark.parametrize("module", ["tfnorm", "tfnorm.cli"])
+def test_python_runs_it_as_a_module(module):
+    done = run_apart("--version", python=("-X", "importtime", "-m", module))
+    assert done.returncode == 0
+    assert done.stdout == f"tfnorm, version {tfnorm.__version__}\n"
+    assert "tensorflow" not in done.stderr
+
+
+def test_another_keras_backend_is_exit_status_2_and_one_line(tmp_path):
+    environment = {**os.environ, "KERAS_BACKEND": "numpy"}
+    done = run_apart("inspect", tmp_path, env=environment)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("tfnorm: tfnorm runs on Keras 3 with the TensorFlow backend")
+
+
+def test_in_its_process_the_public_names_load_when_they_are_asked_for(monkeypatch):
+    """A model file's own layers may ask for them."""
+    monkeypatch.setattr(sys, "argv", ["tfnorm"])
+    names = {"__name__": "tfnorm"}
+    exec(compile(Path(tfnorm.__file__).read_text(), tfnorm.__file__, "exec"), names)
+    assert not names.keys() & {"Dice", "verify"}
+    for name in tfnorm.__all__:
+        found = names[name] if name in names else names["__getattr__"](name)
+        assert found is getattr(tfnorm, name)
+    assert set(tfnorm.__all__) <= set(names["__dir__"]())
+    with pytest.raises(AttributeError, match="nonesuch"):
+        names["__getattr__"]("nonesuch")
+
+
+STOPPED = """
+import os, signal, sys
+sys.argv = ["tfnorm", *sys.argv[1:]]
+
+class Stop:
+    # Ctrl-C, as soon as a certain module is looked for.
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Stop())
+from tfnorm.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["tfnorm.cli.group", "click.core", "keras", "tensorflow.python"])
+def test_ctrl_c_while_it_loads_is_exit_status_130_and_one_line(name, tmp_path):
+    done = run_apart("inspect", tmp_path, python=("-c", STOPPED.format(name=name)))
+    assert done.returncode == 130
+    assert done.stderr.strip() == "tfnorm: stopped"

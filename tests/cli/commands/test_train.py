@@ -3,16 +3,10 @@ import json
 import keras
 import pytest
 import tensorflow as tf
+from command_line import run
 
 from tfnorm import datasets
-from tfnorm.cli import main
 from tfnorm.models import DIEN
-
-
-def run(*arguments):
-    with pytest.raises(SystemExit) as stopped:
-        main([str(a) for a in arguments])
-    return stopped.value.code
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +43,9 @@ def test_train_follows_the_recipe_and_reports_it(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
+        (["--output", "model.h5"], "accepted: a file that ends in .keras"),
+        (["--dataset", "amazon"], "needs --data-dir"),
+        (["--dataset", "amazon", "--data-dir", "nowhere"], "needs --category"),
         (["--model", "dnn"], "'dnn' is not one of 'din', 'dien', 'base'"),
         (["--patience", 0], "patience is 0; it must be 1 or more"),
         (["--warmup", 2], "warmup is 2.0; it must be from 0 to 1"),

@@ -1,4 +1,4 @@
-"""`tfnorm verify` and `tfnorm inspect`: options, files, exit status."""
+"""`tfnorm verify`: options, files, exit status."""
 
 import json
 from xml.etree import ElementTree
@@ -6,15 +6,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import zoo
+from command_line import run
 
-from tfnorm.cli import main
 from tfnorm.verify import InvarianceReport
-
-
-def run(*arguments):
-    with pytest.raises(SystemExit) as stopped:
-        main([str(a) for a in arguments])
-    return stopped.value.code
 
 
 @pytest.fixture(scope="module")
@@ -103,39 +97,29 @@ def test_a_server_that_is_not_there_is_exit_status_2(examples, capsys):
     assert "no server answers there" in capsys.readouterr().err
 
 
-def test_inspect_names_what_is_wrong_without_examples(defect, tmp_path, capsys):
-    assert run("inspect", defect, "--json", tmp_path / "findings.json") == 1
-    said = " ".join(capsys.readouterr().out.split())
-    assert "error center/Mean (Mean), in layer center: Mean reduces over the batch axis" in said
-    assert "FAILED 1 error" in said
-    document = json.loads((tmp_path / "findings.json").read_text())
-    assert document["passed"] is False
-    assert document["findings"][0]["op_type"] == "Mean"
-    assert document["findings"][0]["advice"]
+def test_verify_exits_with_0_where_scores_do_not_depend_on_the_batch(exported, tmp_path, capsys):
+    report = tmp_path / "report.json"
+    assert run("verify", exported, "--json", report) == 0
+    assert "PASSED" in capsys.readouterr().out
+    assert json.loads(report.read_text())["passed"] is True
 
 
-def test_inspect_passes_a_clean_model_and_says_what_is_next(clean, capsys):
-    assert run("inspect", clean) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "PASSED nothing wrong is seen" in said
-    assert "tfnorm verify" in said
+def test_verify_exits_with_1_where_they_do(dependent_file, few_examples, capsys):
+    assert run("verify", dependent_file, "--examples", few_examples) == 1
+    assert "FAILED" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [(["nowhere"], "nowhere"), ([], "Missing argument 'DIRECTORY'")],
+    [
+        (["nowhere"], "nowhere does not exist"),
+        (["http://127.0.0.1:9/v1/models/din"], "127.0.0.1:9"),
+        ([], "Missing argument 'TARGET'"),
+        (["x", "--batch-size", "many"], "'many' is not a valid integer"),
+    ],
 )
-def test_inspect_needs_a_saved_model(arguments, reason, capsys):
-    assert run("inspect", *arguments) == 2
-    assert reason in capsys.readouterr().err
-
-
-def test_inspect_needs_a_signature_that_is_there(clean, capsys):
-    assert run("inspect", clean, "--signature", "rank") == 2
-    assert "no signature 'rank'" in capsys.readouterr().err
-
-
-def test_help_shows_an_example(capsys):
-    for command in ("verify", "inspect"):
-        assert run(command, "--help") == 0
-        assert f"Example:\n    tfnorm {command}" in capsys.readouterr().out
+def test_bad_input_gets_one_line_and_exit_status_2(arguments, reason, capsys):
+    assert run("verify", *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("tfnorm: ") and reason in error
+    assert len(error.strip().splitlines()) == 1

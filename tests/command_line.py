@@ -1,0 +1,28 @@
+"""Run the command line, in this process or in one of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tfnorm.cli import main
+
+
+def run(*arguments) -> int:
+    """The exit status of the command line, run here."""
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    return stopped.value.code
+
+
+def run_apart(*arguments, python=("-m", "tfnorm"), **options) -> subprocess.CompletedProcess:
+    """What the command line did in a process of its own, which has loaded nothing else."""
+    return subprocess.run(
+        [sys.executable, *python, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **options,
+    )

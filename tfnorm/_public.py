@@ -1,0 +1,32 @@
+"""The names at the top of tfnorm, with TensorFlow and Keras, which they need."""
+
+from tfnorm import _backend  # noqa: F401, I001 - before all that imports Keras
+
+from tfnorm import datasets, export, layers, models, ops, statistics, verify
+from tfnorm._version import __version__
+from tfnorm.export import export_saved_model, to_numpy
+from tfnorm.layers import BatchNormalization, Dice
+from tfnorm.statistics import recalibrate_statistics, statistics_report
+from tfnorm.verify import assert_batch_invariant, inspect_saved_model, load_scorer
+from tfnorm.verify import batch_invariance as verify_batch_invariance
+
+__all__ = [
+    "BatchNormalization",
+    "Dice",
+    "__version__",
+    "assert_batch_invariant",
+    "datasets",
+    "export",
+    "export_saved_model",
+    "inspect_saved_model",
+    "layers",
+    "load_scorer",
+    "models",
+    "ops",
+    "recalibrate_statistics",
+    "statistics",
+    "statistics_report",
+    "to_numpy",
+    "verify",
+    "verify_batch_invariance",
+]

@@ -1,0 +1,5 @@
+"""`python -m tfnorm.cli`."""
+
+from tfnorm.cli import main
+
+main()

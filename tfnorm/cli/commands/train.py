@@ -1,0 +1,75 @@
+"""`tfnorm train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfnorm.cli.click_log import click_log_options, load_click_log
+from tfnorm.cli.command import Command
+from tfnorm.cli.files import json_option, writable, write_json
+from tfnorm.cli.options import options_of, take
+from tfnorm.errors import InputError
+from tfnorm.training.recipe import Recipe
+
+
+@click.command(cls=Command)
+@click_log_options
+@options_of(Recipe)
+@click.option(
+    "--checkpoints",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the state after each epoch in this folder, and go on from what is there.",
+)
+@click.option(
+    "--tensorboard",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write losses and histograms of the layers to this folder, for TensorBoard.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("din.keras"),
+    callback=writable,
+    help="Where the model goes.",
+)
+@json_option
+def train(
+    checkpoints: Path | None,
+    tensorboard: Path | None,
+    output: Path,
+    json_file: Path | None,
+    **options: Any,
+) -> int:
+    """Train a model on a click log and save it as a .keras file.
+
+    \b
+    Example:
+      tfnorm train --epochs 3 --output din.keras
+      tfnorm train --model dien --epochs 20 --patience 2 --checkpoints checkpoints
+      tfnorm train --batch-size 1024 --linear-scaling --warmup 0.1 --decay --json din.json
+    """
+    from tfnorm import training
+    from tfnorm.cli.output import auc, show, stages, two_columns
+
+    if output.suffix != ".keras":
+        raise InputError(f"--output is {output}; accepted: a file that ends in .keras")
+    recipe = take(Recipe, options)
+    log = load_click_log(options, recipe.seed)
+    with stages() as progress:
+        trained = training.train(
+            log, recipe, checkpoints=checkpoints, tensorboard=tensorboard, progress=progress
+        )
+    trained.model.save(output)
+    write_json(json_file, {"dataset": log.name, "model": str(output), **trained.to_dict()})
+    table = two_columns("trained", log.name)
+    table.add_row("AUC", auc(trained))
+    if trained.gauc is not None:
+        table.add_row("GAUC", f"{trained.gauc:.4f}")
+    table.add_row("log loss", f"{trained.log_loss:.4f}")
+    table.add_row("epochs", str(len(trained.history["loss"])))
+    table.add_row("model", str(output))
+    show(table)
+    return 0

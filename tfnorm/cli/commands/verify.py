@@ -1,0 +1,101 @@
+"""`tfnorm verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfnorm.cli.command import Command
+from tfnorm.cli.files import json_option, report_option, write_json
+from tfnorm.cli.options import options_of, take
+from tfnorm.examples.spread import LIMIT
+from tfnorm.scorers.connection import Connection
+from tfnorm.verify.judgement.tolerance import Tolerance
+
+
+@click.command(cls=Command)
+@click.argument("target")
+@click.option(
+    "--examples",
+    type=click.Path(path_type=Path),
+    show_default="those kept with the export",
+    help="An .npz of arrays, JSON lines, or a TFRecord of tf.Example or PredictionLog.",
+)
+@click.option("--random", type=int, help="Draw that many examples from the signature instead.")
+@click.option(
+    "--limit", type=int, default=LIMIT, help="Examples to score; of more, as many evenly spread."
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    help="A SavedModel or .keras file here that the scores should be equal to.",
+)
+@click.option("--signature", show_default="serving_default", help="Of a SavedModel or a server.")
+@click.option(
+    "--batch-size",
+    "batch_sizes",
+    type=int,
+    multiple=True,
+    show_default="eleven from 2 to all at once",
+    help="A size to try, 2 or more; may be repeated.",
+)
+@click.option(
+    "--allowed-batch-size",
+    "allowed_batch_sizes",
+    type=int,
+    multiple=True,
+    help="A size that the server pads batches to; may be repeated.",
+)
+@options_of(Tolerance, "atol", "rtol", "bitwise")
+@click.option("--seed", type=int, default=0, help="Of the shuffles.")
+@options_of(Connection)
+@json_option
+@report_option("--junit", "junit_file", "JUnit XML")
+@report_option("--html", "html_file", "an HTML page")
+def verify(
+    target: str,
+    examples: Path | None,
+    batch_sizes: tuple[int, ...],
+    json_file: Path | None,
+    junit_file: Path | None,
+    html_file: Path | None,
+    **options: Any,
+) -> int:
+    """Prove that no score depends on the batch, or show that some do.
+
+    TARGET is a .keras file, the directory of a SavedModel or of its versions, grpc://HOST:PORT/NAME or
+    http://HOST:PORT/v1/models/NAME. The exit status is 0 if no score depends on the batch, 1 if one
+    does, 2 if it could not tell.
+
+    \b
+    Example:
+      tfnorm verify exports/din
+      tfnorm verify grpc://127.0.0.1:8500/din --against exports/din
+    """
+    from tfnorm.cli.output import show, stages
+    from tfnorm.verify import batch_invariance
+    from tfnorm.verify.report.html import to_html
+    from tfnorm.verify.report.junit import to_junit
+    from tfnorm.verify.report.plot import check_matplotlib
+    from tfnorm.verify.report.text import render
+
+    connection = take(Connection, options)
+    if html_file is not None:
+        check_matplotlib()
+    with stages() as progress:
+        report = batch_invariance(
+            target,
+            examples,
+            batch_sizes=batch_sizes or None,
+            connection=connection,
+            progress=lambda done, total: progress("verify", done, total),
+            **options,
+        )
+    write_json(json_file, report.to_dict())
+    for file, as_text in ((junit_file, to_junit), (html_file, to_html)):
+        if file is not None:
+            file.write_text(as_text(report), encoding="utf-8")
+    show(render(report))
+    return 0 if report.passed else 1

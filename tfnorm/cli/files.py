@@ -1,0 +1,42 @@
+"""The files that a command writes its report to."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+
+def writable(context: click.Context, option: click.Parameter, file: Path | None) -> Path | None:
+    """Refuse a file that can't be written before the work starts, not after it."""
+    if file is not None and not os.access(
+        file if file.exists() else file.absolute().parent, os.W_OK
+    ):
+        raise click.BadParameter(f"{file} can't be written")
+    return file
+
+
+def report_option(name: str, parameter: str, kind: str) -> Callable[[_Decorated], _Decorated]:
+    """The option for another file that gets the report."""
+    return click.option(
+        name,
+        parameter,
+        type=click.Path(dir_okay=False, path_type=Path),
+        callback=writable,
+        help=f"Write the report to this file too, as {kind}.",
+    )
+
+
+json_option = report_option("--json", "json_file", "JSON")
+
+
+def write_json(file: Path | None, report: Mapping[str, Any]) -> None:
+    """Write a report where a file for it was named."""
+    if file is not None:
+        file.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")

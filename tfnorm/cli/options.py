@@ -1,0 +1,91 @@
+"""Options that are made of a dataclass, which alone has their defaults and says what they mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, TypeVar
+
+import click
+import docstring_parser
+
+from tfnorm.errors import InputError
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+_Settings = TypeVar("_Settings")
+
+_MEANING = re.compile(r"(?P<help>.*?)(?:; None (?:for|to) (?P<default>.*))?\.")
+
+
+def options_of(settings: type, *names: str) -> Callable[[_Decorated], _Decorated]:
+    """An option for each field of a dataclass, or for those named, in the dataclass's order.
+
+    The field gives the default, its annotation the type, and the docstring the help text, of which
+    "; None for no limit." is shown as the default. A bool becomes a flag, a Literal a choice, and a
+    mapping `headers` an option `--header 'NAME: VALUE'` that may be repeated.
+    """
+    fields = [field for field in dataclasses.fields(settings) if not names or field.name in names]
+    annotations = typing.get_type_hints(settings)
+    documented = docstring_parser.parse(settings.__doc__ or "").params
+    meanings = {found.arg_name: found.description or "" for found in documented}
+
+    def decorate(command: _Decorated) -> _Decorated:
+        for field in reversed(fields):
+            flag, details = _flag_and_type(field.name, annotations[field.name])
+            details |= _help_and_default(meanings[field.name], field.default)
+            if details.get("multiple"):
+                details["help"] += " It may be repeated."
+            command = click.option(flag, field.name, **details)(command)
+        return command
+
+    return decorate
+
+
+def take(settings: Callable[..., _Settings], options: dict[str, Any]) -> _Settings:
+    """The dataclass of the values of its options, which are taken out of `options`."""
+    fields = dataclasses.fields(settings)  # type: ignore[arg-type]
+    names = [field.name for field in fields if field.name in options]
+    return settings(**{name: options.pop(name) for name in names})
+
+
+def _flag_and_type(name: str, annotation: Any) -> tuple[str, dict[str, Any]]:
+    flag = f"--{name.replace('_', '-')}"
+    parts = typing.get_args(annotation)
+    if annotation is bool:
+        return flag, {"is_flag": True}
+    if typing.get_origin(annotation) is Literal:
+        return flag, {"type": click.Choice(parts)}
+    if typing.get_origin(annotation) is Mapping:
+        pairs = {"multiple": True, "metavar": "'NAME: VALUE'", "callback": _pairs}
+        return flag.removesuffix("s"), pairs
+    kinds = [kind for kind in parts if kind is not NoneType] or [annotation]
+    return flag, {"type": click.Path(path_type=Path) if Path in kinds else kinds[0]}
+
+
+def _help_and_default(meaning: str, default: Any) -> dict[str, Any]:
+    found = _MEANING.fullmatch(" ".join(meaning.replace("`", "").split()))
+    assert found, f"{meaning!r} is no sentence"
+    text = found["help"]
+    return {
+        # Code at the start, such as the name of a model, is no beginning of a sentence.
+        "help": f"{text if meaning.startswith('`') else text[0].upper() + text[1:]}.",
+        "default": None if default is dataclasses.MISSING else default,
+        "show_default": found["default"] or True,
+    }
+
+
+def _pairs(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    """The names and values of an option that is given for each."""
+    pairs = {}
+    for given in values:
+        name, colon, value = given.partition(":")
+        if not colon:
+            raise InputError(f"{option.opts[0]} is {given!r}; accepted: 'NAME: VALUE'")
+        pairs[name.strip()] = value.strip()
+    return pairs

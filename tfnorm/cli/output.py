@@ -1,0 +1,53 @@
+"""What the commands print: on the terminal, and how far they are."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tfnorm.progress import terminal_bars
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.progress import TaskID
+
+    from tfnorm.training import Progress, Trained
+
+
+def show(*drawn: RenderableType) -> None:
+    """Print on stdout, in colours where that is a terminal."""
+    Console(highlight=False).print(*drawn)
+
+
+def two_columns(*title: str) -> Table:
+    """An empty table of names and values, whose long values are folded."""
+    table = Table(*title, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.columns[1].overflow = "fold"
+    return table
+
+
+def auc(trained: Trained) -> str:
+    """The AUC, beside the best that is possible where that is known."""
+    best = "" if trained.best_auc is None else f" (the best possible: {trained.best_auc:.4f})"
+    return f"{trained.auc:.4f}{best}"
+
+
+@contextlib.contextmanager
+def stages() -> Iterator[Progress]:
+    """Show how far the stages of the work are, a bar each, on a terminal; nothing elsewhere."""
+    with terminal_bars() as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if bars is None:
+                return
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done)
+
+        yield progress
