@@ -9,7 +9,7 @@ from tfnorm.examples.load import load_examples
 
 
 def _scorer(**inputs):
-    return SimpleNamespace(name="a model", inputs=inputs)
+    return SimpleNamespace(name="a model", inputs=inputs, kept_examples=None)
 
 
 RANKER = _scorer(
@@ -30,6 +30,12 @@ def test_a_file_is_read_as_its_arrays(tmp_path):
     np.savez_compressed(tmp_path / "some examples.npz", **GOOD)
     for path in (tmp_path / "some examples.npz", str(tmp_path / "some examples.npz")):
         np.testing.assert_array_equal(load_examples(path, RANKER)["x"], GOOD["x"])
+
+
+def test_the_examples_that_an_export_keeps_are_the_default(tmp_path):
+    np.savez(tmp_path / "kept.npz", **GOOD)
+    scorer = SimpleNamespace(**{**vars(RANKER), "kept_examples": tmp_path / "kept.npz"})
+    np.testing.assert_array_equal(load_examples(None, scorer)["id"], GOOD["id"])
 
 
 def test_one_array_is_enough_for_a_model_of_one_input():

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.inputs import dimensions
-from tfnorm.scorers.load import Scorer
+from tfnorm.scorers.scorer import Scorer
 
 LENGTH = 8
 """How long an input of free length is drawn."""

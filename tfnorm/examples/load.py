@@ -13,8 +13,7 @@ from tfnorm.errors import InputError
 from tfnorm.examples.files import ACCEPTED, LABELS, Table, read_file
 from tfnorm.examples.spread import spread
 from tfnorm.scorers.inputs import check_names, described, dimensions
-from tfnorm.scorers.load import Scorer
-from tfnorm.scorers.saved_model import SavedModelScorer
+from tfnorm.scorers.scorer import Scorer
 
 Examples = Mapping[str, np.ndarray] | np.ndarray | str | Path
 """Arrays by input name, one array for a model of one input, or a file of examples."""
@@ -96,8 +95,8 @@ def _given(examples: Mapping[str, np.ndarray] | np.ndarray, scorer: Scorer, limi
 
 
 def _beside(scorer: Scorer) -> Path:
-    if isinstance(scorer, SavedModelScorer) and scorer.examples.is_file():
-        return scorer.examples
+    if scorer.kept_examples is not None:
+        return scorer.kept_examples
     raise InputError(
         f"{scorer.name} comes with no examples; give an .npz file with an array for each input"
         f"{_takes(scorer)}, or have some drawn at random"

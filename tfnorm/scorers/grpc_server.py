@@ -24,6 +24,7 @@ from tfnorm.scorers.connection import (
 )
 from tfnorm.scorers.inputs import check_names
 from tfnorm.scorers.metadata import signature_specs
+from tfnorm.scorers.scorer import Scorer
 
 _URL = re.compile(
     r"(?P<scheme>grpcs?)://(?P<address>[^/\s]+:\d+)/(?P<model>[^/\s]+)"
@@ -34,7 +35,7 @@ ACCEPTED = (
 )
 
 
-class GrpcScorer:
+class GrpcScorer(Scorer):
     """Calls `PredictionService.Predict` on the version that the server has when it is made.
 
     Args:
@@ -46,7 +47,6 @@ class GrpcScorer:
         InputError: the URL is another, or the server, the model or the signature isn't there.
     """
 
-    precision = None
     remote = True
 
     def __init__(self, url: str, signature: str, connection: Connection | None = None):

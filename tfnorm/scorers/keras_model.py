@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import tempfile
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -17,11 +19,14 @@ from tfnorm.errors import InputError
 from tfnorm.scorers.inputs import check_names
 from tfnorm.scorers.messages import one_line
 from tfnorm.scorers.precision import coarsest_type
+from tfnorm.scorers.scorer import Scorer
+from tfnorm.session import SavedModel
 
 Call = Callable[[dict[str, tf.Tensor]], object]
+Graph = tf.types.experimental.ConcreteFunction
 
 
-class KerasScorer:
+class KerasScorer(Scorer):
     """Calls the model in one graph whose batch dimension is free.
 
     It is called without `training`, as `model.export` does: `training=False` would override a
@@ -44,7 +49,7 @@ class KerasScorer:
         else:
             self._call, self.inputs = _subclassed(model, self.name), None
         self._output_names = output_names(model)
-        self._graphs: dict[tuple, Callable] = {}
+        self._graphs: dict[tuple[tuple[str, tf.TensorSpec], ...], Graph] = {}
         self._state = [(v, v.numpy()) for v in model.non_trainable_variables]
 
     def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -53,7 +58,8 @@ class KerasScorer:
         specs = self.inputs or {name: _given(name, array) for name, array in examples.items()}
         key = tuple(specs.items())
         if key not in self._graphs:
-            self._graphs[key] = self._traced(specs)
+            graph = self._graphs[key] = self._traced(specs)
+            self.precision = self.precision or coarsest_type(graph.graph.as_graph_def())
         try:
             outputs = self._graphs[key](
                 *(tf.constant(examples[name], spec.dtype) for name, spec in specs.items())
@@ -62,35 +68,33 @@ class KerasScorer:
             raise InputError(f"{self.name} refuses these examples: {one_line(error)}") from error
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
-    @property
-    def precision(self) -> str | None:
-        """The coarsest type that it computes in, once it has scored."""
-        for graph in self._graphs.values():
-            return coarsest_type(graph.graph.as_graph_def())
-        return None
-
-    def save(self, directory: str | Path) -> None:
-        """Write what scores, once it has scored, as a SavedModel with the signature it has.
-
-        Raises:
-            InputError: it can't be written.
-        """
-        module = tf.Module()
-        # The model keeps its lookup tables; of its variables it does not tell TensorFlow of all.
-        module.model = self._model
-        module.serve = next(iter(self._graphs.values()))
-        module.read = list(module.serve.graph.variables)
-        try:
-            tf.saved_model.save(module, str(directory), signatures=module.serve)
-        except (ValueError, TypeError, AssertionError, tf.errors.OpError) as error:
-            raise InputError(f"{self.name} can't be saved: {one_line(error)}") from error
+    @contextmanager
+    def as_saved_model(self) -> Iterator[SavedModel]:
+        """What scores, once it has scored, written as a SavedModel for as long as it is needed."""
+        if not self._graphs:
+            raise InputError(f"{self.name} has not scored yet, so that there is no graph of it")
+        with tempfile.TemporaryDirectory() as directory:
+            self._save(next(iter(self._graphs.values())), directory)
+            with SavedModel(directory) as model:
+                yield model
 
     def close(self) -> None:
         self._graphs.clear()
         for variable, value in self._state:
             variable.assign(value)
 
-    def _traced(self, specs: dict[str, tf.TensorSpec]) -> Callable:
+    def _save(self, graph: Graph, directory: str) -> None:
+        module = tf.Module()
+        # The model keeps its lookup tables; of its variables it does not tell TensorFlow of all.
+        module.model = self._model
+        module.serve = graph
+        module.read = list(graph.graph.variables)
+        try:
+            tf.saved_model.save(module, directory, signatures=graph)
+        except (ValueError, TypeError, AssertionError, tf.errors.OpError) as error:
+            raise InputError(f"{self.name} can't be saved: {one_line(error)}") from error
+
+    def _traced(self, specs: dict[str, tf.TensorSpec]) -> Graph:
         @tf.function(input_signature=list(specs.values()), autograph=False)
         def scores(*tensors):
             return self._named(self._call(dict(zip(specs, tensors, strict=True))))

@@ -1,19 +1,16 @@
-"""What can be verified, and how it is reached."""
+"""A scorer of whatever the model is: in memory, a file, or behind a server."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.keras_model import KerasScorer, load_keras_file
 from tfnorm.scorers.saved_model import SavedModelScorer
+from tfnorm.scorers.scorer import Scorer
 from tfnorm.session import DEFAULT_SIGNATURE
 
 ACCEPTED = (
@@ -21,37 +18,6 @@ ACCEPTED = (
     "grpc://HOST:PORT/NAME[/VERSION] or http://HOST:PORT/v1/models/NAME[/versions/N] "
     "(grpcs and https for TLS)"
 )
-
-
-@runtime_checkable
-class Scorer(Protocol):
-    """Something that scores examples; all that the verifier knows of what it verifies.
-
-    Attributes:
-        name: what it is, for people.
-        signature: which of its signatures is called; None for a Keras model, which has none.
-        inputs: input name -> dtype and shape, the first dimension being the batch; None where it
-            doesn't say (a subclassed Keras model).
-
-    It may have `precision`, the coarsest floating-point type that it computes in, and `remote`, true
-    where requests may be sent at the same time.
-    """
-
-    name: str
-    signature: str | None
-    inputs: dict[str, tf.TensorSpec] | None
-
-    def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Score a batch: input name -> `[batch, ...]` in, output name -> `[batch, ...]` out.
-
-        Raises:
-            InputError: it can't be reached, or it refuses these examples.
-        """
-        ...
-
-    def close(self) -> None:
-        """Free what it holds."""
-        ...
 
 
 def load_scorer(

@@ -26,6 +26,7 @@ from tfnorm.scorers.connection import (
 )
 from tfnorm.scorers.inputs import check_names
 from tfnorm.scorers.metadata import signature_specs
+from tfnorm.scorers.scorer import Scorer
 
 _URL = re.compile(
     r"(?P<model>https?://[^\s?#]+/v1/models/[^/\s?#:]+)"
@@ -33,7 +34,7 @@ _URL = re.compile(
 )
 
 
-class RestScorer:
+class RestScorer(Scorer):
     """Posts to `:predict`, in columns, on the version that the server has when it is made.
 
     A float is sent with all the digits of its double, and read back by its own dtype: float32 and
@@ -49,7 +50,6 @@ class RestScorer:
         InputError: the URL is another, or the server, the model or the signature isn't there.
     """
 
-    precision = None
     remote = True
 
     def __init__(self, url: str, signature: str, connection: Connection | None = None):

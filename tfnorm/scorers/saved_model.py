@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from tfnorm.assets import examples_file
 from tfnorm.errors import InputError
 from tfnorm.scorers.messages import one_line
 from tfnorm.scorers.precision import coarsest_type
+from tfnorm.scorers.scorer import Scorer
 from tfnorm.session import SavedModel
 
 
-class SavedModelScorer:
+class SavedModelScorer(Scorer):
     """Runs a signature of a SavedModel, or of the newest of its versions."""
 
     def __init__(self, directory: str | Path, signature: str):
@@ -27,16 +30,8 @@ class SavedModelScorer:
         self.name = str(self._model.path)
         self.signature = signature
         self.precision = coarsest_type(self._model.graph.as_graph_def())
-
-    @property
-    def model(self) -> SavedModel:
-        """The model in its session."""
-        return self._model
-
-    @property
-    def examples(self) -> Path:
-        """The file of examples that an export keeps beside the model."""
-        return self._model.path / "assets.extra" / "examples.npz"
+        kept = examples_file(self._model.path)
+        self.kept_examples = kept if kept.is_file() else None
 
     def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
@@ -44,6 +39,11 @@ class SavedModelScorer:
         except (InputError, tf.errors.OpError) as error:
             raise InputError(f"{self.name}: {one_line(error)}") from error
         return {name: np.asarray(value) for name, value in outputs.items()}
+
+    @contextmanager
+    def as_saved_model(self) -> Iterator[SavedModel]:
+        """The model in the session that scores."""
+        yield self._model
 
     def close(self) -> None:
         self._model.close()

@@ -7,13 +7,13 @@ from pathlib import Path
 import keras
 
 from tfnorm.examples.load import Examples
-from tfnorm.scorers.load import Scorer
+from tfnorm.scorers.scorer import BareScorer
 from tfnorm.verify.report.text import to_text
 from tfnorm.verify.verification import batch_invariance
 
 
 def assert_batch_invariant(
-    model: keras.Model | str | Path | Scorer, examples: Examples | None = None
+    model: keras.Model | str | Path | BareScorer, examples: Examples | None = None
 ) -> None:
     """Assert that a model's scores do not depend on the batch, as `batch_invariance` finds out.
 

@@ -10,7 +10,7 @@ import numpy as np
 from tfnorm.errors import InputError
 from tfnorm.examples.load import Loaded
 from tfnorm.scorers.connection import Unreachable
-from tfnorm.scorers.load import Scorer
+from tfnorm.scorers.scorer import Scorer
 from tfnorm.verify.compositions.neighbours import OTHERS, Neighbours, neighbours
 from tfnorm.verify.compositions.padding import paddings
 from tfnorm.verify.compositions.plan import (
@@ -152,10 +152,10 @@ class Run:
         return None
 
     def _referred(self, scored: list[Scored]) -> dict[str, Reference]:
-        precision = getattr(self._scorer, "precision", None)
+        precision = self._scorer.precision
         if precision is None and self._local is not None:
             self._local.score({name: array[:1] for name, array in self._rows.items()})
-            precision = getattr(self._local, "precision", None)
+            precision = self._local.precision
         self._precision = precision
         tolerance = Tolerance(
             self._tolerance.atol, self._tolerance.rtol, self._tolerance.bitwise, precision
@@ -219,7 +219,7 @@ class Run:
         return made
 
     def _concurrent(self, plan: Plan) -> list[Composition]:
-        return [concurrent(plan)] if getattr(self._scorer, "remote", False) else []
+        return [concurrent(plan)] if self._scorer.remote else []
 
     def _attempt(self, composition: Composition, control: list[Scored] | None) -> list[Scored]:
         """Score a composition and compare it; what a model may refuse is left out then."""

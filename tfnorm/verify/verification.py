@@ -15,14 +15,15 @@ from tfnorm.examples.drawn import random_examples
 from tfnorm.examples.load import Examples, load
 from tfnorm.examples.spread import LIMIT
 from tfnorm.scorers.connection import Connection
-from tfnorm.scorers.load import Scorer, load_scorer
+from tfnorm.scorers.load import load_scorer
+from tfnorm.scorers.scorer import BareScorer, Scorer, completed
 from tfnorm.verify.judgement.tolerance import ATOL, RTOL, Tolerance
 from tfnorm.verify.results import InvarianceReport
 from tfnorm.verify.run import Run
 
 
 def batch_invariance(
-    target: keras.Model | str | Path | Scorer,
+    target: keras.Model | str | Path | BareScorer,
     examples: Examples | None = None,
     *,
     batch_sizes: Sequence[int] | None = None,
@@ -146,17 +147,17 @@ def _check(
 
 @contextmanager
 def _opened(
-    target: keras.Model | str | Path | Scorer,
+    target: keras.Model | str | Path | BareScorer,
     signature: str | None,
     connection: Connection | None,
 ) -> Iterator[Scorer]:
     """The scorer itself, or one of the target that is closed at the end."""
-    if isinstance(target, Scorer):
+    if isinstance(target, BareScorer):
         if signature is not None:
             raise InputError(
                 f"signature {signature!r} was given, but {target.name} has chosen its own"
             )
-        yield target
+        yield completed(target)
         return
     scorer = load_scorer(target, signature=signature, connection=connection)
     try:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfnorm.errors import InputError
 from tfnorm.scorers.connection import Unreachable
-from tfnorm.scorers.load import Scorer
+from tfnorm.scorers.scorer import Scorer
 from tfnorm.verify.compositions.padding import cropped
 from tfnorm.verify.compositions.plan import Composition
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 
 import numpy as np
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.keras_model import KerasScorer
-from tfnorm.scorers.load import Scorer
-from tfnorm.scorers.saved_model import SavedModelScorer
+from tfnorm.scorers.scorer import Scorer
+from tfnorm.session import DEFAULT_SIGNATURE
 from tfnorm.verify.culprit.investigation import find_culprit
 from tfnorm.verify.results import Culprit
 
@@ -26,15 +24,12 @@ def blame(
         examples: the examples that it was verified with.
     """
     try:
-        for model in (scorer, local):
-            if isinstance(model, SavedModelScorer):
-                found = find_culprit(model.model, examples, signature=model.signature)
-                return found, None if found else "no op was found by itself"
-            if isinstance(model, KerasScorer):
-                with tempfile.TemporaryDirectory() as directory:
-                    model.save(directory)
-                    found = find_culprit(directory, examples)
-                return found, None if found else "no op was found by itself"
+        for model in (scorer,) if local is None else (scorer, local):
+            with model.as_saved_model() as saved_model:
+                if saved_model is not None:
+                    signature = model.signature or DEFAULT_SIGNATURE
+                    found = find_culprit(saved_model, examples, signature=signature)
+                    return found, None if found else "no op was found by itself"
     except InputError as error:
         return None, str(error)
     return None, f"{scorer.name} can't be looked into; give its SavedModel by --against"

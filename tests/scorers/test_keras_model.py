@@ -1,0 +1,222 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfnorm.errors import InputError
+from tfnorm.layers import BatchNormalization
+from tfnorm.verify import batch_invariance, load_scorer
+
+X = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+IDS = np.arange(8, dtype=np.int32)
+
+
+@keras.saving.register_keras_serializable("tests")
+class OfADict(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.embedding = keras.layers.Embedding(10, 3)
+        self.dense = keras.layers.Dense(1)
+
+    def call(self, inputs, training=None):
+        return self.dense(inputs["x"] + self.embedding(inputs["id"]))
+
+
+class OfATensor(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(2)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+class OfTwoArguments(OfATensor):
+    def call(self, left, right):
+        return self.dense(left * right)
+
+
+def _functional(inputs, outputs):
+    return keras.Model(inputs, outputs)
+
+
+def test_a_functional_model_of_a_dict_goes_by_its_keys():
+    inputs = {"x": keras.Input((3,), name="other"), "id": keras.Input((), dtype="int32")}
+    model = _functional(inputs, keras.layers.Dense(1)(inputs["x"]))
+    scorer = load_scorer(model)
+    assert list(scorer.inputs) == ["x", "id"]
+    assert scorer.inputs["id"].dtype == tf.int32
+    assert scorer.inputs["x"].shape.as_list() == [None, 3]
+    scores = scorer.score({"x": X, "id": IDS})
+    np.testing.assert_allclose(scores["score"], model({"x": X, "id": IDS}), rtol=1e-6)
+
+
+def test_a_functional_model_of_a_list_goes_by_the_names_of_its_inputs():
+    a, b = keras.Input((3,), name="b_first"), keras.Input((3,), name="a_second")
+    model = _functional([a, b], keras.layers.Subtract()([a, b]))
+    scores = load_scorer(model).score({"a_second": X, "b_first": 3 * X})
+    np.testing.assert_allclose(scores["score"], 2 * X, rtol=1e-6)
+
+
+def test_a_sequential_model_of_one_input_takes_an_array():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    assert batch_invariance(model, X).passed
+
+
+def test_several_outputs_go_by_their_keys():
+    x = keras.Input((3,), name="x")
+    model = _functional(x, {"up": keras.layers.ReLU()(x), "down": keras.layers.ReLU()(-x)})
+    scores = load_scorer(model).score({"x": X})
+    np.testing.assert_array_equal(scores["up"] - scores["down"], X)
+
+
+def test_several_outputs_in_a_list_go_by_the_names_that_keras_gives_them():
+    x = keras.Input((3,), name="x")
+    model = _functional(x, [keras.layers.ReLU(name="up")(x), keras.layers.Dense(2, name="two")(x)])
+    assert load_scorer(model).score({"x": X}).keys() == {"up", "two"}
+
+
+@pytest.mark.parametrize("kind", ["model", "file"])
+def test_a_subclassed_model_takes_what_it_was_called_with(kind, tmp_path):
+    model = OfADict()
+    model({"x": X[:2], "id": IDS[:2]})
+    model.save(tmp_path / "model.keras")
+    scorer = load_scorer(model if kind == "model" else tmp_path / "model.keras")
+    scores = scorer.score({"x": X, "id": IDS})["score"]
+    np.testing.assert_allclose(scores, model({"x": X, "id": IDS}), rtol=1e-5)
+    assert batch_invariance(scorer, {"x": X, "id": IDS}).passed
+
+
+def test_a_subclassed_model_of_a_tensor_or_of_several_arguments_is_called_so():
+    one = OfATensor()
+    one(X)
+    np.testing.assert_allclose(load_scorer(one).score({"any": X})["score"], one(X), rtol=1e-6)
+    two = OfTwoArguments()
+    two(X, X)
+    scores = load_scorer(two).score({"right": X, "left": 2 * X})["score"]
+    np.testing.assert_allclose(scores, two(2 * X, X), rtol=1e-5)
+    with pytest.raises(InputError, match="can't be called on left, wrong"):
+        load_scorer(two).score({"left": X, "wrong": X})
+
+
+def test_layers_are_in_inference_mode():
+    model = keras.Sequential([keras.Input((3,)), BatchNormalization(), keras.layers.Dropout(0.9)])
+    scores = load_scorer(model).score({model.inputs[0].name: X})["score"]
+    np.testing.assert_allclose(scores, X / np.sqrt(1 + 1e-3), rtol=1e-6)
+
+
+def test_every_batch_size_runs_the_same_graph():
+    traces = []
+
+    class Traced(keras.layers.Layer):
+        def call(self, x):
+            traces.append(x.shape)
+            return x
+
+    model = keras.Sequential([keras.Input((3,), name="x"), Traced()])
+    scorer = load_scorer(model)
+    traces.clear()
+    for size in (1, 2, 8, 5):
+        scorer.score({"x": X[:size]})
+    assert traces == [(None, 3)]
+
+
+def test_a_keras_file_with_tfnorms_layers_needs_no_custom_objects(tmp_path):
+    model = keras.Sequential([keras.Input((3,), name="x"), BatchNormalization()])
+    model.save(tmp_path / "m.keras")
+    scorer = load_scorer(str(tmp_path / "m.keras"))
+    assert scorer.name == str(tmp_path / "m.keras")
+    np.testing.assert_allclose(scorer.score({"x": X})["score"], model(X), rtol=1e-6)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04"])
+def test_a_damaged_keras_file_is_an_input_error(tmp_path, content):
+    (tmp_path / "m.keras").write_bytes(content)
+    with pytest.raises(InputError, match=r"m\.keras can't be loaded as a Keras model") as error:
+        load_scorer(tmp_path / "m.keras")
+    assert "\n" not in str(error.value)
+
+
+def test_a_keras_file_with_unknown_layers_says_what_to_do(tmp_path):
+    class Unknown(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    keras.Sequential([keras.Input((3,)), Unknown()]).save(tmp_path / "m.keras")
+    with pytest.raises(InputError, match=r"Unknown.*register_keras_serializable") as error:
+        load_scorer(tmp_path / "m.keras")
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_that_was_never_built_is_refused():
+    with pytest.raises(InputError, match="call it once on a batch"):
+        load_scorer(OfATensor())
+
+
+def test_an_id_outside_the_embedding_is_refused_in_one_line():
+    model = OfADict()
+    model({"x": X, "id": IDS})
+    with pytest.raises(InputError, match=r"refuses these examples: .*999") as error:
+        load_scorer(model).score({"x": X, "id": IDS + 999})
+    assert "\n" not in str(error.value)
+
+
+def test_names_that_are_no_inputs_are_refused():
+    scorer = load_scorer(keras.Sequential([keras.Input((3,), name="x"), keras.layers.Dense(1)]))
+    with pytest.raises(InputError, match="lack: 'x'"):
+        scorer.score({})
+    with pytest.raises(InputError, match="no input: 'y'; accepted: x: float32"):
+        scorer.score({"x": X, "y": X})
+
+
+def _mixed():
+    """A model that computes in bfloat16 and gives float32."""
+    x = keras.Input((3,), name="x")
+    hidden = keras.layers.Dense(4, dtype="mixed_bfloat16")(x)
+    return _functional(x, keras.layers.Dense(1, dtype="float32")(hidden))
+
+
+def test_its_precision_is_known_once_it_has_scored():
+    scorer = load_scorer(_mixed())
+    assert scorer.precision is None
+    scorer.score({"x": X})
+    assert scorer.precision == "bfloat16"
+
+
+def test_what_it_lays_open_scores_the_same_in_the_session():
+    inputs = {"x": keras.Input((3,), name="x"), "id": keras.Input((), dtype="int32", name="id")}
+    embedded = keras.layers.Embedding(8, 3)(inputs["id"])
+    scorer = load_scorer(_functional(inputs, keras.layers.Dense(2)(inputs["x"] + embedded)))
+    expected = scorer.score({"x": X, "id": IDS})["score"]
+    with scorer.as_saved_model() as model:
+        np.testing.assert_allclose(model.run({"x": X, "id": IDS})["score"], expected, rtol=1e-6)
+        place = model.path
+        assert place.exists()
+    assert not place.exists()
+
+
+def test_before_it_has_scored_there_is_nothing_to_lay_open():
+    scorer = load_scorer(_mixed())
+    with pytest.raises(InputError, match="has not scored yet"), scorer.as_saved_model():
+        pass
+
+
+def test_closing_sets_back_what_the_calls_changed():
+    class Counter(keras.layers.Layer):
+        def build(self, shape):
+            self.calls = self.add_weight(
+                shape=(), initializer="zeros", trainable=False, name="calls"
+            )
+
+        def call(self, x):
+            self.calls.assign_add(1.0)
+            return x + self.calls
+
+    model = keras.Sequential([keras.Input((3,), name="x"), Counter()])
+    scorer = load_scorer(model)
+    before = float(model.layers[0].calls.numpy())
+    first, second = (scorer.score({"x": X})["score"] for _ in range(2))
+    np.testing.assert_allclose(second - first, 1.0, rtol=1e-5)
+    assert model.layers[0].calls.numpy() == before + 2
+    scorer.close()
+    assert model.layers[0].calls.numpy() == before

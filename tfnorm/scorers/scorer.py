@@ -1,0 +1,107 @@
+"""What everyone knows of something that scores examples, and all that anyone knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.session import SavedModel
+
+
+@runtime_checkable
+class BareScorer(Protocol):
+    """The least that a scorer of one's own must have; `completed` takes the rest as `Scorer` has it.
+
+    Attributes:
+        name: what it is, for people.
+        signature: which of its signatures is called; None for a Keras model, which has none.
+        inputs: input name -> dtype and shape, the first dimension being the batch; None where it
+            doesn't say (a subclassed Keras model).
+    """
+
+    name: str
+    signature: str | None
+    inputs: dict[str, tf.TensorSpec] | None
+
+    def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Score a batch: input name -> `[batch, ...]` in, output name -> `[batch, ...]` out.
+
+        Raises:
+            InputError: it can't be reached, or it refuses these examples.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what it holds."""
+        ...
+
+
+@runtime_checkable
+class Scorer(BareScorer, Protocol):
+    """Something that scores examples: a Keras model, a file, a server, or a class of one's own.
+
+    A subclass gives `name`, `signature`, `inputs`, `score` and `close`; what it doesn't say besides
+    is as it stands here.
+
+    Attributes:
+        precision: the coarsest floating-point type that it computes in, such as "float16", once it
+            has scored; None if unknown.
+        remote: whether requests may be sent at the same time.
+        kept_examples: the file of examples that an export keeps beside the model; None for none.
+
+    Example:
+
+        >>> class Doubling(Scorer):
+        ...     name, signature, inputs = "a function", None, None
+        ...
+        ...     def score(self, examples):
+        ...         return {"score": 2 * examples["x"]}
+        ...
+        ...     def close(self):
+        ...         pass
+        >>> tfnorm.verify_batch_invariance(Doubling(), {"x": np.arange(8.0)}).passed
+        True
+    """
+
+    precision: str | None = None
+    remote: bool = False
+    kept_examples: Path | None = None
+
+    @contextmanager
+    def as_saved_model(self) -> Iterator[SavedModel | None]:
+        """A SavedModel of what scores, to look into while the context lasts; None where none can be.
+
+        What scores is its signature called `signature`, or the default one where that is None.
+
+        Raises:
+            InputError: it should be possible, but is not.
+        """
+        yield None
+
+
+def completed(scorer: BareScorer) -> Scorer:
+    """The scorer as it is, or, of one that says less, with all that a `Scorer` says."""
+    return scorer if isinstance(scorer, Scorer) else _Completed(scorer)
+
+
+class _Completed(Scorer):
+    """A scorer that isn't made from `Scorer`, with what it doesn't say taken as `Scorer` has it."""
+
+    def __init__(self, scorer: BareScorer):
+        self.name, self.signature, self.inputs = scorer.name, scorer.signature, scorer.inputs
+        self.remote = getattr(scorer, "remote", self.remote)
+        self.kept_examples = getattr(scorer, "kept_examples", self.kept_examples)
+        self._scorer = scorer
+
+    def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = self._scorer.score(examples)
+        self.precision = getattr(self._scorer, "precision", None)
+        return outputs
+
+    def close(self) -> None:
+        self._scorer.close()
