@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import Message
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     predict_pb2,
@@ -26,6 +28,7 @@ from tfnorm.scorers.inputs import check_names
 from tfnorm.scorers.metadata import signature_specs
 from tfnorm.scorers.scorer import Scorer
 
+_T = TypeVar("_T")
 _URL = re.compile(
     r"(?P<scheme>grpcs?)://(?P<address>[^/\s]+:\d+)/(?P<model>[^/\s]+)"
     r"(/(versions/)?(?P<version>\d+)|/labels/(?P<label>[^/\s]+))?/?"
@@ -103,8 +106,8 @@ class GrpcScorer(Scorer):
         trusted = Path(file).read_bytes() if file else None
         return grpc.secure_channel(address, grpc.ssl_channel_credentials(trusted), options=options)
 
-    def _call(self, method, request, seconds: float):
-        def ask():
+    def _call(self, method: Callable[..., _T], request: Message, seconds: float) -> _T:
+        def ask() -> _T:
             try:
                 return method(request, timeout=seconds, metadata=self._metadata)
             except grpc.RpcError as error:

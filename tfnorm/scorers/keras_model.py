@@ -23,7 +23,6 @@ from tfnorm.scorers.scorer import Scorer
 from tfnorm.session import SavedModel
 
 Call = Callable[[dict[str, tf.Tensor]], object]
-Graph = tf.types.experimental.ConcreteFunction
 
 
 class KerasScorer(Scorer):
@@ -44,12 +43,13 @@ class KerasScorer(Scorer):
         self._model = model
         if not model.built:
             raise InputError(f"{self.name} has no weights yet; call it once on a batch of examples")
-        if getattr(model, "inputs", None):
-            self._call, self.inputs = _declared(model)
-        else:
-            self._call, self.inputs = _subclassed(model, self.name), None
+        declared = bool(getattr(model, "inputs", None))
+        self.inputs: dict[str, tf.TensorSpec] | None
+        self._call, self.inputs = _declared(model) if declared else _subclassed(model, self.name)
         self._output_names = output_names(model)
-        self._graphs: dict[tuple[tuple[str, tf.TensorSpec], ...], Graph] = {}
+        self._graphs: dict[
+            tuple[tuple[str, tf.TensorSpec], ...], tf.types.experimental.ConcreteFunction
+        ] = {}
         self._state = [(v, v.numpy()) for v in model.non_trainable_variables]
 
     def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -83,7 +83,7 @@ class KerasScorer(Scorer):
         for variable, value in self._state:
             variable.assign(value)
 
-    def _save(self, graph: Graph, directory: str) -> None:
+    def _save(self, graph: tf.types.experimental.ConcreteFunction, directory: str) -> None:
         module = tf.Module()
         # The model keeps its lookup tables; of its variables it does not tell TensorFlow of all.
         module.model = self._model
@@ -94,19 +94,19 @@ class KerasScorer(Scorer):
         except (ValueError, TypeError, AssertionError, tf.errors.OpError) as error:
             raise InputError(f"{self.name} can't be saved: {one_line(error)}") from error
 
-    def _traced(self, specs: dict[str, tf.TensorSpec]) -> Graph:
-        @tf.function(input_signature=list(specs.values()), autograph=False)
-        def scores(*tensors):
+    def _traced(self, specs: dict[str, tf.TensorSpec]) -> tf.types.experimental.ConcreteFunction:
+        def scores(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             return self._named(self._call(dict(zip(specs, tensors, strict=True))))
 
+        function = tf.function(scores, input_signature=list(specs.values()), autograph=False)
         try:
-            return scores.get_concrete_function()
+            return function.get_concrete_function()
         except (TypeError, ValueError, KeyError, tf.errors.OpError) as error:
             raise InputError(
                 f"{self.name} can't be called on {', '.join(specs)}: {one_line(error)}"
             ) from error
 
-    def _named(self, outputs) -> dict[str, tf.Tensor]:
+    def _named(self, outputs: object) -> dict[str, tf.Tensor]:
         if isinstance(outputs, Mapping):
             named = dict(outputs)
         elif isinstance(outputs, list | tuple) and len(outputs) > 1:
@@ -152,14 +152,14 @@ def _declared(model: keras.Model) -> tuple[Call, dict[str, tf.TensorSpec]]:
         return model, {key: _spec(key, tensor) for key, tensor in structure.items()}
     tensors = keras.tree.flatten(structure)
 
-    def call(features: dict[str, tf.Tensor]):
+    def call(features: dict[str, tf.Tensor]) -> object:
         flat = [features[tensor.name] for tensor in tensors]
         return model(keras.tree.pack_sequence_as(structure, flat))
 
     return call, {tensor.name: _spec(tensor.name, tensor) for tensor in tensors}
 
 
-def _subclassed(model: keras.Model, name: str) -> Call:
+def _subclassed(model: keras.Model, name: str) -> tuple[Call, None]:
     """How a subclassed model is called: Keras keeps whether its first argument was a dict."""
     required = [
         parameter.name
@@ -169,11 +169,11 @@ def _subclassed(model: keras.Model, name: str) -> Call:
     ]
     shape = built_shape(model)
     if len(required) > 1:
-        return lambda features: model(**features)
+        return lambda features: model(**features), None
     if isinstance(shape, Mapping):
-        return model
+        return model, None
     if shape and not isinstance(shape[0], Sequence):
-        return lambda features: model(*features.values())
+        return lambda features: model(*features.values()), None
     raise InputError(
         f"{name} takes neither a dict of tensors nor tensors; wrap it: "
         "keras.Model(inputs, model(...)), where inputs is a dict of keras.Input"

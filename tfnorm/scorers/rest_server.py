@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import requests
@@ -102,17 +103,17 @@ class RestScorer(Scorer):
             session.close()
 
     def _session(self) -> requests.Session:
-        if not hasattr(self._sessions, "mine"):
-            session = requests.Session()
+        session: requests.Session | None = getattr(self._sessions, "mine", None)
+        if session is None:
+            session = self._sessions.mine = requests.Session()
             session.headers.update(self._connection.headers)
-            self._sessions.mine = session
             self._opened.append(session)
-        return self._sessions.mine
+        return session
 
-    def _call(self, method: str, url: str, body: str | None = None) -> dict:
+    def _call(self, method: str, url: str, body: str | None = None) -> dict[str, Any]:
         return self._connection.ask(lambda: self._asked(method, url, body))
 
-    def _asked(self, method: str, url: str, body: str | None) -> dict:
+    def _asked(self, method: str, url: str, body: str | None) -> dict[str, Any]:
         seconds = self._connection.timeout
         trusted = self._connection.certificates
         try:
@@ -144,12 +145,12 @@ class RestScorer(Scorer):
         return answer
 
 
-def _version(metadata: dict) -> str:
+def _version(metadata: dict[str, Any]) -> str:
     specification = metadata.get("model_spec")
     return specification.get("version", "") if isinstance(specification, dict) else ""
 
 
-def _signature_defs(metadata: dict, url: str) -> dict[str, meta_graph_pb2.SignatureDef]:
+def _signature_defs(metadata: dict[str, Any], url: str) -> dict[str, meta_graph_pb2.SignatureDef]:
     try:
         definitions = metadata["metadata"]["signature_def"]["signature_def"]
         return {
