@@ -1,11 +1,8 @@
-"""What verification found: the terminal table, the files and the exit status are views of it."""
+"""What verification found, as plain data that knows none of its views."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 SAME, ROUNDING, DEPENDENCE, DIFFERENCE = "same", "rounding", "dependence", "difference"
@@ -114,7 +111,7 @@ class Culprit:
 
 
 @dataclass(frozen=True)
-class InvarianceReport:
+class InvarianceResult:
     """Whether an example's scores depend on the batch in which it arrives.
 
     Attributes:
@@ -155,64 +152,8 @@ class InvarianceReport:
     bitwise: bool
     seed: int
 
-    def __str__(self) -> str:
-        from tfnorm.verify.report.text import to_text
-
-        return to_text(self)
-
-    def to_dict(self) -> dict:
-        """The report as dicts, lists and plain values; a number that isn't finite is None."""
-        return _plain(dataclasses.asdict(self))
-
-    def to_json(self, indent: int | None = 2) -> str:
-        """The report as standard JSON; a number that isn't finite is null.
-
-        Args:
-            indent: spaces a level; None for one line.
-        """
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
-
-    @classmethod
-    def from_dict(cls, document: Mapping) -> InvarianceReport:
-        """The report that `to_dict` gave, or `json.load` read."""
-        fields = dict(document)
-        fields["max_abs_diff"] = _number(fields["max_abs_diff"])
-        fields["outputs"] = {
-            name: OutputResult(**{**output, "max_abs_diff": _number(output["max_abs_diff"])})
-            for name, output in fields["outputs"].items()
-        }
-        fields["compositions"] = [_composition(result) for result in fields["compositions"]]
-        if fields["stake"] is not None:
-            auc = {int(size): value for size, value in fields["stake"]["auc"].items()}
-            fields["stake"] = Stake(**{**fields["stake"], "auc": auc})
-        if fields["culprit"] is not None:
-            fields["culprit"] = Culprit(**fields["culprit"])
-        return cls(**fields)
-
 
 def largest(ulps: Iterable[int | None]) -> int | None:
     """The largest, or None if any is None: then the largest says nothing."""
     ulps = list(ulps)
     return None if None in ulps else max(ulps, default=0)
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        # JSON has no keys but strings.
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _composition(document: Mapping) -> CompositionResult:
-    moves = {
-        name: Move(**{**move, "max_abs_diff": _number(move["max_abs_diff"])})
-        for name, move in document["outputs"].items()
-    }
-    difference = _number(document["max_abs_diff"])
-    return CompositionResult(**{**document, "max_abs_diff": difference, "outputs": moves})
-
-
-def _number(value: float | None) -> float:
-    return math.inf if value is None else value

@@ -34,13 +34,13 @@ from tfnorm.verify.judgement.comparison import (
     Tolerance,
     grows_with_size,
 )
+from tfnorm.verify.report.report import InvarianceReport
 from tfnorm.verify.results import (
     DEPENDENCE,
     DIFFERENCE,
     ROUNDING,
     SAME,
     CompositionResult,
-    InvarianceReport,
     Move,
     OutputResult,
     Stake,

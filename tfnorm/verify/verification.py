@@ -18,7 +18,7 @@ from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.load import load_scorer
 from tfnorm.scorers.scorer import BareScorer, Scorer, completed
 from tfnorm.verify.judgement.tolerance import ATOL, RTOL, Tolerance
-from tfnorm.verify.results import InvarianceReport
+from tfnorm.verify.report.report import InvarianceReport
 from tfnorm.verify.run import Run
 
 

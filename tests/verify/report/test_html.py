@@ -4,7 +4,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-from verify.test_report import make_report
+from verify.made_reports import make_report
 
 from tfnorm.errors import InputError
 from tfnorm.verify.report.html import to_html

@@ -1,7 +1,7 @@
 import dataclasses
 from xml.etree import ElementTree
 
-from verify.test_report import make_report
+from verify.made_reports import make_report
 
 from tfnorm.verify.report.junit import to_junit
 from tfnorm.verify.report.text import to_text

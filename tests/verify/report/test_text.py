@@ -1,15 +1,12 @@
 import dataclasses
 import math
 
-import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 from verify.dependent_models import FUNCTIONS, BatchDice, examples, function_of, ranker
-from verify.test_report import make_report
+from verify.made_reports import make_report
 
-from tfnorm.errors import InputError
-from tfnorm.verify import assert_batch_invariant, batch_invariance
+from tfnorm.verify import batch_invariance
 from tfnorm.verify.report.text import to_text
 from tfnorm.verify.results import Stake
 
@@ -112,21 +109,6 @@ def test_text_is_plain(failed):
 
 def test_names_in_brackets_are_not_taken_for_markup(passed):
     assert to_text(dataclasses.replace(passed, target="[red]a/[b]")).startswith("[red]a/[b]")
-
-
-def test_assert_batch_invariant_raises_with_the_report(failed):
-    with pytest.raises(AssertionError) as error:
-        assert_batch_invariant(ranker(BatchDice(name=failed.culprit.layer)), EXAMPLES)
-    assert str(error.value) == to_text(failed)
-
-
-def test_assert_batch_invariant_lets_a_clean_model_pass():
-    assert_batch_invariant(ranker(keras.layers.ReLU()), EXAMPLES)
-
-
-def test_assert_batch_invariant_does_not_call_bad_examples_a_failure():
-    with pytest.raises(InputError):
-        assert_batch_invariant(ranker(keras.layers.ReLU()), {"x": np.zeros((4, 6), np.float32)})
 
 
 def _moved(*kinds, against="one at a time"):

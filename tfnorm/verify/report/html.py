@@ -7,7 +7,7 @@ from html import escape
 from tfnorm._version import __version__
 from tfnorm.verify.report.plot import plot
 from tfnorm.verify.report.text import move, title, ulps, verdict_lines, worst_first
-from tfnorm.verify.results import InvarianceReport
+from tfnorm.verify.results import InvarianceResult
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto;
@@ -27,7 +27,7 @@ footer { color: #888; font-size: .85rem; margin-top: 2rem; }
 """
 
 
-def to_html(report: InvarianceReport) -> str:
+def to_html(report: InvarianceResult) -> str:
     """The report as a page: the verdict, a plot for each output, and every composition.
 
     Raises:
@@ -69,7 +69,7 @@ def to_html(report: InvarianceReport) -> str:
 """
 
 
-def _table(report: InvarianceReport) -> str:
+def _table(report: InvarianceResult) -> str:
     headers = ("batch", "rows moved", "largest move", "ulp")
     rows = "".join(
         f"<tr{'' if result.passed else ' class=failed'}><td>{escape(result.name)}</td>"

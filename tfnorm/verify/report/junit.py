@@ -6,13 +6,13 @@ import re
 from xml.etree import ElementTree
 
 from tfnorm.verify.report.text import to_text
-from tfnorm.verify.results import CompositionResult, InvarianceReport
+from tfnorm.verify.results import CompositionResult, InvarianceResult
 
 # XML has no place for them, escaped or not.
 _CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def to_junit(report: InvarianceReport) -> str:
+def to_junit(report: InvarianceResult) -> str:
     """The report as JUnit XML; the first failure holds its terminal text."""
     failed = [result for result in report.compositions if not result.passed]
     counts = {

@@ -7,7 +7,7 @@ import math
 import re
 
 from tfnorm.errors import InputError
-from tfnorm.verify.results import DEPENDENCE, DIFFERENCE, InvarianceReport
+from tfnorm.verify.results import DEPENDENCE, DIFFERENCE, InvarianceResult
 
 _COLOURS = {"same": "#2a7f62", "rounding": "#4a6fa5", DEPENDENCE: "#c0392b", DIFFERENCE: "#c0392b"}
 _MARKERS = {"same": "o", "rounding": "o", DEPENDENCE: "X", DIFFERENCE: "X"}
@@ -24,7 +24,7 @@ def check_matplotlib() -> None:
         ) from error
 
 
-def plot(report: InvarianceReport, output: str) -> str:
+def plot(report: InvarianceResult, output: str) -> str:
     """An SVG element: a point for each composition, the batch size across, the largest move up.
 
     Args:

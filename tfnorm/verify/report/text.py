@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tfnorm.plain_text import plain_text
 from tfnorm.verify.compositions.plan import ALONE
-from tfnorm.verify.results import DEPENDENCE, DIFFERENCE, CompositionResult, InvarianceReport
+from tfnorm.verify.results import DEPENDENCE, DIFFERENCE, CompositionResult, InvarianceResult
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -31,7 +31,7 @@ _CAUSES = (
 """What a score moves with, by the kinds of composition that move it; the first that fits."""
 
 
-def render(report: InvarianceReport) -> RenderableType:
+def render(report: InvarianceResult) -> RenderableType:
     """The report for `rich.print` or a `rich.console.Console`."""
     from rich.console import Group
     from rich.padding import Padding
@@ -45,7 +45,7 @@ def render(report: InvarianceReport) -> RenderableType:
     )
 
 
-def to_text(report: InvarianceReport, width: int = 100) -> str:
+def to_text(report: InvarianceResult, width: int = 100) -> str:
     """The report as plain text.
 
     Args:
@@ -54,7 +54,7 @@ def to_text(report: InvarianceReport, width: int = 100) -> str:
     return plain_text(render(report), width)
 
 
-def title(report: InvarianceReport) -> str:
+def title(report: InvarianceResult) -> str:
     """What was verified, and with what."""
     outputs = ", ".join(f"{name}: {output.dtype}" for name, output in report.outputs.items())
     signature = [f"signature {report.signature}"] if report.signature else []
@@ -64,12 +64,12 @@ def title(report: InvarianceReport) -> str:
     return "  ".join([report.target, *signature, examples, outputs])
 
 
-def worst_first(report: InvarianceReport) -> list[CompositionResult]:
+def worst_first(report: InvarianceResult) -> list[CompositionResult]:
     """The compositions, those that failed and moved most before the others."""
     return sorted(report.compositions, key=lambda r: (r.passed, -r.max_abs_diff, -r.rows_changed))
 
 
-def verdict_lines(report: InvarianceReport) -> list[tuple[str, str]]:
+def verdict_lines(report: InvarianceResult) -> list[tuple[str, str]]:
     """What came out and what to do next: a word and what it says, line by line."""
     lines = _passed(report) if report.passed else _failed(report)
     if report.left_out:
@@ -92,13 +92,13 @@ def ulps(count: int | None) -> str:
     return f"{count:,}" if count is not None and count < 1_000_000 else "-"
 
 
-def _title(report: InvarianceReport) -> Text:
+def _title(report: InvarianceResult) -> Text:
     from rich.text import Text
 
     return Text(title(report))
 
 
-def _table(report: InvarianceReport) -> Table:
+def _table(report: InvarianceResult) -> Table:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="")
@@ -118,7 +118,7 @@ def _table(report: InvarianceReport) -> Table:
     return table
 
 
-def _others(report: InvarianceReport) -> str:
+def _others(report: InvarianceResult) -> str:
     """What the table leaves out."""
     rest = worst_first(report)[SHOWN:]
     if not rest:
@@ -130,7 +130,7 @@ def _others(report: InvarianceReport) -> str:
     return f"and {len(rest)} more: " + ", ".join(f"{n} {what}" for n, what in counts if n) + "\n"
 
 
-def _verdict(report: InvarianceReport) -> Table:
+def _verdict(report: InvarianceResult) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -141,7 +141,7 @@ def _verdict(report: InvarianceReport) -> Table:
     return table
 
 
-def _passed(report: InvarianceReport) -> list[tuple[str, str]]:
+def _passed(report: InvarianceResult) -> list[tuple[str, str]]:
     done = f"{report.examples:,} examples, {len(report.compositions)} compositions"
     if report.max_abs_diff == 0:
         return [("PASSED", f"{done}: no score moves at all")]
@@ -149,7 +149,7 @@ def _passed(report: InvarianceReport) -> list[tuple[str, str]]:
     return [("PASSED", f"{done}: no score moves by more than {moved} (rounding)")]
 
 
-def _failed(report: InvarianceReport) -> list[tuple[str, str]]:
+def _failed(report: InvarianceResult) -> list[tuple[str, str]]:
     lines = [("FAILED", line) for line in _findings(report)]
     culprit = report.culprit
     if culprit is None:
@@ -164,7 +164,7 @@ def _failed(report: InvarianceReport) -> list[tuple[str, str]]:
     return lines + _at_stake(report)
 
 
-def _findings(report: InvarianceReport) -> list[str]:
+def _findings(report: InvarianceResult) -> list[str]:
     problems = {
         name: found.problem
         for result in report.compositions
@@ -211,7 +211,7 @@ def _cause(results: list[CompositionResult]) -> str:
     return cause.format(inputs=", ".join(padded))
 
 
-def _at_stake(report: InvarianceReport) -> list[tuple[str, str]]:
+def _at_stake(report: InvarianceResult) -> list[tuple[str, str]]:
     stake = report.stake
     if stake is None:
         return []
@@ -232,7 +232,7 @@ def _at_stake(report: InvarianceReport) -> list[tuple[str, str]]:
     return [("at stake", "; ".join(said))] if said else []
 
 
-def _advice(report: InvarianceReport) -> str:
+def _advice(report: InvarianceResult) -> str:
     if any(found.problem for result in report.compositions for found in result.outputs.values()):
         return "each example must keep a row of its own in every output, of a shape of its own"
     verdicts = {result.verdict for result in report.compositions}

@@ -1,0 +1,91 @@
+"""The report that a verification gives: its result, as text and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tfnorm.verify.report.text import to_text
+from tfnorm.verify.results import (
+    CompositionResult,
+    Culprit,
+    InvarianceResult,
+    Move,
+    OutputResult,
+    Stake,
+)
+
+
+class InvarianceReport(InvarianceResult):
+    """Whether an example's scores depend on the batch in which it arrives, to print and to keep.
+
+    Its attributes are those of `InvarianceResult`; `passed` is the answer. Printed, it is the table
+    of the command line.
+
+    Example:
+
+        >>> model = keras.Sequential([keras.Input((3,), name="x"), keras.layers.Dense(1)])
+        >>> report = tfnorm.verify_batch_invariance(model, {"x": np.ones((4, 3), np.float32)})
+        >>> print(report)
+        Keras model ...
+          PASSED  4 examples, ... compositions: no score moves ...
+        >>> InvarianceReport.from_dict(report.to_dict()) == report
+        True
+    """
+
+    def __str__(self) -> str:
+        return to_text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as dicts, lists and plain values; a number that isn't finite is None."""
+        return _plain(dataclasses.asdict(self))
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """The report as standard JSON; a number that isn't finite is null.
+
+        Args:
+            indent: spaces a level; None for one line.
+        """
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> InvarianceReport:
+        """The report that `to_dict` gave, or `json.load` read."""
+        fields = dict(document)
+        fields["max_abs_diff"] = _number(fields["max_abs_diff"])
+        fields["outputs"] = {
+            name: OutputResult(**{**output, "max_abs_diff": _number(output["max_abs_diff"])})
+            for name, output in fields["outputs"].items()
+        }
+        fields["compositions"] = [_composition(result) for result in fields["compositions"]]
+        if fields["stake"] is not None:
+            auc = {int(size): value for size, value in fields["stake"]["auc"].items()}
+            fields["stake"] = Stake(**{**fields["stake"], "auc": auc})
+        if fields["culprit"] is not None:
+            fields["culprit"] = Culprit(**fields["culprit"])
+        return cls(**fields)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        # JSON has no keys but strings.
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _composition(document: Mapping[str, Any]) -> CompositionResult:
+    moves = {
+        name: Move(**{**move, "max_abs_diff": _number(move["max_abs_diff"])})
+        for name, move in document["outputs"].items()
+    }
+    difference = _number(document["max_abs_diff"])
+    return CompositionResult(**{**document, "max_abs_diff": difference, "outputs": moves})
+
+
+def _number(value: float | None) -> float:
+    return math.inf if value is None else value
