@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 import tensorflow as tf
+
+# ml_dtypes has no types for it.
+_finfo: Callable[..., Any] = ml_dtypes.finfo
 
 
 def is_floating(array: np.ndarray) -> bool:
@@ -47,19 +53,20 @@ def same_bits(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Where the two are the same to the last bit; any NaN is as good as another."""
     if not is_floating(values):
         return _same(values, reference)
-    equal = _bits(values) == _bits(reference)
-    return equal | (np.isnan(values) & np.isnan(reference))
+    equal: np.ndarray = _bits(values) == _bits(reference)
+    equal |= np.isnan(values) & np.isnan(reference)
+    return equal
 
 
 def epsilon(dtype: str) -> float:
     """The relative rounding of a floating-point type; 0 for the others, which are exact."""
     if not tf.as_dtype(dtype).is_floating:
         return 0.0
-    return float(ml_dtypes.finfo(tf.as_dtype(dtype).as_numpy_dtype).eps)
+    return float(_finfo(tf.as_dtype(dtype).as_numpy_dtype).eps)
 
 
 def _same(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    equal = values == reference
+    equal: np.ndarray = values == reference
     if values.dtype.kind == "c" or is_floating(values):
         equal |= np.isnan(values) & np.isnan(reference)
     return equal

@@ -27,13 +27,10 @@ from tfnorm.verify.compositions.plan import (
 )
 from tfnorm.verify.compositions.runner import Runner, Scored
 from tfnorm.verify.culprit.blame import blame
-from tfnorm.verify.judgement.comparison import (
-    LARGE,
-    Comparison,
-    Reference,
-    Tolerance,
-    grows_with_size,
-)
+from tfnorm.verify.judgement.comparison import Comparison
+from tfnorm.verify.judgement.growth import LARGE, grows_with_size
+from tfnorm.verify.judgement.reference import Reference
+from tfnorm.verify.judgement.tolerance import Tolerance
 from tfnorm.verify.report.report import InvarianceReport
 from tfnorm.verify.results import (
     DEPENDENCE,

@@ -4,12 +4,9 @@ import re
 import numpy as np
 import pytest
 
-from tfnorm.verify.judgement.comparison import (
-    Comparison,
-    Reference,
-    Tolerance,
-    grows_with_size,
-)
+from tfnorm.verify.judgement.comparison import Comparison
+from tfnorm.verify.judgement.reference import Reference
+from tfnorm.verify.judgement.tolerance import Tolerance
 
 DEFAULT = Tolerance(precision="float32")
 
@@ -100,6 +97,29 @@ def test_values_that_all_move_outwards_do_not_round():
     assert _move(alone, alone + np.float32(2e-6) * RANDOM[::-1]).verdict == "rounding"
 
 
+@pytest.mark.parametrize("moved", [2, 15, 16])
+def test_fewer_than_16_values_that_move_the_same_way_may_be_chance(moved):
+    scores = SCORES[:moved]
+    reference = Reference([row[None] for row in scores], Tolerance(precision="float16"))
+    comparison = Comparison(reference)
+    comparison.add(scores + 8 * EPSILON * scores, np.arange(moved))
+    assert comparison.verdict(False) == ("rounding" if moved < 16 else "dependence")
+
+
+@pytest.mark.parametrize(("moved", "verdict"), [(19, "rounding"), (20, "dependence")])
+def test_the_same_way_means_most_values_and_not_those_that_moved_alone(moved, verdict):
+    steps = np.zeros(40, np.float32)
+    steps[:moved] = 8 * EPSILON
+    assert _in_float16(SCORES + steps * SCORES).verdict(False) == verdict
+
+
+@pytest.mark.parametrize(("others", "verdict"), [(2, "dependence"), (3, "rounding")])
+def test_one_in_twenty_may_move_the_other_way(others, verdict):
+    steps = np.full(40, 8 * EPSILON, np.float32)
+    steps[:others] *= -1
+    assert _in_float16(SCORES + steps * SCORES).verdict(False) == verdict
+
+
 def test_at_equal_batch_sizes_four_epsilons_tell_rounding_from_a_dependence():
     ulp = np.float32(2.0**-23)
     for epsilons, verdict in ((0, "same"), (3, "rounding"), (6, "dependence")):
@@ -120,18 +140,6 @@ def test_a_wider_tolerance_widens_all_bounds_alike():
 
     assert verdict() == "dependence"
     assert verdict(atol=1e-3) == verdict(rtol=1e-2) == "rounding"
-
-
-def test_what_grows_with_the_batch_size_is_told_from_what_does_not():
-    sizes = [64, 65, 100, 127, 128, 256, 512, 1024]
-    noise = np.random.default_rng(1).uniform(0.8, 1.2, len(sizes))
-    assert grows_with_size([(n, 0.1 * n * f) for n, f in zip(sizes, noise, strict=True)])
-    assert grows_with_size([(n, n**0.7) for n in sizes])
-    assert not grows_with_size([(n, 3 * f) for n, f in zip(sizes, noise, strict=True)])
-    assert not grows_with_size([(n, float(n > 500)) for n in sizes])
-    assert not grows_with_size([(n, 2.0 + (n > 100)) for n in sizes])
-    assert not grows_with_size([(n, 0.0) for n in sizes])
-    assert not grows_with_size([(64, 1.0), (128, 2.0), (256, 4.0)])
 
 
 def test_bitwise_lets_nothing_move():
@@ -199,18 +207,3 @@ def test_an_output_without_a_row_for_each_example_is_a_problem(together, reason)
     assert not move.passed
     assert move.rows_changed == 2
     assert re.search(reason, move.problem)
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [np.array(1.0), np.array(2.0)],
-        [np.zeros(2), np.zeros(2)],
-        [np.zeros((1, 3)), np.zeros((1, 5))],
-    ],
-)
-def test_an_output_that_has_no_row_of_its_own_even_alone_is_a_problem(rows):
-    comparison = Comparison(Reference(rows, DEFAULT))
-    comparison.add(np.zeros(2), np.arange(2))
-    assert "shape" in comparison.move().problem
-    assert not comparison.move().passed

@@ -1,128 +1,17 @@
-"""Whether what moved is rounding or a dependence."""
+"""How far one output moved in one composition, and whether that is rounding."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
-from tfnorm.differences import (
-    absolute_difference,
-    epsilon,
-    is_floating,
-    same_bits,
-    ulp_distance,
-)
-from tfnorm.verify.judgement.tolerance import Tolerance
+from tfnorm.differences import absolute_difference, is_floating, same_bits, ulp_distance
+from tfnorm.verify.judgement.reference import AT_EQUAL_SHAPES, Reference
 from tfnorm.verify.results import DEPENDENCE, ROUNDING, SAME, Move
 
-SAME_KERNELS = 4
-"""Epsilons that a value may move in a batch of equal size with other neighbours: at equal shapes
-the same kernels round alike, so that nothing should move at all."""
-OTHER_KERNELS = {16: 32, 32: 256, 64: 256}
-"""Epsilons that rounding may come to at another shape, by the bits that the model computes in:
-beyond the tolerance, as long as other neighbours move nothing. Deep models in float32 need them."""
-LARGE = 64
-"""From this batch size on, rounding does not grow with it: the kernels are the same."""
 FEWEST, MOST_AGREE = 16, 0.95
 """Values that moved, and how many of them the same way, for a move that no rounding makes."""
-
-
-class Reference:
-    """One output of the examples scored one at a time, which the compositions are compared with.
-
-    Args:
-        rows: what the model gave for each example, in order.
-        tolerance: how far a value may move.
-    """
-
-    def __init__(self, rows: Sequence[np.ndarray], tolerance: Tolerance):
-        self.dtype: str = tf.as_dtype(rows[0].dtype).name
-        self.count = len(rows)
-        self.problem = _problem(rows)
-        self.tolerance = tolerance
-        if self.problem is not None:
-            return
-        self.values = np.concatenate(rows)
-        self._size, self._scale = self._magnitudes()
-        own = epsilon(self.dtype)
-        self._epsilon = own and max(own, epsilon(tolerance.precision or self.dtype))
-        self.at_other_shapes = self._at_other_shapes(own)
-        self.at_most = self._at_most(own)
-        unit = SAME_KERNELS * tolerance.widened * self._size
-        self.at_equal_shapes = own * unit
-        self.beside_others = self._epsilon * unit
-
-    @property
-    def ranks(self) -> bool:
-        """Whether each example has one number, by which it can be ranked."""
-        return (
-            self.problem is None
-            and is_floating(self.values)
-            and self.values.size == self.count
-            and self.count > 1
-        )
-
-    def epsilons(self, difference: np.ndarray, examples: np.ndarray) -> np.ndarray:
-        """Differences in epsilons of the values' size, infinite ones left out."""
-        size = self._size[examples] * (self._epsilon or 1.0)
-        counted = np.isfinite(difference) & (size > 0)
-        return difference[counted] / size[counted]
-
-    def _magnitudes(self) -> tuple[np.ndarray, np.ndarray]:
-        """For each value: the larger of its magnitude and the scale of its place; the scale."""
-        if not is_floating(self.values):
-            return np.zeros(self.values.shape), np.zeros(self.values.shape[1:])
-        size = np.abs(self.values.astype(np.float64))
-        finite = np.isfinite(size)
-        scale = np.ma.median(np.ma.masked_array(size, ~finite), axis=0)
-        scale = np.ma.filled(np.ma.asarray(scale, dtype=np.float64), 0.0)
-        return np.maximum(np.where(finite, size, 0.0), scale), scale
-
-    def _at_most(self, own: float) -> np.ndarray:
-        # What a server computes in, nobody knows: 16 bits, for all that its outputs tell.
-        precision = self.tolerance.precision or "float16"
-        if not own:
-            return self.at_other_shapes
-        coarsest = max(precision, self.dtype, key=epsilon)
-        epsilons = OTHER_KERNELS[8 * tf.as_dtype(coarsest).size] * self.tolerance.tightened
-        return np.maximum(self.at_other_shapes, epsilons * epsilon(coarsest) * self._size)
-
-    def _at_other_shapes(self, own: float) -> np.ndarray:
-        if not is_floating(self.values):
-            return np.zeros(self.values.shape)
-        size = np.abs(np.nan_to_num(self.values.astype(np.float64), posinf=0.0, neginf=0.0))
-        bound = self.tolerance.atol * np.maximum(1.0, self._scale) + self.tolerance.rtol * size
-        if own > epsilon("float32"):
-            bound = np.maximum(bound, SAME_KERNELS * own * self._size)
-        return np.broadcast_to(bound, self.values.shape)
-
-    def problem_with(self, values: np.ndarray | None, batch_size: int) -> str | None:
-        """Why a batch's output can't be compared row by row; None where it can."""
-        if self.problem is not None:
-            return self.problem
-        if values is None:
-            return "it is missing"
-        if values.ndim == 0 or len(values) != batch_size:
-            return f"it has the shape {list(values.shape)} for {batch_size} examples"
-        if values.shape[1:] != self.values.shape[1:]:
-            return (
-                f"an example has the shape {list(values.shape[1:])} in a batch of {batch_size} "
-                f"and {list(self.values.shape[1:])} alone"
-            )
-        return None
-
-    def extremes(self) -> tuple[int, int]:
-        """The examples with the highest and the lowest values; of what are no numbers, any two."""
-        if self.problem is not None or not (
-            is_floating(self.values) or self.values.dtype.kind in "iu"
-        ):
-            return 0, self.count - 1
-        rows = np.nan_to_num(self.values.astype(np.float64)).reshape(self.count, -1)
-        highest, lowest = rows.max(axis=1, initial=-np.inf), rows.min(axis=1, initial=np.inf)
-        return int(highest.argmax()), int(lowest.argmin())
 
 
 class Comparison:
@@ -161,7 +50,7 @@ class Comparison:
         self._problem = self._problem or reference.problem_with(values, len(batch))
         if self._problem is None and control is not None:
             self._problem = reference.problem_with(control, len(batch))
-        if self._problem is not None:
+        if self._problem is not None or values is None:
             self.changed[:] = True
             return
         ours = batch < reference.count
@@ -174,7 +63,7 @@ class Comparison:
         self._difference = max(self._difference, float(difference.max(initial=0.0)))
         self._ulps = max(self._ulps, float(ulps.max(initial=0.0)))
         self.changed[examples[_any(changed)]] = True
-        self._over_bound |= bool((difference > self._bound(examples)).any())
+        self._over_bound |= bool((difference > self._bound[examples]).any())
         self._over_most |= bool((difference > reference.at_most[examples]).any())
         self._count_directions(values, expected, difference, examples)
         if self.scores is not None:
@@ -203,7 +92,7 @@ class Comparison:
             return SAME
         if self._controlled:
             return DEPENDENCE if self._over_bound else ROUNDING
-        enough = SAME_KERNELS * self._reference.tolerance.widened
+        enough = AT_EQUAL_SHAPES * self._reference.tolerance.widened
         if self._one_way() or (grows and self.mean_epsilons > enough):
             return DEPENDENCE
         if not self._over_bound:
@@ -222,12 +111,13 @@ class Comparison:
         passed = verdict == SAME or (verdict == ROUNDING and not bitwise)
         return Move(self._difference, ulps, int(self.changed.sum()), verdict, passed)
 
-    def _bound(self, examples: np.ndarray) -> np.ndarray:
+    @property
+    def _bound(self) -> np.ndarray:
         if not self._controlled:
-            return self._reference.at_other_shapes[examples]
-        if self._same_shapes:
-            return self._reference.at_equal_shapes[examples]
-        return self._reference.beside_others[examples]
+            return self._reference.at_other_shapes
+        return (
+            self._reference.at_equal_shapes if self._same_shapes else self._reference.beside_others
+        )
 
     def _count_directions(
         self,
@@ -251,40 +141,10 @@ class Comparison:
             return False
         shares = [count / self._moved for count in (self._up, self._outwards)]
         agree = max(*shares, *(1 - share for share in shares))
-        enough = SAME_KERNELS * self._reference.tolerance.widened
+        enough = AT_EQUAL_SHAPES * self._reference.tolerance.widened
         return agree >= MOST_AGREE and self._epsilons / self._moved > enough
-
-
-def grows_with_size(moves: Sequence[tuple[int, float]]) -> bool:
-    """Whether values move in proportion to a power of the batch size, as no rounding does.
-
-    Args:
-        moves: batch sizes, and how far a value moves on average.
-    """
-    points = np.array([(size, mean) for size, mean in moves if mean > 0 and size >= LARGE])
-    if len(points) < max(5, len(moves) / 4) or len(set(points[:, 0])) < 5:
-        return False
-    size, mean = np.log(points).T
-    if not np.ptp(mean):
-        return False
-    slope = np.polyfit(size, mean, 1)[0]
-    return bool(slope > 0.5 and np.corrcoef(size, mean)[0, 1] > MOST_AGREE)
 
 
 def _any(values: np.ndarray) -> np.ndarray:
     """Whether any value of each row is true."""
-    return values.any(axis=tuple(range(1, values.ndim)))
-
-
-def _problem(rows: Sequence[np.ndarray]) -> str | None:
-    for row in rows:
-        if row.ndim == 0 or len(row) != 1:
-            return (
-                f"it has the shape {list(row.shape)} for one example: the batch dimension is lost"
-            )
-        if row.shape != rows[0].shape:
-            return (
-                f"it has the shape {list(rows[0].shape)} for one example and {list(row.shape)} for "
-                "another, so that in one batch they can't both be right"
-            )
-    return None
+    return np.asarray(values.any(axis=tuple(range(1, values.ndim))))

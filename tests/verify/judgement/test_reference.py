@@ -1,0 +1,111 @@
+import ml_dtypes
+import numpy as np
+import pytest
+
+from tfnorm.verify.judgement.comparison import Comparison
+from tfnorm.verify.judgement.reference import Reference
+from tfnorm.verify.judgement.tolerance import Tolerance
+
+DEFAULT = Tolerance(precision="float32")
+
+
+def _reference(values, tolerance=DEFAULT):
+    return Reference([values[place : place + 1] for place in range(len(values))], tolerance)
+
+
+def test_the_tolerance_is_absolute_at_the_scale_of_its_place_and_relative_to_the_value():
+    values = np.array([[0.5, 3e3], [-0.25, -1e3], [1e9, 2e3]], np.float32)
+    scale = np.array([0.5, 2e3])
+    expected = 1e-6 * np.maximum(1, scale) + 1e-5 * np.abs(values.astype(np.float64))
+    np.testing.assert_allclose(_reference(values).at_other_shapes, expected, rtol=1e-12)
+
+
+def test_values_that_are_not_finite_do_not_count_for_the_scale_and_may_not_move():
+    values = np.array([np.nan, np.inf, 4.0, 8.0])
+    expected = 1e-6 * 6 + 1e-5 * np.array([0, 0, 4, 8])
+    np.testing.assert_allclose(_reference(values).at_other_shapes, expected, rtol=1e-12)
+
+
+def test_beside_others_a_value_may_move_by_four_epsilons_of_what_the_model_computes_in():
+    values = np.float32([0.5, 2.0, -8.0])
+    size = np.array([2.0, 2.0, 8.0])
+    reference = _reference(values, Tolerance(precision="bfloat16"))
+    np.testing.assert_allclose(reference.at_equal_shapes, 4 * 2.0**-23 * size)
+    np.testing.assert_allclose(reference.beside_others, 4 * 2.0**-7 * size)
+
+
+@pytest.mark.parametrize(
+    ("precision", "epsilons"),
+    [
+        ("float32", 256 * 2.0**-23),
+        ("float16", 32 * 2.0**-10),
+        ("bfloat16", 32 * 2.0**-7),
+        (None, 32 * 2.0**-10),
+        ("float64", 256 * 2.0**-23),
+    ],
+)
+def test_at_another_shape_the_most_goes_by_the_coarsest_type(precision, epsilons):
+    reference = _reference(np.float32([1.0, 1.0, 1.0]), Tolerance(precision=precision))
+    np.testing.assert_allclose(reference.at_most, epsilons, rtol=1e-6)
+
+
+def test_an_output_in_16_bits_may_always_round_in_its_last_places():
+    values = np.array([1.0, 1.0], ml_dtypes.bfloat16)
+    np.testing.assert_allclose(_reference(values).at_other_shapes, 4 * 2.0**-7)
+
+
+@pytest.mark.parametrize("values", [np.array([3, 4]), np.array([True, False])])
+def test_what_is_exact_may_not_move(values):
+    reference = _reference(values)
+    for bound in (reference.at_other_shapes, reference.at_equal_shapes, reference.at_most):
+        assert not bound.any()
+
+
+@pytest.mark.parametrize(
+    ("values", "ranks"),
+    [
+        (np.zeros(3, np.float32), True),
+        (np.zeros((3, 1)), True),
+        (np.zeros((3, 2)), False),
+        (np.arange(3), False),
+        (np.array([b"a", b"b"], object), False),
+        (np.zeros(1), False),
+    ],
+)
+def test_examples_are_ranked_by_one_floating_point_number_each(values, ranks):
+    assert _reference(values).ranks == ranks
+
+
+@pytest.mark.parametrize(
+    ("values", "extremes"),
+    [
+        (np.float32([0.1, 0.9, -0.5, 0.3]), (1, 2)),
+        (np.array([5, 1, 7]), (2, 1)),
+        (np.array([[0.0, 9.0], [1.0, 2.0], [-3.0, 0.0]]), (0, 2)),
+        (np.array([np.nan, 0.5, np.inf]), (2, 0)),
+        (np.array([b"x", b"a", b"z"], object), (0, 2)),
+    ],
+)
+def test_the_extremes_are_the_examples_with_the_highest_and_the_lowest_value(values, extremes):
+    assert _reference(values).extremes() == extremes
+
+
+def test_moves_are_counted_in_epsilons_of_the_values_size():
+    reference = _reference(np.float32([1.0, 4.0, 0.5]))
+    moved = np.array([2.0**-23, 2.0**-20, np.inf])
+    np.testing.assert_allclose(reference.epsilons(moved, np.arange(3)), [1, 2])
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [np.array(1.0), np.array(2.0)],
+        [np.zeros(2), np.zeros(2)],
+        [np.zeros((1, 3)), np.zeros((1, 5))],
+    ],
+)
+def test_an_output_that_has_no_row_of_its_own_even_alone_is_a_problem(rows):
+    comparison = Comparison(Reference(rows, DEFAULT))
+    comparison.add(np.zeros(2), np.arange(2))
+    assert "shape" in comparison.move().problem
+    assert not comparison.move().passed
