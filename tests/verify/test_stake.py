@@ -6,7 +6,10 @@ import pytest
 from tfnorm.errors import InputError
 from tfnorm.metrics import auc
 from tfnorm.verify.compositions.plan import Composition
-from tfnorm.verify.stake import checked_labels, pairs_changed, stake
+from tfnorm.verify.judgement.judge import compare, judge
+from tfnorm.verify.judgement.reference import Reference
+from tfnorm.verify.judgement.tolerance import Tolerance
+from tfnorm.verify.stake import at_stake, checked_labels, pairs_changed, stake
 
 BEFORE = np.array([0.1, 0.2, 0.2, 0.4, 0.3])
 AFTER = np.array([0.3, 0.2, 0.1, 0.5, 0.5])
@@ -48,6 +51,35 @@ def test_the_composition_that_changes_most_pairs_is_told_and_auc_by_size():
     assert found.auc == {1: auc(LABELS, BEFORE), 2: auc(LABELS, AFTER), 3: auc(LABELS, BEFORE)}
     assert stake("score", BEFORE, moved[2:], None).composition is None
     assert stake("score", BEFORE, moved, None).auc == {}
+
+
+def _at_stake(names, moved, kind="size"):
+    """What is at stake of outputs that are all `BEFORE` alone and, in a batch of 5, `moved`."""
+    tolerance = Tolerance(precision="float32")
+    references = {
+        name: Reference([values[i : i + 1] for i in range(5)], tolerance)
+        for name, values in zip(names, (BEFORE, BEFORE[:, None] * [1, 1]), strict=False)
+    }
+    outputs = {
+        name: moved if reference.values.ndim == 1 else moved[:, None] * [1, 1]
+        for name, reference in references.items()
+    }
+    composition = Composition("all at once", kind, np.arange(5)[None])
+    compared = [compare(references, composition, [outputs])]
+    return at_stake(references, compared, judge(references, compared), LABELS)
+
+
+def test_at_stake_is_the_first_output_that_ranks_and_moves():
+    found = _at_stake(["score", "pair"], AFTER)
+    assert (found.output, found.composition, found.batch_size) == ("score", "all at once", 5)
+    assert found.pairs_changed == pairs_changed(BEFORE, AFTER)
+    assert found.auc == {1: auc(LABELS, BEFORE), 5: auc(LABELS, AFTER)}
+
+
+def test_nothing_is_at_stake_where_moves_are_rounding_or_another_models():
+    assert _at_stake(["score"], BEFORE + 1e-8) is None
+    parity = _at_stake(["score"], AFTER, kind="parity")
+    assert parity.composition is None and parity.auc == {1: auc(LABELS, BEFORE)}
 
 
 @pytest.mark.parametrize(

@@ -155,5 +155,9 @@ class InvarianceResult:
 
 def largest(ulps: Iterable[int | None]) -> int | None:
     """The largest, or None if any is None: then the largest says nothing."""
-    ulps = list(ulps)
-    return None if None in ulps else max(ulps, default=0)
+    most = 0
+    for count in ulps:
+        if count is None:
+            return None
+        most = max(most, count)
+    return most

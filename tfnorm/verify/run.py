@@ -1,355 +1,204 @@
-"""One verification: the examples in all compositions, and what came out."""
+"""One verification: plan, score, judge, and find what is to blame."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.examples.load import Loaded
 from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.scorer import Scorer
-from tfnorm.verify.compositions.neighbours import OTHERS, Neighbours, neighbours
-from tfnorm.verify.compositions.padding import paddings
-from tfnorm.verify.compositions.plan import (
-    ALONE,
-    AROUND,
-    SINGLE,
-    Composition,
-    Plan,
-    again,
-    compositions,
-    concurrent,
-    one_at_a_time,
-    padded_longer,
-)
-from tfnorm.verify.compositions.runner import Runner, Scored
+from tfnorm.verify.compositions.agenda import Agenda, agenda
+from tfnorm.verify.compositions.plan import Composition
+from tfnorm.verify.compositions.runner import Rows, Runner, Scored
 from tfnorm.verify.culprit.blame import blame
-from tfnorm.verify.judgement.comparison import Comparison
-from tfnorm.verify.judgement.growth import LARGE, grows_with_size
+from tfnorm.verify.judgement.judge import Compared, compare, judge, over_all, refused_alone
 from tfnorm.verify.judgement.reference import Reference
 from tfnorm.verify.judgement.tolerance import Tolerance
 from tfnorm.verify.report.report import InvarianceReport
-from tfnorm.verify.results import (
-    DEPENDENCE,
-    DIFFERENCE,
-    ROUNDING,
-    SAME,
-    CompositionResult,
-    Move,
-    OutputResult,
-    Stake,
-    largest,
-)
-from tfnorm.verify.stake import checked_labels, stake
-
-BATCH_BYTES = 1 << 23
-"""Bytes of inputs in the largest batch that is tried for its size alone."""
-
-BY_SCORE = ("the highest-scoring", "the lowest-scoring")
+from tfnorm.verify.results import DEPENDENCE, CompositionResult, Stake, largest
+from tfnorm.verify.scoring import attempts, taken_together, with_neighbours
+from tfnorm.verify.stake import at_stake, checked_labels
 
 
-class Run:
-    """The examples in all compositions, and what came out.
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is to be verified, and how.
 
-    Args:
+    Attributes:
         scorer: what is verified.
         local: a model on this machine whose scores the scorer's should be equal to; None for none.
-        loaded: the examples.
+        examples: the examples.
         tolerance: how far a value may move.
         labels: 1 or 0 for each example; None where they aren't known.
+        batch_sizes, allowed, seed: as `batch_invariance` has them.
+    """
+
+    scorer: Scorer
+    local: Scorer | None
+    examples: Loaded
+    tolerance: Tolerance
+    labels: np.ndarray | None
+    batch_sizes: Sequence[int] | None
+    allowed: Sequence[int]
+    seed: int
+
+    @property
+    def count(self) -> int:
+        """How many examples there are."""
+        return len(next(iter(self.examples.rows.values())))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What scoring showed.
+
+    Attributes:
+        results: the verdict on each composition.
+        dtypes: output name -> its dtype.
+        left_out: composition -> why it was not run.
+        precision: the coarsest type that the model computes in; None if unknown.
+        stake: what the moves mean for a ranking; None where nothing is at stake.
+    """
+
+    results: list[CompositionResult]
+    dtypes: dict[str, str]
+    left_out: dict[str, str]
+    precision: str | None = None
+    stake: Stake | None = None
+
+
+def run(request: Request, progress: Callable[[int, int], None] | None = None) -> InvarianceReport:
+    """Verify.
+
+    Args:
+        request: what, and how.
         progress: called with the rows scored so far and the rows there are.
 
     Raises:
-        InputError: the labels don't fit the examples.
+        InputError: it could not tell.
     """
-
-    def __init__(
-        self,
-        scorer: Scorer,
-        local: Scorer | None,
-        loaded: Loaded,
-        tolerance: Tolerance,
-        labels: np.ndarray | None,
-        progress: Callable[[int, int], None] | None,
-    ):
-        self._scorer = scorer
-        self._local = local
-        self._rows = loaded.rows
-        self._given = loaded.given
-        self._requests = loaded.requests
-        self._tolerance = tolerance
-        self._count = len(next(iter(loaded.rows.values())))
-        self._labels = None if labels is None else checked_labels(labels, self._count)
-        self._runner = Runner(scorer, loaded.rows, progress)
-        self._precision: str | None = None
-        self._left_out: dict[str, str] = {}
-        self._compared: list[tuple[Composition, dict[str, Comparison]]] = []
-
-    def report(
-        self, sizes: Sequence[int] | None, allowed: Sequence[int], seed: int
-    ) -> InvarianceReport:
-        """What came out; the arguments are those of `batch_invariance`."""
-        groups = neighbours(self._rows)
-        plan = self._plan(groups, sizes, allowed, seed)
-        alone = one_at_a_time(self._count)
-        todo = [*compositions(plan), *self._padded(plan), *self._concurrent(plan), again(alone)]
-        self._runner.expect([alone, *todo])
-        try:
-            scored = self._runner.scored(alone)
-        except Unreachable:
-            raise
-        except InputError as error:
-            if refused := self._refused_alone(plan, error):
-                return self._finished([refused], seed)
-            raise
-        self._references = self._referred(scored)
-        self._add_neighbours(groups, plan.usual_sizes[0])
-        if self._local is not None:
-            self._compare_with_local(alone, scored)
-        controls = {one.control.key for one in todo if one.control is not None}
-        kept = {alone.key: scored}
-        for composition in todo:
-            control = composition.control and kept[composition.control.key]
-            outputs = self._attempt(composition, control)
-            if composition.key in controls:
-                kept[composition.key] = outputs
-        return self._finished(self._results(), seed)
-
-    def _refused_alone(self, plan: Plan, error: InputError) -> CompositionResult | None:
-        """The verdict on a model that takes an example in a batch, but not by itself."""
-        example = self._runner.done
-        for size in plan.batch_sizes:
-            batch = (example + np.arange(size)) % self._count
-            try:
-                outputs = self._scorer.score({n: array[batch] for n, array in self._rows.items()})
-            except Unreachable:
-                raise
-            except InputError:
-                continue
-            self._references = {name: Reference([a], Tolerance()) for name, a in outputs.items()}
-            problem = f"the model takes an example in a batch of {size}, but not alone: " + str(
-                error.__cause__
-            )
-            move = Move(math.inf, None, self._count, DEPENDENCE, False, problem)
-            return CompositionResult(
-                name=ALONE,
-                kind="size",
-                batch_size=1,
-                against=f"{SINGLE}{size}",
-                max_abs_diff=math.inf,
-                max_ulp=None,
-                rows_changed=self._count,
-                verdict=DEPENDENCE,
-                passed=False,
-                outputs=dict.fromkeys(outputs, move),
-            )
-        return None
-
-    def _referred(self, scored: list[Scored]) -> dict[str, Reference]:
-        precision = self._scorer.precision
-        if precision is None and self._local is not None:
-            self._local.score({name: array[:1] for name, array in self._rows.items()})
-            precision = self._local.precision
-        self._precision = precision
-        tolerance = Tolerance(
-            self._tolerance.atol, self._tolerance.rtol, self._tolerance.bitwise, precision
-        )
-        references = {
-            name: Reference([outputs[name] for outputs in scored], tolerance) for name in scored[0]
-        }
-        if not references:
-            raise InputError(
-                f"{self._scorer.name} gives no output, so that there is nothing to compare"
-            )
-        return references
-
-    def _plan(
-        self,
-        groups: dict[str, Neighbours],
-        sizes: Sequence[int] | None,
-        allowed: Sequence[int],
-        seed: int,
-    ) -> Plan:
-        numbers = {}
-        start = self._count
-        for name in (*groups, *BY_SCORE):
-            count = groups[name].count if name in groups else 1
-            same_shapes = name in groups and groups[name].numbers_alone
-            numbers[name] = (np.arange(start, start + count), same_shapes)
-            start += count
-        row_bytes = sum(array[:1].nbytes for array in self._rows.values())
-        ends = np.cumsum(self._requests, dtype=int)
-        return Plan(
-            examples=self._count,
-            neighbours=numbers,
-            sizes=sizes,
-            allowed=allowed,
-            most=min(AROUND[-1], BATCH_BYTES // max(row_bytes, 1)),
-            requests=np.split(np.arange(self._count), ends[:-1]) if self._requests else (),
-            seed=seed,
-        )
-
-    def _add_neighbours(self, groups: dict[str, Neighbours], batch_size: int) -> None:
-        """Take in the rows that the plan has numbers for."""
-        places = next(iter(self._references.values())).extremes()
-        rows = {name: group.rows for name, group in groups.items()}
-        for name, place in zip(BY_SCORE, places, strict=True):
-            rows[name] = {key: array[[place]] for key, array in self._rows.items()}
-        for name, group in rows.items():
-            self._runner.add(group)
-            # The others are examples, and were taken.
-            reason = None if name == OTHERS else self._runner.refusal(group, batch_size)
-            if reason is not None:
-                self._left_out[f"among {name}"] = f"the model refuses such rows: {reason}"
-
-    def _padded(self, plan: Plan) -> list[Composition]:
-        made = []
-        for padding in paddings(self._rows, self._scorer.inputs):
-            composition = padded_longer(plan, padding)
-            if padding.shown:
-                made.append(composition)
-            else:
-                self._left_out[composition.name] = "no example ends in zeros: they may mean more"
-        return made
-
-    def _concurrent(self, plan: Plan) -> list[Composition]:
-        return [concurrent(plan)] if self._scorer.remote else []
-
-    def _attempt(self, composition: Composition, control: list[Scored] | None) -> list[Scored]:
-        """Score a composition and compare it; what a model may refuse is left out then."""
-        end = self._runner.done + composition.rows
-        if composition.name in self._left_out:
-            self._runner.skip_to(end)
-            return []
-        try:
-            scored = self._runner.scored(composition)
-        except Unreachable:
-            raise
-        except InputError as error:
-            if not composition.may_be_refused:
-                raise
-            self._left_out[composition.name] = f"the model refuses it: {error.__cause__}"
-            self._runner.skip_to(end)
-            return []
-        self._compare(composition, scored, control)
-        return scored
-
-    def _compare(
-        self, composition: Composition, scored: list[Scored], control: list[Scored] | None
-    ) -> None:
-        comparisons = {
-            name: Comparison(reference, control is not None, composition.same_shapes)
-            for name, reference in self._references.items()
-        }
-        for number, (batch, outputs) in enumerate(zip(composition.batches, scored, strict=True)):
-            for name, comparison in comparisons.items():
-                expected = None if control is None else control[number].get(name)
-                comparison.add(outputs.get(name), batch, expected)
-        self._compared.append((composition, comparisons))
-
-    def _compare_with_local(self, alone: Composition, scored: list[Scored]) -> None:
-        local = Runner(self._local, self._rows, None).scored(alone)
-        if missing := local[0].keys() ^ scored[0].keys():
-            raise InputError(
-                f"{self._scorer.name} gives {', '.join(scored[0])} and {self._local.name} "
-                f"{', '.join(local[0])}: {', '.join(sorted(missing))} can't be compared"
-            )
-        parity = Composition(f"against {self._local.name}", "parity", alone.batches)
-        self._compare(parity, local, None)
-
-    def _finished(self, results: list[CompositionResult], seed: int) -> InvarianceReport:
-        passed = all(result.passed for result in results)
-        culprit, unknown = None, None
-        if any(result.verdict == DEPENDENCE for result in results):
-            culprit, unknown = blame(self._scorer, self._local, self._rows)
-        return InvarianceReport(
-            target=self._scorer.name,
-            signature=self._scorer.signature,
-            examples=self._count,
-            examples_given=self._given,
-            precision=self._precision,
-            passed=passed,
-            max_abs_diff=max(result.max_abs_diff for result in results),
-            max_ulp=largest(result.max_ulp for result in results),
-            outputs={
-                name: _over_all(reference.dtype, [result.outputs[name] for result in results])
-                for name, reference in self._references.items()
-            },
-            compositions=results,
-            left_out=self._left_out,
-            stake=self._stake(results),
-            culprit=culprit,
-            culprit_unknown=unknown,
-            atol=float(self._tolerance.atol),
-            rtol=float(self._tolerance.rtol),
-            bitwise=self._tolerance.bitwise,
-            seed=seed,
-        )
-
-    def _results(self) -> list[CompositionResult]:
-        by_neighbours, by_size = {}, {}
-        for name in self._references:
-            by_neighbours[name] = any(found[name].dependent for _, found in self._compared)
-            by_size[name] = grows_with_size(
-                [
-                    (composition.batch_size, comparisons[name].mean_epsilons)
-                    for composition, comparisons in self._compared
-                    if composition.kind == "size"
-                ]
-            )
-        results = []
-        for composition, comparisons in self._compared:
-            sized = composition.kind == "size" and composition.batch_size >= LARGE
-            moves = {
-                name: comparison.move(by_neighbours[name], sized and by_size[name])
-                for name, comparison in comparisons.items()
-            }
-            changed = [comparison.changed for comparison in comparisons.values()]
-            results.append(_result(composition, moves, int(np.logical_or.reduce(changed).sum())))
-        return results
-
-    def _stake(self, results: list[CompositionResult]) -> Stake | None:
-        """Of the first output that ranks, if its moves are more than rounding."""
-        for name, reference in self._references.items():
-            if reference.ranks and any(r.outputs[name].verdict == DEPENDENCE for r in results):
-                alone = reference.values.reshape(-1).astype(np.float64)
-                moved = [
-                    (composition, comparisons[name].scores)
-                    for composition, comparisons in self._compared
-                    if composition.kind != "parity"
-                ]
-                return stake(name, alone, moved, self._labels)
-        return None
-
-
-def _result(
-    composition: Composition, moves: dict[str, Move], rows_changed: int
-) -> CompositionResult:
-    verdicts = {move.verdict for move in moves.values()}
-    verdict = next(verdict for verdict in (DEPENDENCE, ROUNDING, SAME) if verdict in verdicts)
-    if verdict == DEPENDENCE and composition.kind == "parity":
-        verdict = DIFFERENCE
-    return CompositionResult(
-        name=composition.name,
-        kind=composition.kind,
-        batch_size=composition.batch_size,
-        against=composition.against,
-        max_abs_diff=max(move.max_abs_diff for move in moves.values()),
-        max_ulp=largest(move.max_ulp for move in moves.values()),
-        rows_changed=rows_changed,
-        verdict=verdict,
-        passed=all(move.passed for move in moves.values()),
-        outputs=moves,
+    if request.labels is not None:
+        request = replace(request, labels=checked_labels(request.labels, request.count))
+    examples = request.examples
+    todo = agenda(
+        examples.rows,
+        request.scorer.inputs,
+        remote=request.scorer.remote,
+        requests=examples.requests,
+        batch_sizes=request.batch_sizes,
+        allowed=request.allowed,
+        seed=request.seed,
+    )
+    judged = _judged(request, todo, Runner(request.scorer, todo.rows, progress))
+    culprit, unknown = None, None
+    if any(result.verdict == DEPENDENCE for result in judged.results):
+        culprit, unknown = blame(request.scorer, request.local, examples.rows)
+    return InvarianceReport(
+        target=request.scorer.name,
+        signature=request.scorer.signature,
+        examples=request.count,
+        examples_given=examples.given,
+        precision=judged.precision,
+        passed=all(result.passed for result in judged.results),
+        max_abs_diff=max(result.max_abs_diff for result in judged.results),
+        max_ulp=largest(result.max_ulp for result in judged.results),
+        outputs={
+            name: over_all(dtype, [result.outputs[name] for result in judged.results])
+            for name, dtype in judged.dtypes.items()
+        },
+        compositions=judged.results,
+        left_out=judged.left_out,
+        stake=judged.stake,
+        culprit=culprit,
+        culprit_unknown=unknown,
+        atol=float(request.tolerance.atol),
+        rtol=float(request.tolerance.rtol),
+        bitwise=request.tolerance.bitwise,
+        seed=request.seed,
     )
 
 
-def _over_all(dtype: str, moves: Sequence[Move]) -> OutputResult:
-    return OutputResult(
-        dtype=dtype,
-        max_abs_diff=max(move.max_abs_diff for move in moves),
-        max_ulp=largest(move.max_ulp for move in moves),
-        passed=all(move.passed for move in moves),
+def _judged(request: Request, todo: Agenda, runner: Runner) -> Judged:
+    rows = request.examples.rows
+    try:
+        alone = runner.scored(todo.alone, rows)
+    except Unreachable:
+        raise
+    except InputError as error:
+        together = taken_together(request.scorer, rows, runner.done, todo.batch_sizes)
+        if together is None:
+            raise
+        size, outputs = together
+        result = refused_alone(outputs, request.count, size, str(error.__cause__))
+        dtypes = {name: tf.as_dtype(array.dtype).name for name, array in outputs.items()}
+        return Judged([result], dtypes, todo.left_out)
+    precision = _precision(request.scorer, request.local, rows)
+    references = _references(request, alone, precision)
+    extremes = next(iter(references.values())).extremes()
+    pool = with_neighbours(runner, todo, rows, extremes)
+    compared: list[Compared] = []
+    if request.local is not None:
+        compared.append(_parity(request.scorer, request.local, todo.alone, rows, alone, references))
+    left_out = {**todo.left_out, **pool.refused}
+    for attempt in attempts(runner, todo, pool, alone):
+        if attempt.refusal is not None:
+            left_out[attempt.composition.name] = attempt.refusal
+        else:
+            compared.append(
+                compare(references, attempt.composition, attempt.outputs, attempt.control)
+            )
+    results = judge(references, compared)
+    return Judged(
+        results=results,
+        dtypes={name: reference.dtype for name, reference in references.items()},
+        left_out=left_out,
+        precision=precision,
+        stake=at_stake(references, compared, results, request.labels),
+    )
+
+
+def _precision(scorer: Scorer, local: Scorer | None, rows: Rows) -> str | None:
+    """What the model computes in; a server does not tell, but the model on this machine does."""
+    if scorer.precision is not None or local is None:
+        return scorer.precision
+    local.score({name: array[:1] for name, array in rows.items()})
+    return local.precision
+
+
+def _references(
+    request: Request, alone: list[Scored], precision: str | None
+) -> dict[str, Reference]:
+    tolerance = replace(request.tolerance, precision=precision)
+    references = {
+        name: Reference([outputs[name] for outputs in alone], tolerance) for name in alone[0]
+    }
+    if not references:
+        raise InputError(
+            f"{request.scorer.name} gives no output, so that there is nothing to compare"
+        )
+    return references
+
+
+def _parity(
+    scorer: Scorer,
+    local: Scorer,
+    alone: Composition,
+    rows: Rows,
+    expected: list[Scored],
+    references: Mapping[str, Reference],
+) -> Compared:
+    """The examples one at a time by the model on this machine, compared with the scorer's."""
+    scored = Runner(local, alone.rows).scored(alone, rows)
+    if missing := scored[0].keys() ^ expected[0].keys():
+        raise InputError(
+            f"{scorer.name} gives {', '.join(expected[0])} and {local.name} "
+            f"{', '.join(scored[0])}: {', '.join(sorted(missing))} can't be compared"
+        )
+    return compare(
+        references, Composition(f"against {local.name}", "parity", alone.batches), scored
     )

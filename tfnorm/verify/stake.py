@@ -9,7 +9,9 @@ import numpy as np
 from tfnorm.errors import InputError
 from tfnorm.metrics import auc
 from tfnorm.verify.compositions.plan import Composition
-from tfnorm.verify.results import Stake
+from tfnorm.verify.judgement.judge import Compared
+from tfnorm.verify.judgement.reference import Reference
+from tfnorm.verify.results import DEPENDENCE, CompositionResult, Stake
 
 RANKED = 2048
 """Examples that are ranked against each other; of more, as many evenly spread."""
@@ -29,6 +31,32 @@ def pairs_changed(before: np.ndarray, after: np.ndarray) -> float:
         for i in range(len(chosen) - 1)
     )
     return changed / (len(chosen) * (len(chosen) - 1) / 2)
+
+
+def at_stake(
+    references: Mapping[str, Reference],
+    compared: Sequence[Compared],
+    results: Sequence[CompositionResult],
+    labels: np.ndarray | None,
+) -> Stake | None:
+    """What the moves mean of the first output that ranks; None where they are only rounding.
+
+    Args:
+        references: output name -> the examples one at a time.
+        compared: each composition.
+        results: the verdicts on them.
+        labels: 1 or 0 for each example; None where they aren't known.
+    """
+    for name, reference in references.items():
+        if reference.ranks and any(r.outputs[name].verdict == DEPENDENCE for r in results):
+            moved = [
+                (one.composition, scores)
+                for one in compared
+                if one.composition.kind != "parity"
+                and (scores := one.comparisons[name].scores) is not None
+            ]
+            return stake(name, reference.values.reshape(-1).astype(np.float64), moved, labels)
+    return None
 
 
 def stake(

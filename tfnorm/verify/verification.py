@@ -19,7 +19,7 @@ from tfnorm.scorers.load import load_scorer
 from tfnorm.scorers.scorer import BareScorer, Scorer, completed
 from tfnorm.verify.judgement.tolerance import ATOL, RTOL, Tolerance
 from tfnorm.verify.report.report import InvarianceReport
-from tfnorm.verify.run import Run
+from tfnorm.verify.run import Request, run
 
 
 def batch_invariance(
@@ -112,8 +112,17 @@ def batch_invariance(
                 f"labels were given apart, but only some of {loaded.given:,} examples are scored; "
                 'put them beside the examples, named "labels", or raise the limit'
             )
-        run = Run(scorer, local, loaded, Tolerance(atol, rtol, bitwise), labels, progress)
-        return run.report(batch_sizes, allowed_batch_sizes, int(seed))
+        request = Request(
+            scorer,
+            local,
+            loaded,
+            Tolerance(atol, rtol, bitwise),
+            labels,
+            batch_sizes,
+            allowed_batch_sizes,
+            int(seed),
+        )
+        return run(request, progress)
 
 
 def _check(
@@ -128,9 +137,10 @@ def _check(
         ("batch_sizes", batch_sizes, 1, 2),
         ("allowed_batch_sizes", allowed, 0, 1),
     ):
-        whole = [n for n in (() if sizes is None else sizes) if isinstance(n, int | np.integer)]
-        given = sizes is not None
-        if given and not (
+        if sizes is None:
+            continue
+        whole = [size for size in sizes if isinstance(size, int | np.integer)]
+        if not (
             len(whole) == len(sizes) >= fewest
             and min(whole, default=2) >= smallest
             and max(whole, default=2) >= 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +85,7 @@ def _extreme_rows(examples: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.
 
 def _largest(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind in "biu":
-        return array.max(axis=0, keepdims=True)
+        return np.asarray(array.max(axis=0, keepdims=True))
     if is_floating(array):
         return _extreme(array, np.max, -np.inf)
     return array[:1]
@@ -93,13 +93,13 @@ def _largest(array: np.ndarray) -> np.ndarray:
 
 def _smallest(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind in "biu":
-        return array.min(axis=0, keepdims=True)
+        return np.asarray(array.min(axis=0, keepdims=True))
     if is_floating(array):
         return _extreme(array, np.min, np.inf)
     return array[:1]
 
 
-def _extreme(array: np.ndarray, choose, floor: float) -> np.ndarray:
+def _extreme(array: np.ndarray, choose: Callable[..., np.ndarray], floor: float) -> np.ndarray:
     """The largest or smallest finite value at each place; 0 where there is none."""
     finite = np.where(np.isfinite(array), array.astype(np.float64), floor)
     chosen = choose(finite, axis=0, keepdims=True)

@@ -25,6 +25,10 @@ CONCURRENT = "concurrent requests"
 AS_LOGGED = "as the requests came"
 
 
+Batches = Sequence[np.ndarray] | np.ndarray
+"""The rows' numbers, batch by batch: `[batches][rows]`."""
+
+
 @dataclass(frozen=True, eq=False)
 class Composition:
     """One way of putting examples in batches.
@@ -43,7 +47,7 @@ class Composition:
 
     name: str
     kind: str
-    batches: Sequence[np.ndarray]
+    batches: Batches
     control: Composition | None = None
     same_shapes: bool = False
     padding: Padding | None = None

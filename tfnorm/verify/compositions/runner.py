@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,59 +16,66 @@ from tfnorm.verify.compositions.plan import Composition
 CLIENTS = 8
 """Requests under way at the same time, where that is what is tried."""
 
+Rows = Mapping[str, np.ndarray]
 Scored = dict[str, np.ndarray]
 
 
 class Runner:
-    """Scores compositions of rows that grow by neighbours.
+    """Scores rows in compositions, and counts them.
 
     Args:
         scorer: what scores.
-        rows: the examples.
+        expected: how many rows there will be.
         progress: called with the rows scored so far and those expected.
     """
 
     def __init__(
         self,
         scorer: Scorer,
-        rows: Mapping[str, np.ndarray],
-        progress: Callable[[int, int], None] | None,
+        expected: int,
+        progress: Callable[[int, int], None] | None = None,
     ):
         self._scorer = scorer
-        self._rows = dict(rows)
+        self._expected = expected
         self._progress = progress
-        self.done = self._expected = 0
-        self._shapes: dict[str, tuple[int, ...]] = {}
+        self.done = 0
 
-    def expect(self, compositions: Iterable[Composition]) -> None:
-        """What will have been scored when all is done."""
-        self._expected = sum(composition.rows for composition in compositions)
-
-    def add(self, rows: Mapping[str, np.ndarray]) -> None:
-        """Take in neighbours, after the rows that are there."""
-        self._rows = {name: np.concatenate([a, rows[name]]) for name, a in self._rows.items()}
-
-    def scored(self, composition: Composition) -> list[Scored]:
+    def scored(
+        self,
+        composition: Composition,
+        rows: Rows,
+        shapes: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> list[Scored]:
         """What the scorer gives for each batch of the composition, in order.
+
+        Args:
+            composition: how to put the rows in batches.
+            rows: the examples, and after them the neighbours that the composition has.
+            shapes: output name -> the shape of an example's; what padding adds to it is taken off.
 
         Raises:
             InputError: it refuses a batch, or stops answering.
         """
-        if composition.kind == "concurrent":
-            with ThreadPoolExecutor(CLIENTS) as clients:
-                asked = [clients.submit(self._score, composition, b) for b in composition.batches]
-                try:
-                    return [self._counted(future.result()) for future in asked]
-                finally:
-                    for future in asked:
-                        future.cancel()
-        return [self._counted(self._score(composition, batch)) for batch in composition.batches]
+        scored = []
+        for batch, outputs in zip(
+            composition.batches, self._answers(composition, rows), strict=True
+        ):
+            if composition.padding is not None:
+                outputs = {
+                    name: cropped(array, (shapes or {}).get(name, array.shape[1:]))
+                    for name, array in outputs.items()
+                }
+            scored.append(outputs)
+            self.skip_to(self.done + len(batch))
+        return scored
 
     def skip_to(self, done: int) -> None:
         """Count as done what is left out."""
-        self._advance(done - self.done)
+        self.done = done
+        if self._progress is not None:
+            self._progress(self.done, self._expected)
 
-    def refusal(self, rows: Mapping[str, np.ndarray], batch_size: int) -> str | None:
+    def refusal(self, rows: Rows, batch_size: int) -> str | None:
         """Why the scorer doesn't take rows that were made up; None where it does."""
         count = len(next(iter(rows.values())))
         try:
@@ -81,31 +88,33 @@ class Runner:
             return str(error)
         return None
 
-    def _score(self, composition: Composition, batch: np.ndarray) -> tuple[int, Scored]:
-        feeds = {name: array[batch] for name, array in self._rows.items()}
+    def _answers(self, composition: Composition, rows: Rows) -> Iterator[Scored]:
+        """What the scorer gives, batch by batch."""
+
+        def answer(batch: np.ndarray) -> Scored:
+            return self._score(composition, {name: array[batch] for name, array in rows.items()})
+
+        if composition.kind != "concurrent":
+            yield from map(answer, composition.batches)
+            return
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            asked = [clients.submit(answer, batch) for batch in composition.batches]
+            try:
+                for future in asked:
+                    yield future.result()
+            finally:
+                for future in asked:
+                    future.cancel()
+
+    def _score(self, composition: Composition, feeds: Scored) -> Scored:
         if composition.padding is not None:
             feeds = composition.padding.apply(feeds)
         try:
-            outputs = self._scorer.score(feeds)
+            return self._scorer.score(feeds)
         except InputError as error:
-            where = f"{composition.name!r}, in a batch of {len(batch)}"
-            raise self._stopped(where, error) from error
-        if composition.padding is not None:
-            outputs = {name: cropped(a, self._shapes[name]) for name, a in outputs.items()}
-        else:
-            self._shapes.update({name: array.shape[1:] for name, array in outputs.items()})
-        return len(batch), outputs
+            size = len(next(iter(feeds.values())))
+            raise self._stopped(f"{composition.name!r}, in a batch of {size}", error) from error
 
     def _stopped(self, where: str, error: InputError) -> InputError:
         done = f"{self.done:,} of {self._expected:,} rows"
         return type(error)(f"stopped at {where}, after {done}: {error}")
-
-    def _counted(self, scored: tuple[int, Scored]) -> Scored:
-        rows, outputs = scored
-        self._advance(rows)
-        return outputs
-
-    def _advance(self, rows: int) -> None:
-        self.done += rows
-        if self._progress is not None:
-            self._progress(self.done, self._expected)

@@ -41,7 +41,8 @@ class InvarianceReport(InvarianceResult):
 
     def to_dict(self) -> dict[str, Any]:
         """The report as dicts, lists and plain values; a number that isn't finite is None."""
-        return _plain(dataclasses.asdict(self))
+        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        return plain
 
     def to_json(self, indent: int | None = 2) -> str:
         """The report as standard JSON; a number that isn't finite is null.

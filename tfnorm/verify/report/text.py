@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SHOWN = 8
 """How many compositions the table shows, so that the whole fits a screen of 24 lines."""
 
-_CAUSES = (
+_CAUSES: tuple[tuple[set[str], str], ...] = (
     ({"repeat"}, "from one call to the next"),
     ({"neighbours"}, "with the batch around it"),
     ({"concurrent"}, "with the requests that come at the same time"),
@@ -222,7 +222,7 @@ def _at_stake(report: InvarianceResult) -> list[tuple[str, str]]:
             f"{share} of pairs change order ({stake.composition}, {stake.batch_size:,} a batch)"
         )
     if stake.auc:
-        best, worst = (choose(stake.auc, key=stake.auc.get) for choose in (max, min))
+        best, worst = (choose(stake.auc, key=stake.auc.__getitem__) for choose in (max, min))
         high, low = f"{stake.auc[best]:.4f}", f"{stake.auc[worst]:.4f}"
         said.append(
             f"AUC {high} at {best:,} a batch, {low} at {worst:,}"

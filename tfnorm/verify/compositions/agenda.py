@@ -1,0 +1,123 @@
+"""What will be scored, all of it decided before anything is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.verify.compositions.neighbours import Neighbours, neighbours
+from tfnorm.verify.compositions.padding import paddings
+from tfnorm.verify.compositions.plan import (
+    AROUND,
+    Composition,
+    Plan,
+    again,
+    compositions,
+    concurrent,
+    one_at_a_time,
+    padded_longer,
+)
+
+BATCH_BYTES = 1 << 23
+"""Bytes of inputs in the largest batch that is tried for its size alone."""
+
+BY_SCORE = ("the highest-scoring", "the lowest-scoring")
+"""The neighbours that are known only once the examples are scored; they are numbered last."""
+
+
+@dataclass(frozen=True, eq=False)
+class Agenda:
+    """What will be scored.
+
+    Attributes:
+        alone: the examples one at a time: the first to be scored.
+        compositions: the others, in order.
+        neighbours: the rows to put beside the examples, in the order of their numbers; those
+            `BY_SCORE` come after them.
+        batch_sizes: the sizes that all examples are scored in, lowest first.
+        usual_size: the size of batches that try something else.
+        left_out: composition -> why it isn't tried.
+    """
+
+    alone: Composition
+    compositions: list[Composition]
+    neighbours: dict[str, Neighbours]
+    batch_sizes: list[int]
+    usual_size: int
+    left_out: dict[str, str]
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are to score."""
+        return self.alone.rows + sum(composition.rows for composition in self.compositions)
+
+
+def agenda(
+    rows: Mapping[str, np.ndarray],
+    inputs: Mapping[str, tf.TensorSpec] | None,
+    *,
+    remote: bool = False,
+    requests: Sequence[int] = (),
+    batch_sizes: Sequence[int] | None = None,
+    allowed: Sequence[int] = (),
+    seed: int = 0,
+) -> Agenda:
+    """What to score of examples.
+
+    Args:
+        rows: the examples.
+        inputs: what the scorer takes; None where it doesn't say.
+        remote: whether requests may be sent at the same time.
+        requests: how many examples each logged request had; empty where they are no log.
+        batch_sizes: as `batch_invariance` has them.
+        allowed: the batch sizes that the server pads to.
+        seed: of the shuffles.
+    """
+    count = len(next(iter(rows.values())))
+    groups = neighbours(rows)
+    row_bytes = sum(array[:1].nbytes for array in rows.values())
+    ends = np.cumsum(requests, dtype=int)
+    plan = Plan(
+        examples=count,
+        neighbours=_numbered(groups, count),
+        sizes=batch_sizes,
+        allowed=allowed,
+        most=min(AROUND[-1], BATCH_BYTES // max(row_bytes, 1)),
+        requests=np.split(np.arange(count), ends[:-1]) if requests else (),
+        seed=seed,
+    )
+    alone = one_at_a_time(count)
+    longer = [(padding.shown, padded_longer(plan, padding)) for padding in paddings(rows, inputs)]
+    return Agenda(
+        alone=alone,
+        compositions=[
+            *compositions(plan),
+            *(composition for shown, composition in longer if shown),
+            *([concurrent(plan)] if remote else []),
+            again(alone),
+        ],
+        neighbours=groups,
+        batch_sizes=plan.batch_sizes,
+        usual_size=plan.usual_sizes[0],
+        left_out={
+            composition.name: "no example ends in zeros: they may mean more"
+            for shown, composition in longer
+            if not shown
+        },
+    )
+
+
+def _numbered(
+    groups: Mapping[str, Neighbours], examples: int
+) -> dict[str, tuple[np.ndarray, bool]]:
+    """The neighbours' row numbers, from the number of examples on, as `Plan` has them."""
+    numbered, start = {}, examples
+    for name in (*groups, *BY_SCORE):
+        count = groups[name].count if name in groups else 1
+        same_shapes = name in groups and groups[name].numbers_alone
+        numbered[name] = (np.arange(start, start + count), same_shapes)
+        start += count
+    return numbered
