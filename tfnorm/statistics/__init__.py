@@ -2,7 +2,7 @@
 
 from tfnorm.statistics.callback import StatisticsCallback
 from tfnorm.statistics.recalibrate import recalibrate_statistics
-from tfnorm.statistics.report import LayerStatistics, StatisticsReport, statistics_report
+from tfnorm.statistics.report.results import LayerStatistics, StatisticsReport, statistics_report
 
 __all__ = [
     "LayerStatistics",

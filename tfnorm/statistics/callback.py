@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfnorm.statistics.batches import Batches, Dataset
-from tfnorm.statistics.observe import Observer
-from tfnorm.statistics.report import StatisticsReport, observed_report
+from tfnorm.statistics.observation.batches import Batches, Dataset
+from tfnorm.statistics.observation.observe import Observer
+from tfnorm.statistics.report.results import StatisticsReport, observed_report
 
 
 class StatisticsCallback(keras.callbacks.Callback):

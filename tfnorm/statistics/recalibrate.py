@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from tfnorm.errors import InputError
-from tfnorm.statistics.batches import Batches, Dataset
-from tfnorm.statistics.moving import Population, assign, moving_variables, read
-from tfnorm.statistics.observe import Observer
+from tfnorm.statistics.observation.batches import Batches, Dataset
+from tfnorm.statistics.observation.moving import Population, assign, moving_variables, read
+from tfnorm.statistics.observation.observe import Observer
 from tfnorm.statistics.progress import progress_bar
 
 PATIENCE = 100

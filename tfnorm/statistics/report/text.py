@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from tfnorm.statistics.report import LayerStatistics, StatisticsReport, Summary
+    from tfnorm.statistics.report.results import LayerStatistics, StatisticsReport, Summary
 
 SHOWN = 10
 """How many layers the table shows, so that the whole fits a screen of 24 lines."""

@@ -17,8 +17,8 @@ from tfnorm._keras import all_layers, probe_detector, replaced_calls
 from tfnorm._tensorflow import vectorized_map_detector
 from tfnorm.errors import InputError
 from tfnorm.ops.moments import Moments, channel_moments
-from tfnorm.statistics.moving import Population, moving_variables, statistics_layers
-from tfnorm.statistics.time_distributed import all_steps_at_once
+from tfnorm.statistics.observation.moving import Population, moving_variables, statistics_layers
+from tfnorm.statistics.observation.time_distributed import all_steps_at_once
 
 REFUSALS = (TypeError, ValueError, LookupError, AttributeError, tf.errors.OpError)
 """What a model raises when a batch doesn't fit it."""

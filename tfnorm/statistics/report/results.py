@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import keras
 import numpy as np
 
-from tfnorm.statistics.batches import Batches, Dataset
-from tfnorm.statistics.moving import Population, ever_updated, read, variance
-from tfnorm.statistics.observe import Observer
+from tfnorm.statistics.observation.batches import Batches, Dataset
+from tfnorm.statistics.observation.moving import Population, ever_updated, read, variance
+from tfnorm.statistics.observation.observe import Observer
 from tfnorm.statistics.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -154,17 +154,17 @@ class StatisticsReport:
             InputError: matplotlib is not installed or doesn't write such files, or there is no such
                 folder.
         """
-        from tfnorm.statistics.plot import plot
+        from tfnorm.statistics.report.plot import plot
 
         plot(self, path, mean_tolerance=MEAN_TOLERANCE, std_tolerance=STD_TOLERANCE)
 
     def __rich__(self) -> RenderableType:
-        from tfnorm.statistics.text import render
+        from tfnorm.statistics.report.text import render
 
         return render(self)
 
     def __str__(self) -> str:
-        from tfnorm.statistics.text import to_text
+        from tfnorm.statistics.report.text import to_text
 
         return to_text(self)
 

@@ -12,7 +12,7 @@ from tfnorm.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tfnorm.statistics.report import LayerStatistics, StatisticsReport
+    from tfnorm.statistics.report.results import LayerStatistics, StatisticsReport
 
 NEAR, FAR = "#4878a8", "#c44e52"
 
