@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 import keras
@@ -161,7 +162,7 @@ def probe_detector() -> Callable[[], bool]:
 
 def _is_probe() -> bool:
     turns = 0
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         code = frame.f_code
         file = Path(code.co_filename).parts[-2:]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfnorm.statistics.compare import observed_report
 from tfnorm.statistics.observation.batches import Batches, Dataset
 from tfnorm.statistics.observation.observe import Observer
-from tfnorm.statistics.report.results import StatisticsReport, observed_report
+from tfnorm.statistics.report.report import StatisticsReport
 
 
 class StatisticsCallback(keras.callbacks.Callback):
@@ -46,13 +48,13 @@ class StatisticsCallback(keras.callbacks.Callback):
         self._batches = Batches(dataset, steps)
         self._batches.keep()
 
-    def on_train_begin(self, logs: dict | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._observer = Observer(self.model, training=None)
         # A dataset that can't be used is to be known now, not after an epoch.
         observed_report(self._observer, self._batches.first())
         self._writer = tf.summary.create_file_writer(str(self.log_dir / "statistics"))
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.report = observed_report(self._observer, self._batches)
         with self._writer.as_default(step=epoch):
             for layer in self.report.layers:
@@ -67,5 +69,5 @@ class StatisticsCallback(keras.callbacks.Callback):
                         tf.summary.histogram(f"{layer.name}/{what}", values[np.isfinite(values)])
         self._writer.flush()
 
-    def on_train_end(self, logs: dict | None = None) -> None:
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._writer.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 import keras
@@ -94,11 +93,11 @@ def recalibrate_statistics(
     try:
         with progress_bar(batches.count()) as start:
             reached = _settle(observer, targets, batches, start)
-            return [observer.names[layer] for layer in reached]
     except BaseException:
         for variable, value in before:
             variable.assign(value)
         raise
+    return [observer.names[layer] for layer in reached]
 
 
 def _settle(
@@ -108,7 +107,9 @@ def _settle(
     start: Callable[[str], Callable[[], None]],
 ) -> list[keras.layers.Layer]:
     """Pass over the batches until the statistics are those that a pass finds."""
-    for number in itertools.count(1):
+    number = 0
+    while True:
+        number += 1
         most = _most_passes(observer, targets)
         found = observer.populations(batches, start(f"pass {number} of {most} at most"))
         reached = {
@@ -150,7 +151,7 @@ def _moved(layer: keras.layers.Layer, population: Population) -> bool:
 
 def _check_finite(observer: Observer, reached: dict[keras.layers.Layer, Population]) -> None:
     for layer, population in reached.items():
-        broken = ~np.isfinite(population.mean + population.squares)
+        broken = ~np.isfinite(population.mean + population.M2)
         if broken.any():
             raise InputError(
                 f"the inputs of layer {observer.names[layer]!r} are not finite in {broken.sum()} of its "

@@ -117,28 +117,6 @@ def test_a_layer_that_feeds_itself_gets_the_statistics_that_it_reproduces(rows):
     np.testing.assert_allclose(variance, expected_variance, rtol=1e-5)
 
 
-@pytest.mark.parametrize("steps", [5, None])
-@pytest.mark.parametrize("kind", LAYERS[1:])
-def test_time_distributed(sequences, assert_statistics, kind, steps):
-    inner = keras.Sequential([keras.Input((4,)), kind()])
-    wrapper = keras.layers.TimeDistributed(inner)
-    model = keras.Sequential([keras.Input((steps, 4)), wrapper])
-    recalibrate_statistics(model, [sequences[:60], sequences[60:]])
-    assert_statistics(inner.layers[0], sequences)
-
-
-@pytest.mark.parametrize("steps", [5, None])
-def test_time_distributed_with_a_mask(assert_statistics, steps):
-    ids = np.array([[1, 2, 0, 0, 0], [3, 1, 1, 0, 0], [2, 2, 1, 3, 3]])
-    embedding = keras.layers.Embedding(4, 3, mask_zero=True)
-    layer = tfnorm.Dice()
-    model = keras.Sequential(
-        [keras.Input((steps,)), embedding, keras.layers.TimeDistributed(layer)]
-    )
-    recalibrate_statistics(model, [ids])
-    assert_statistics(layer, embedding.embeddings.numpy()[ids[ids != 0]])
-
-
 @keras.saving.register_keras_serializable(package="tests")
 class NormalizedSum(keras.layers.Layer):
     """A recurrent cell: the sum of its normalized inputs."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -12,7 +12,9 @@ import tensorflow as tf
 
 from tfnorm.errors import InputError
 
-Dataset = tf.data.Dataset | keras.utils.PyDataset | Iterable | Mapping[str, np.ndarray] | np.ndarray
+Dataset: TypeAlias = (
+    tf.data.Dataset | keras.utils.PyDataset | Iterable[Any] | Mapping[str, np.ndarray] | np.ndarray
+)
 """Batches as `keras.Model.predict` takes them, or all examples: an array, or arrays by name."""
 
 ROWS = 1024
@@ -40,9 +42,9 @@ class Batches:
                 f"dataset is a {type(dataset).__name__}; accepted: a tf.data.Dataset, or anything "
                 "else that gives batches"
             )
-        self._dataset = dataset
+        self._dataset: Iterable[Any] | keras.utils.PyDataset = dataset
         self._steps = steps
-        self._length = _length(dataset)
+        self._length: int | None = _length(dataset)
         if steps is None and self._length == tf.data.INFINITE_CARDINALITY:
             raise InputError("the dataset has no end; give steps, the number of batches to take")
 
@@ -78,17 +80,17 @@ def _rows(arrays: Mapping[str, np.ndarray] | np.ndarray | tf.Tensor) -> tf.data.
         raise InputError(f"the arrays can't be cut in batches: {error}") from error
 
 
-def _batches(dataset: Iterable | keras.utils.PyDataset) -> Iterable:
+def _batches(dataset: Iterable[Any] | keras.utils.PyDataset) -> Iterable[Any]:
     if not isinstance(dataset, keras.utils.PyDataset):
         return dataset
     batches = dataset.num_batches
     return (dataset[i] for i in (itertools.count() if batches is None else range(batches)))
 
 
-def _length(dataset: Iterable | keras.utils.PyDataset) -> int | None:
+def _length(dataset: Iterable[Any] | keras.utils.PyDataset) -> int | None:
     if isinstance(dataset, tf.data.Dataset):
         return int(dataset.cardinality())
     if isinstance(dataset, keras.utils.PyDataset):
         batches = dataset.num_batches
-        return tf.data.INFINITE_CARDINALITY if batches is None else batches
-    return len(dataset) if hasattr(dataset, "__len__") else None
+        return int(tf.data.INFINITE_CARDINALITY if batches is None else batches)
+    return len(dataset) if isinstance(dataset, Sized) else None

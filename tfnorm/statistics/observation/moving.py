@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -12,15 +12,20 @@ from tfnorm._keras import layers_inside
 from tfnorm.layers.moving_statistics import MovingStatistics
 
 
-class Population(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Population:
     """What is left of all that a layer was given, `[C]` in float64 each.
 
-    `updates` is how many calls of the layer had a value for the channel.
+    Attributes:
+        count: how many values there were.
+        mean: their mean; 0 where there were none.
+        M2: the sum of their squared deviations from it.
+        updates: how many calls of the layer had a value for the channel.
     """
 
     count: np.ndarray
     mean: np.ndarray
-    squares: np.ndarray
+    M2: np.ndarray
     updates: np.ndarray
 
 
@@ -58,13 +63,13 @@ def moving_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
 
 def read(variable: keras.Variable | tf.Tensor) -> np.ndarray:
     """A variable in float64."""
-    return tf.cast(tf.convert_to_tensor(variable), tf.float64).numpy()
+    return np.asarray(tf.cast(tf.convert_to_tensor(variable), tf.float64))
 
 
 def variance(layer: keras.layers.Layer, population: Population) -> np.ndarray:
     """What the moving variance stands for: the biased variance, or m / (m - 1) of it."""
     taken = getattr(layer, "unbiased_variance", False)
-    return population.squares / np.maximum(population.count - taken, 1)
+    return np.asarray(population.M2 / np.maximum(population.count - taken, 1))
 
 
 def assign(layer: keras.layers.Layer, population: Population) -> None:
@@ -99,7 +104,7 @@ def ever_updated(layer: keras.layers.Layer) -> bool:
 
 
 def _renorm(layer: keras.layers.Layer) -> bool:
-    return getattr(layer, "renorm", False)
+    return bool(getattr(layer, "renorm", False))
 
 
 def _counts_updates(layer: keras.layers.Layer) -> bool:

@@ -83,7 +83,7 @@ class Observer:
         )
 
     def populations(
-        self, batches: Iterable, advance: Callable[[], None] = lambda: None
+        self, batches: Iterable[Any], advance: Callable[[], None] = lambda: None
     ) -> dict[keras.layers.Layer, Population]:
         """Run the model over the batches once, with the statistics that it has.
 
@@ -134,7 +134,7 @@ class Observer:
         with _inlined_functions():
             self.model(x, **self._training)
 
-    def _observing_calls(self) -> dict[keras.layers.Layer, Callable]:
+    def _observing_calls(self) -> dict[keras.layers.Layer, Callable[..., Any]]:
         calls = {
             layer: all_steps_at_once(layer)
             for layer in all_layers(self.model)
@@ -142,11 +142,11 @@ class Observer:
         }
         return calls | {layer: self._observing(layer) for layer in self.layers}
 
-    def _observing(self, layer: keras.layers.Layer) -> Callable:
+    def _observing(self, layer: keras.layers.Layer) -> Callable[..., Any]:
         """The layer's `call`, that adds up its inputs first."""
         call, signature = layer.call, inspect.signature(layer.call)
 
-        def observing(*args, **kwargs):
+        def observing(*args: Any, **kwargs: Any) -> Any:
             given = signature.bind(*args, **kwargs).arguments
             if not self._is_probe():
                 self._note_call(layer, given)

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 
-def all_steps_at_once(wrapper: keras.layers.TimeDistributed) -> Callable:
+def all_steps_at_once(wrapper: keras.layers.TimeDistributed) -> Callable[..., tf.Tensor]:
     """The wrapper's `call` for inference, with the steps as rows of one batch where T is free.
 
     Keras maps over a free T by `tf.vectorized_map`, in which nothing can be added up. In inference
@@ -17,7 +17,9 @@ def all_steps_at_once(wrapper: keras.layers.TimeDistributed) -> Callable:
     """
     call, inner = wrapper.call, wrapper.layer
 
-    def call_rows(inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None):
+    def call_rows(
+        inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
         if inputs.shape[1] is not None:
             return call(inputs, training=training, mask=mask)
         accepted = inspect.signature(inner.call).parameters

@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfnorm.errors import InputError
+from tfnorm.statistics.report.results import (
+    MEAN_TOLERANCE,
+    STD_TOLERANCE,
+    LayerStatistics,
+    StatisticsResult,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tfnorm.statistics.report.results import LayerStatistics, StatisticsReport
 
 NEAR, FAR = "#4878a8", "#c44e52"
 
 
-def plot(
-    report: StatisticsReport, path: str | Path, *, mean_tolerance: float, std_tolerance: float
-) -> None:
+def plot(report: StatisticsResult, path: str | Path) -> None:
     """Write a picture of the report: a row a layer, a dot a channel, a bar at the median.
 
     Raises:
-        InputError: as `StatisticsReport.plot`.
+        InputError: matplotlib is not installed or doesn't write such files, or there is no such folder.
     """
     try:
         from matplotlib.figure import Figure
@@ -41,8 +44,8 @@ def plot(
         colour = NEAR if layer.state == "ok" else FAR
         _draw(means, row, layer.mean_difference, colour)
         _draw(stds, row, layer.std_ratio, colour)
-    _finish_means(means, mean_tolerance)
-    _finish_stds(stds, std_tolerance)
+    _finish_means(means)
+    _finish_stds(stds)
     means.set_yticks(range(len(rows)), [_label(layer) for layer in rows])
     means.set_ylim(len(rows) - 0.5, -0.5)
     try:
@@ -61,18 +64,18 @@ def _draw(axes: Axes, row: int, values: np.ndarray, colour: str) -> None:
         axes.vlines(np.median(values[shown]), row - 0.38, row + 0.38, color="black", linewidth=1.5)
 
 
-def _finish_means(axes: Axes, tolerance: float) -> None:
+def _finish_means(axes: Axes) -> None:
     axes.set_title("mean: (moving - data) / data's standard deviation", fontsize=10)
-    axes.axvspan(-tolerance, tolerance, color="0.92", zorder=0)
+    axes.axvspan(-MEAN_TOLERANCE, MEAN_TOLERANCE, color="0.92", zorder=0)
     axes.set_xscale("symlog", linthresh=1)
     axes.xaxis.set_major_formatter("{x:g}")
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, -1), max(high, 1))
 
 
-def _finish_stds(axes: Axes, tolerance: float) -> None:
+def _finish_stds(axes: Axes) -> None:
     axes.set_title("standard deviation: moving / data", fontsize=10)
-    axes.axvspan(1 / tolerance, tolerance, color="0.92", zorder=0)
+    axes.axvspan(1 / STD_TOLERANCE, STD_TOLERANCE, color="0.92", zorder=0)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:.3g}")
     low, high = axes.get_xlim()

@@ -1,24 +1,13 @@
-"""How far moving statistics are from the data's: table, JSON and plot are views of one report."""
+"""How far moving statistics are from the data's, as plain data that knows none of its views."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
-import keras
 import numpy as np
-
-from tfnorm.statistics.observation.batches import Batches, Dataset
-from tfnorm.statistics.observation.moving import Population, ever_updated, read, variance
-from tfnorm.statistics.observation.observe import Observer
-from tfnorm.statistics.progress import progress_bar
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 MEAN_TOLERANCE = 0.25
 """Standard deviations by which a moving mean may be off in the worst channel."""
@@ -79,18 +68,19 @@ class LayerStatistics:
         Off is a moving mean more than 0.25 standard deviations from the data's in any channel, or a
         moving standard deviation more than 1.25 times the data's or less than its 1.25th part.
         """
-        if self.mean is None:
+        mean, std = self.mean, self.std
+        if mean is None or std is None:
             return "not called"
-        if not np.isfinite([self.mean.worst, self.std.worst]).all():
+        if not np.isfinite([mean.worst, std.worst]).all():
             return "not finite"
         if self.by_batch:
             return "by batch"
         if not self.updated:
             return "never updated"
-        near = abs(self.mean.worst) <= MEAN_TOLERANCE and _factor(self.std.worst) <= STD_TOLERANCE
+        near = abs(mean.worst) <= MEAN_TOLERANCE and _factor(std.worst) <= STD_TOLERANCE
         return "ok" if near else "off"
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """The layer as dicts and plain values; a number that isn't finite is None."""
         return {
             "name": self.name,
@@ -107,8 +97,8 @@ class LayerStatistics:
 
 
 @dataclass(frozen=True)
-class StatisticsReport:
-    """Whether moving statistics are those of a dataset. Print it for a table and what to do next.
+class StatisticsResult:
+    """Whether moving statistics are those of a dataset.
 
     Attributes:
         model: its name.
@@ -125,140 +115,11 @@ class StatisticsReport:
         """Whether each layer that is called in inference, and there is one, is "ok"."""
         return {layer.state for layer in self.layers} - {"not called"} == {"ok"}
 
-    def to_dict(self) -> dict:
-        """The report as dicts, lists and plain values; a number that isn't finite is None."""
-        return {
-            "model": self.model,
-            "batches": self.batches,
-            "passed": self.passed,
-            "layers": [layer.to_dict() for layer in self.layers],
-        }
-
-    def to_json(self, indent: int | None = 2) -> str:
-        """The report as standard JSON; a number that isn't finite is null.
-
-        Args:
-            indent: spaces a level; None for one line.
-        """
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
-
-    def plot(self, path: str | Path) -> None:
-        """Draw each channel of each layer: how far its mean is off, and its standard deviation.
-
-        Needs matplotlib: `pip install matplotlib`.
-
-        Args:
-            path: the file to write; its ending says which format, such as `.png`, `.svg` or `.pdf`.
-
-        Raises:
-            InputError: matplotlib is not installed or doesn't write such files, or there is no such
-                folder.
-        """
-        from tfnorm.statistics.report.plot import plot
-
-        plot(self, path, mean_tolerance=MEAN_TOLERANCE, std_tolerance=STD_TOLERANCE)
-
-    def __rich__(self) -> RenderableType:
-        from tfnorm.statistics.report.text import render
-
-        return render(self)
-
-    def __str__(self) -> str:
-        from tfnorm.statistics.report.text import to_text
-
-        return to_text(self)
-
-
-def statistics_report(
-    model: keras.Model, dataset: Dataset, steps: int | None = None
-) -> StatisticsReport:
-    """Compare a model's moving statistics with those of a dataset.
-
-        difference of means = (mu_moving - mu) / sqrt(var + epsilon)
-        ratio of standard deviations = sqrt((var_moving + epsilon) / (var + epsilon))
-
-    mu and var are those of what the layer is given in inference, by the model as it is, over the
-    whole dataset (one pass). Every tfnorm.BatchNormalization, tfnorm.Dice and
-    keras.layers.BatchNormalization is in it, at any depth, frozen ones too. The model is not
-    changed.
-
-    Args:
-        model: a built model; it need not be compiled. It is called without `training`, as an export
-            calls it.
-        dataset: what the model was trained on, as `recalibrate_statistics` takes it.
-        steps: batches to take at most; None for all.
-
-    Returns:
-        The report: `print` it, or take its `to_json()`, `plot(path)`, `passed` and `layers`.
-
-    Raises:
-        InputError: the model is not built or has no such layer, the dataset is empty or endless, or
-            the model refuses a batch.
-
-    Example:
-
-        >>> model = keras.Sequential([keras.Input((1,)), BatchNormalization(name="bn")])
-        >>> report = statistics_report(model, [np.array([[1.0], [3.0]])])
-        >>> report.layers[0].state
-        'never updated'
-        >>> round(report.layers[0].mean.worst, 2), report.layers[0].std.worst
-        (-2.0, 1.0)
-    """
-    observer = Observer(model, training=None)
-    batches = Batches(dataset, steps)
-    with progress_bar(batches.count()) as start:
-        return observed_report(observer, batches, start("reading"))
-
-
-def observed_report(
-    observer: Observer, batches: Batches, advance: Callable[[], None] = lambda: None
-) -> StatisticsReport:
-    """The report on one pass of an observer."""
-    count = 0
-
-    def counted() -> None:
-        nonlocal count
-        count += 1
-        advance()
-
-    populations = observer.populations(batches, counted)
-    return StatisticsReport(
-        model=observer.model.name,
-        batches=count,
-        layers=[
-            _compared(observer.names[layer], layer, population, layer in observer.by_batch)
-            for layer, population in populations.items()
-        ],
-    )
-
-
-def _compared(
-    name: str, layer: keras.layers.Layer, population: Population, by_batch: bool
-) -> LayerStatistics:
-    seen = population.count > 0
-    data = variance(layer, population) + layer.epsilon
-    moving = read(layer.moving_variance) + layer.epsilon
-
-    def per_channel(values: np.ndarray) -> np.ndarray:
-        return np.where(seen, np.where(np.isfinite(values), values, np.inf), np.nan)
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        difference = (read(layer.moving_mean) - population.mean) / np.sqrt(data)
-        ratio = np.sqrt(moving / data)
-    return LayerStatistics(
-        name=name,
-        type=f"{type(layer).__module__.partition('.')[0]}.{type(layer).__name__}",
-        values=int(population.count.max()),
-        updated=ever_updated(layer),
-        frozen=not layer.trainable,
-        by_batch=by_batch,
-        mean_difference=per_channel(difference),
-        std_ratio=per_channel(ratio),
-    )
-
 
 def _summary(
-    values: np.ndarray, badness: Callable, size: Callable[[np.ndarray], np.ndarray]
+    values: np.ndarray,
+    badness: Callable[[np.ndarray], np.ndarray],
+    size: Callable[[np.ndarray], np.ndarray],
 ) -> Summary | None:
     if np.isnan(values).all():
         return None
@@ -266,12 +127,12 @@ def _summary(
     return Summary(float(values[channel]), channel, float(np.nanmedian(size(values))))
 
 
-def _factor(ratio: np.ndarray | float) -> np.ndarray | float:
+def _factor(ratio: np.ndarray | float) -> np.ndarray:
     """How many times too large or too small."""
-    return np.exp(np.abs(np.log(ratio)))
+    return np.asarray(np.exp(np.abs(np.log(ratio))))
 
 
-def _summary_dict(summary: Summary | None) -> dict | None:
+def _summary_dict(summary: Summary | None) -> dict[str, Any] | None:
     if summary is None:
         return None
     return {

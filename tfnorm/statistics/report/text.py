@@ -7,12 +7,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tfnorm.plain_text import plain_text
+from tfnorm.statistics.report.results import LayerStatistics, StatisticsResult, Summary
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from tfnorm.statistics.report.results import LayerStatistics, StatisticsReport, Summary
 
 SHOWN = 10
 """How many layers the table shows, so that the whole fits a screen of 24 lines."""
@@ -52,7 +52,7 @@ UNITS = (
 )
 
 
-def render(report: StatisticsReport) -> RenderableType:
+def render(report: StatisticsResult) -> RenderableType:
     """The report for `rich.print` or a `rich.console.Console`."""
     from rich.console import Group
     from rich.padding import Padding
@@ -70,7 +70,7 @@ def render(report: StatisticsReport) -> RenderableType:
     )
 
 
-def to_text(report: StatisticsReport, width: int = WIDTH) -> str:
+def to_text(report: StatisticsResult, width: int = WIDTH) -> str:
     """The report as plain text.
 
     Args:
@@ -143,7 +143,7 @@ def _tail(name: str, room: int) -> str:
     return name if len(name) <= room else "..." + name[3 - room :]
 
 
-def _verdict(report: StatisticsReport) -> Table:
+def _verdict(report: StatisticsResult) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -154,7 +154,7 @@ def _verdict(report: StatisticsReport) -> Table:
     return grid
 
 
-def _lines(report: StatisticsReport) -> list[tuple[str, str]]:
+def _lines(report: StatisticsResult) -> list[tuple[str, str]]:
     called = [layer for layer in report.layers if layer.state != "not called"]
     states = Counter(layer.state for layer in called)
     found = [state for state in FINDINGS if states[state]]

@@ -1,0 +1,62 @@
+"""The report that a comparison of statistics gives: its result, as text, as JSON and as a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfnorm.statistics.report.plot import plot
+from tfnorm.statistics.report.results import StatisticsResult
+from tfnorm.statistics.report.text import render, to_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+class StatisticsReport(StatisticsResult):
+    """Whether moving statistics are those of a dataset. Print it for a table and what to do next.
+
+    Attributes:
+        model: its name.
+        batches: how many it was run on.
+        layers: those with moving statistics, in the order in which the model calls them.
+        passed: whether each layer that is called in inference, and there is one, is "ok".
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as dicts, lists and plain values; a number that isn't finite is None."""
+        return {
+            "model": self.model,
+            "batches": self.batches,
+            "passed": self.passed,
+            "layers": [layer.to_dict() for layer in self.layers],
+        }
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """The report as standard JSON; a number that isn't finite is null.
+
+        Args:
+            indent: spaces a level; None for one line.
+        """
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    def plot(self, path: str | Path) -> None:
+        """Draw each channel of each layer: how far its mean is off, and its standard deviation.
+
+        Needs matplotlib: `pip install matplotlib`.
+
+        Args:
+            path: the file to write; its ending says which format, such as `.png`, `.svg` or `.pdf`.
+
+        Raises:
+            InputError: matplotlib is not installed or doesn't write such files, or there is no such
+                folder.
+        """
+        plot(self, path)
+
+    def __rich__(self) -> RenderableType:
+        return render(self)
+
+    def __str__(self) -> str:
+        return to_text(self)
