@@ -63,7 +63,7 @@ class MainJob:
 
 def deliver(
     model: keras.Model,
-    directory: str | os.PathLike,
+    directory: str | os.PathLike[str],
     examples: Mapping[str, np.ndarray],
     *,
     version: int | None = None,
@@ -100,7 +100,7 @@ def deliver(
 
 def main_job(
     log: ClickLog,
-    directory: str | os.PathLike,
+    directory: str | os.PathLike[str],
     recipe: Recipe | None = None,
     *,
     progress: Progress | None = None,
@@ -118,13 +118,13 @@ def main_job(
     """
     from tfnorm.server import Server
 
-    check_place(directory, None)
+    place = check_place(directory, None)
     trained = train(log, recipe, progress=progress)
     examples = {name: array[:KEPT_EXAMPLES] for name, array in log.test.features.items()}
     delivered = deliver(trained.model, directory, examples, progress=progress)
     servers = {}
     if delivered.export is not None:
-        with Server(directory, "din", port=0, rest_port=0) as server:
+        with Server(place, "din", port=0, rest_port=0) as server:
             for api, url in (("gRPC", server.grpc_url), ("REST", server.rest_url)):
                 servers[api] = batch_invariance(
                     url, examples, progress=_stage(progress, f"verify {api}")

@@ -13,8 +13,9 @@ def plain_text(drawn: RenderableType, width: int) -> str:
     """The lines, none longer than `width`, without colours and without spaces at their ends."""
     from rich.console import Console
 
+    text = io.StringIO()
     console = Console(
-        file=io.StringIO(),
+        file=text,
         width=width,
         color_system=None,
         legacy_windows=False,
@@ -22,4 +23,4 @@ def plain_text(drawn: RenderableType, width: int) -> str:
         force_jupyter=False,
     )
     console.print(drawn)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

@@ -49,7 +49,7 @@ def check_place(directory: str | os.PathLike, version: int | None) -> Path:
     return path
 
 
-def publish(directory: Path, version: int | None, write: Callable[[Path], None]) -> Path:
+def publish(directory: Path, version: int | None, write: Callable[[Path], object]) -> Path:
     """Write a version beside its place, then rename it into it.
 
     Args:

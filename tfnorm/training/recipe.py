@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tfnorm.errors import InputError
 
@@ -19,7 +20,7 @@ MODELS: tuple[Model, ...] = get_args(Model)
 SCALED_FROM = 256
 """The batch size that `Recipe.learning_rate` is meant for."""
 
-_RANGES = {
+_RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "epochs": ("1 or more", lambda x: x >= 1),
     "batch_size": ("1 or more", lambda x: x >= 1),
     "learning_rate": ("more than 0", lambda x: x > 0),
@@ -75,7 +76,7 @@ class Recipe:
     positive_weight: float = 1.0
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise InputError(f"model is {self.model!r}; accepted: {', '.join(map(repr, MODELS))}")
         for name, (accepted, fits) in _RANGES.items():
@@ -111,7 +112,7 @@ class Recipe:
 
         from tfnorm.models import DIEN, DIN
 
-        options = {
+        options: dict[str, Any] = {
             "item_count": log.item_count,
             "category_count": log.category_count,
             "dropout": self.dropout,

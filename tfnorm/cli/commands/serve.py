@@ -35,6 +35,8 @@ def serve(directory: Path, batching_parameters: Path | None, **options: Any) -> 
     """
     with needs_serving():
         from tfnorm import server
-    batching = batching_parameters and server.read_batching_parameters(batching_parameters)
+    batching = None
+    if batching_parameters is not None:
+        batching = server.read_batching_parameters(batching_parameters)
     server.serve(server.Server(directory, batching=batching, **options))
     return 0
