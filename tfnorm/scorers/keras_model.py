@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import tfnorm.layers  # noqa: F401 - so that a .keras file with them loads
 from tfnorm._keras import built_shape, output_names
 from tfnorm.errors import InputError
 from tfnorm.scorers.inputs import check_names
