@@ -12,6 +12,7 @@ test: .venv/installed-test
 lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 notebooks: .venv/installed-notebooks
 	$(BIN)/python notebooks/run.py
