@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tfnorm._command_line import is_command_line
-from tfnorm._lazy import lazily
-from tfnorm._version import __version__ as __version__
+from tfnorm._start.command_line import is_command_line
+from tfnorm._start.lazy import lazily
+from tfnorm._start.version import __version__ as __version__
 
 if TYPE_CHECKING or not is_command_line():
     from tfnorm._public import *  # noqa: F403

@@ -1,9 +1,9 @@
 """The names at the top of tfnorm, with TensorFlow and Keras, which they need."""
 
-from tfnorm import _backend  # noqa: F401, I001 - before all that imports Keras
+from tfnorm._start import backend  # noqa: F401, I001 - before all that imports Keras
 
 from tfnorm import datasets, export, layers, models, ops, statistics, verify
-from tfnorm._version import __version__
+from tfnorm._start.version import __version__
 from tfnorm.export import export_saved_model, to_numpy
 from tfnorm.layers import BatchNormalization, Dice
 from tfnorm.statistics import recalibrate_statistics, statistics_report

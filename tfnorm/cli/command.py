@@ -24,7 +24,7 @@ class Command(click.Command):
 def _load_library() -> None:
     with _quiet():
         try:
-            import tfnorm._backend
+            import tfnorm._start.backend
         except ImportError as error:
             raise InputError(str(error)) from error
         import tensorflow as tf

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from tfnorm._version import __version__
+from tfnorm._start.version import __version__
 from tfnorm.errors import InputError
 
 # In the order of the work, not of the alphabet.

@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tfnorm.progress import terminal_bars
+from tfnorm.terminal import terminal_bars
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tfnorm.progress import terminal_bars
+from tfnorm.terminal import terminal_bars
 
 
 @contextmanager

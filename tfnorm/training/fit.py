@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 
-from tfnorm._version import __version__
+from tfnorm._start.version import __version__
 from tfnorm.datasets import ClickLog, Examples, split_by_user, with_negatives
 from tfnorm.metrics import auc, gauc, has_gauc, log_loss
 from tfnorm.training.checkpoints import Checkpoints

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tfnorm._lazy import lazily
+from tfnorm._start.lazy import lazily
 
 if TYPE_CHECKING:
     from tfnorm.verify._public import *  # noqa: F403

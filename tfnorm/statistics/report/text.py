@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tfnorm.plain_text import plain_text
 from tfnorm.statistics.report.results import LayerStatistics, StatisticsResult, Summary
+from tfnorm.terminal import plain_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

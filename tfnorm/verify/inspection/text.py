@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from tfnorm.plain_text import plain_text
+from tfnorm.terminal import plain_text
 from tfnorm.verify.inspection.inspect import SEVERITIES, Finding, Inspection
 
 if TYPE_CHECKING:

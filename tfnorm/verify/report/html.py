@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from tfnorm._version import __version__
+from tfnorm._start.version import __version__
 from tfnorm.verify.report.plot import plot
 from tfnorm.verify.report.text import move, title, ulps, verdict_lines, worst_first
 from tfnorm.verify.results import InvarianceResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from tfnorm.plain_text import plain_text
+from tfnorm.terminal import plain_text
 from tfnorm.verify.compositions.plan import ALONE
 from tfnorm.verify.results import DEPENDENCE, DIFFERENCE, CompositionResult, InvarianceResult
 

@@ -1,7 +1,7 @@
 import io
 import sys
 
-from tfnorm.progress import terminal_bars
+from tfnorm.terminal import terminal_bars
 
 
 class Terminal(io.StringIO):

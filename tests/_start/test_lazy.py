@@ -3,7 +3,7 @@ import types
 
 import pytest
 
-from tfnorm._lazy import lazily
+from tfnorm._start.lazy import lazily
 
 
 @pytest.fixture

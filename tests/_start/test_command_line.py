@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from tfnorm._command_line import is_command_line
+from tfnorm._start.command_line import is_command_line
 
 
 @pytest.mark.parametrize(

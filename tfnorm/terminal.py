@@ -1,13 +1,15 @@
-"""Progress bars on the terminal, and none where there is none."""
+"""What a terminal shows, and what it becomes where there is none: no progress bar, and plain text."""
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.progress import Progress
 
 
@@ -36,3 +38,20 @@ def terminal_bars(unit: str = "", *, transient: bool = False) -> Iterator[Progre
     )
     with Progress(*columns, console=Console(stderr=True), transient=transient) as bars:
         yield bars
+
+
+def plain_text(drawn: RenderableType, width: int) -> str:
+    """The lines, none longer than `width`, without colours and without spaces at their ends."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    console = Console(
+        file=text,
+        width=width,
+        color_system=None,
+        legacy_windows=False,
+        # In a notebook rich would draw in the page, and write nothing to the file.
+        force_jupyter=False,
+    )
+    console.print(drawn)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
