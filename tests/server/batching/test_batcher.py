@@ -34,7 +34,7 @@ class Model:
     def run(self, feeds, *, signature, outputs=None):
         self.asked.append(feeds["x"])
         assert self.free.wait(20)
-        return {"y": self._answer(feeds["x"])}
+        return {"y": self._answer(feeds["x"])} if outputs is None or outputs else {}
 
 
 @pytest.fixture
@@ -59,14 +59,14 @@ def rows(*values, width=2):
 def ask(batcher, *requests, then=lambda: None):
     """The answer or error of each, all sent together and in this order; `then` once they wait."""
     waiting = threading.Semaphore(0)
-    join = batcher._join
+    join = batcher._queues.join
 
     def joined(*arguments):
-        place = join(*arguments)
+        places = join(*arguments)
         waiting.release()
-        return place
+        return places
 
-    batcher._join = joined
+    batcher._queues.join = joined
     with ThreadPoolExecutor(len(requests)) as pool:
         futures = []
         for x in requests:
@@ -143,7 +143,7 @@ def test_too_many_waiting_batches_are_refused(batcher, eventually):
         busy = [pool.submit(one.run, {"x": rows(0, 0)}, signature="serving_default")]
         eventually(lambda: model.asked)
         busy.append(pool.submit(one.run, {"x": rows(1, 1)}, signature="serving_default"))
-        eventually(lambda: one._open)
+        eventually(lambda: any(one._queues._queues.values()))
         with pytest.raises(tf.errors.UnavailableError, match=r"queue .* is full"):
             one.run({"x": rows(2)}, signature="serving_default")
         model.free.set()
@@ -169,12 +169,81 @@ def test_or_split_where_that_is_enabled(batcher):
     assert [len(x) for x in model.asked] == [2, 2, 1]
 
 
-def test_a_request_for_some_outputs_or_without_rows_is_run_alone(batcher):
+def test_a_request_without_rows_or_outputs_is_run_alone(batcher):
     model = Model()
     one = batcher(model)
     assert len(one.run({"x": rows()}, signature="serving_default")["y"]) == 0
     one.run({"x": rows(1)}, signature="serving_default", outputs=[])
     assert [len(x) for x in model.asked] == [0, 1]
+
+
+def test_requests_for_the_same_outputs_share_a_batch_and_others_do_not(everything_directory):
+    parameters = BatchingParameters(max_batch_size=2, batch_timeout_micros=LONG)
+    with SavedModel(everything_directory) as model, ThreadPoolExecutor(3) as pool:
+        one = Batcher(model, parameters)
+
+        def asked(outputs):
+            feeds = {"id": np.array([3]), "x": np.zeros((1, 2), np.float32)}
+            return pool.submit(one.run, feeds, signature="embed", outputs=outputs)
+
+        alone = asked(["embedding", "sum"])
+        together = [asked(["sum"]), asked(["sum"])]
+        assert [future.result(20).keys() for future in together] == [{"sum"}, {"sum"}]
+        assert not alone.done()
+        one.close(20)
+        assert alone.result(20).keys() == {"embedding", "sum"}
+
+
+def test_the_first_piece_of_a_split_request_fills_the_batch_that_is_open(batcher):
+    model = Model()
+    one = batcher(
+        model, max_batch_size=10, enable_large_batch_splitting=True, max_execution_batch_size=4
+    )
+    first, second = ask(one, rows(1, 2, 3), rows(4, 5, 6, 7, 8))
+    assert [len(x) for x in model.asked] == [4, 4]
+    np.testing.assert_array_equal(first, rows(2, 4, 6))
+    np.testing.assert_array_equal(second, rows(8, 10, 12, 14, 16))
+
+
+def test_a_split_request_that_would_not_find_room_for_all_its_pieces_leaves_none(batcher):
+    model = Model()
+    one = batcher(
+        model,
+        max_batch_size=10,
+        enable_large_batch_splitting=True,
+        max_execution_batch_size=2,
+        max_enqueued_batches=2,
+    )
+    with pytest.raises(tf.errors.UnavailableError, match=r"queue .* is full"):
+        one.run({"x": rows(1, 2, 3, 4, 5)}, signature="serving_default")
+    one.close(20)
+    assert not model.asked
+
+
+def test_a_batch_that_waits_holds_no_thread_from_another_signatures_full_one(everything_directory):
+    parameters = BatchingParameters(
+        max_batch_size=2, batch_timeout_micros=LONG, num_batch_threads=1
+    )
+    with SavedModel(everything_directory) as model, ThreadPoolExecutor(1) as pool:
+        one = Batcher(model, parameters)
+        waiting = pool.submit(
+            one.run, {"x": np.ones((1, 2), np.float32)}, signature="serving_default"
+        )
+        feeds = {"id": np.array([3, 4]), "x": np.zeros((2, 2), np.float32)}
+        assert one.run(feeds, signature="embed")["sum"].shape == (2,)
+        assert not waiting.done()
+        one.close(20)
+        waiting.result(20)
+
+
+def test_what_waits_in_a_batch_is_run_when_the_batcher_closes(batcher):
+    model = Model()
+    one = batcher(model, max_batch_size=5)
+    (answer,) = ask(one, rows(1, 2), then=lambda: one.close(20))
+    np.testing.assert_array_equal(answer, rows(2, 4))
+    with pytest.raises(tf.errors.UnavailableError, match="unloaded"):
+        one.run({"x": rows(1)}, signature="serving_default")
+    assert not any(thread.is_alive() for thread in one._queues._threads)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +295,16 @@ def test_the_parameters_of_a_deployment_are_read(tmp_path):
     assert parameters.max_enqueued_batches == 64
 
 
+def test_split_batches_are_filled_up_to_sizes_of_which_the_last_is_the_largest_request():
+    parameters = BatchingParameters(
+        max_batch_size=8,
+        enable_large_batch_splitting=True,
+        max_execution_batch_size=4,
+        allowed_batch_sizes=(2, 8),
+    )
+    assert [parameters.filled_up(rows) for rows in (1, 2, 3, 4)] == [2, 2, 8, 8]
+
+
 def test_parameters_that_are_left_out_have_their_defaults(tmp_path):
     file = tmp_path / "batching.config"
     file.write_text("# nothing")
@@ -242,7 +321,12 @@ def test_parameters_that_are_left_out_have_their_defaults(tmp_path):
         ("max_batch_size { value: 0 }", "max_batch_size is 0; accepted: 1 or more"),
         ("batch_timeout_micros { value: -1 }", "batch_timeout_micros is -1; accepted: 0 or more"),
         ("allowed_batch_sizes: [8, 4]", "accepted: positive and increasing"),
-        ("max_batch_size { value: 8 } allowed_batch_sizes: 4", "the largest batch, 8"),
+        ("max_batch_size { value: 8 } allowed_batch_sizes: 4", "the last being max_batch_size, 8"),
+        (
+            "max_batch_size { value: 8 } enable_large_batch_splitting { value: true } "
+            "max_execution_batch_size { value: 4 } allowed_batch_sizes: [2, 4]",
+            "the last being max_batch_size, 8",
+        ),
         (
             "enable_large_batch_splitting { value: true } max_execution_batch_size { value: 2000 }",
             "accepted: 1 to max_batch_size, which is 1000",

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.server.batching.parameters import BatchingParameters
+from tfnorm.server.batching.queues import Arrays, Batch, Key, Queues
 from tfnorm.session import SavedModel
-
-Arrays = Mapping[str, np.ndarray]
-
-
-class _Batch:
-    """Requests that are put together while they wait."""
-
-    def __init__(self, seconds: float):
-        self.requests: list[Arrays] = []
-        self.rows: list[int] = []
-        self.deadline = time.monotonic() + seconds
-        self.outputs: Future[list[dict[str, np.ndarray]]]
 
 
 class Batcher:
@@ -47,16 +32,12 @@ class Batcher:
     def __init__(self, model: SavedModel, parameters: BatchingParameters):
         self._model = model
         self._parameters = parameters
-        self._changed = threading.Condition()
-        self._open: dict[str, _Batch] = {}
-        self._waiting: Counter[str] = Counter()
-        self._closing = False
-        self._threads = ThreadPoolExecutor(parameters.num_batch_threads, "tfnorm-batch")
+        self._queues = Queues(parameters, self._run)
 
     def run(
         self, feeds: Arrays, *, signature: str, outputs: Sequence[str] | None = None
     ) -> dict[str, np.ndarray]:
-        """As `SavedModel.run`; without batching where not all outputs are wanted, or there is no row.
+        """As `SavedModel.run`; without batching where there is no row.
 
         Raises:
             InputError: as there, or the request is larger than the largest batch.
@@ -67,70 +48,29 @@ class Batcher:
         called = self._model.signature(signature)
         called.check(feeds)
         rows = _rows(feeds)
-        if not rows or (outputs is not None and set(outputs) != called.outputs.keys()):
+        wanted = tuple(sorted(called.outputs if outputs is None else outputs))
+        if not rows or not wanted:
             return self._model.run(feeds, signature=signature, outputs=outputs)
         if rows > self._parameters.max_batch_size:
             raise InputError(
                 f"Task size {rows} is larger than maximum input batch size "
                 f"{self._parameters.max_batch_size}"
             )
-        largest = self._parameters.largest_batch
-        places = [
-            self._join(
-                signature, {name: array[start : start + largest] for name, array in feeds.items()}
-            )
-            for start in range(0, rows, largest)
-        ]
+        places = self._queues.join((signature, wanted), feeds, rows)
         parts = [batch.outputs.result()[index] for batch, index in places]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def close(self) -> None:
-        """Run at once what still waits, and take no more."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self._threads.shutdown(wait=False)
+    def close(self, seconds: float = 0.0) -> None:
+        """Run at once what still waits, for so many seconds, and take no more."""
+        self._queues.close(seconds)
 
-    def _join(self, signature: str, feeds: Arrays) -> tuple[_Batch, int]:
-        """A place in a batch."""
-        rows = _rows(feeds)
-        with self._changed:
-            batch = self._open.get(signature)
-            if batch is None or sum(batch.rows) + rows > self._parameters.largest_batch:
-                batch = self._new(signature)
-            batch.requests.append(feeds)
-            batch.rows.append(rows)
-            self._changed.notify_all()
-            return batch, len(batch.rows) - 1
-
-    def _new(self, signature: str) -> _Batch:
-        if self._waiting[signature] >= self._parameters.max_enqueued_batches:
-            raise tf.errors.UnavailableError(
-                None,
-                None,
-                "The batch scheduling queue to which this task was submitted is full",
-            )
-        batch = _Batch(self._parameters.batch_timeout_micros / 1e6)
-        batch.outputs = self._threads.submit(self._run, signature, batch)
-        self._open[signature] = batch
-        self._waiting[signature] += 1
-        return batch
-
-    def _run(self, signature: str, batch: _Batch) -> list[dict[str, np.ndarray]]:
+    def _run(self, key: Key, batch: Batch) -> list[dict[str, np.ndarray]]:
         """The outputs of each request in a batch."""
-
-        def ready() -> bool:
-            full = sum(batch.rows) >= self._parameters.largest_batch
-            return full or self._closing or self._open.get(signature) is not batch
-
-        with self._changed:
-            self._changed.wait_for(ready, max(0.0, batch.deadline - time.monotonic()))
-            self._waiting[signature] -= 1
-            if self._open.get(signature) is batch:
-                del self._open[signature]
+        signature, wanted = key
         rows = sum(batch.rows)
         size = self._parameters.filled_up(rows)
-        outputs = self._model.run(self._merged(batch.requests, size - rows), signature=signature)
+        merged = self._merged(batch.requests, size - rows)
+        outputs = self._model.run(merged, signature=signature, outputs=wanted)
         for name, array in outputs.items():
             if array.shape[:1] != (size,):
                 raise _precondition(

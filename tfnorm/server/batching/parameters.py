@@ -35,8 +35,8 @@ class BatchingParameters:
         batch_timeout_micros: how long a request waits for others, in microseconds.
         max_enqueued_batches: how many batches of a signature may wait; a request beyond is refused.
         num_batch_threads: how many batches are run at the same time.
-        allowed_batch_sizes: a batch is filled up to the next of these, the last of which is the
-            largest batch; empty to fill up none.
+        allowed_batch_sizes: a batch is filled up to the next of these, the last of which is
+            `max_batch_size`, also where requests are split; empty to fill up none.
         pad_variable_length_inputs: make requests of different lengths equally long, each by its first
             value; else a batch of different lengths is refused.
         enable_large_batch_splitting: split a request that is larger than a batch.
@@ -70,11 +70,11 @@ class BatchingParameters:
             )
         sizes = self.allowed_batch_sizes
         if sizes and (
-            sorted({*sizes}) != [*sizes] or sizes[0] < 1 or sizes[-1] != self.largest_batch
+            sorted({*sizes}) != [*sizes] or sizes[0] < 1 or sizes[-1] != self.max_batch_size
         ):
             raise InputError(
                 f"allowed_batch_sizes is {list(sizes)}; accepted: positive and increasing, the last "
-                f"being the largest batch, {self.largest_batch}"
+                f"being max_batch_size, {self.max_batch_size}"
             )
 
     @property
