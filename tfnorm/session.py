@@ -12,11 +12,23 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from tfnorm._tensorflow import load_into_session
 from tfnorm.errors import InputError
 
 DEFAULT_SIGNATURE = "serving_default"
+# What TensorFlow raises on a file whose bytes or names are not what it expects.
+_DAMAGED = (
+    RuntimeError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    DecodeError,
+    tf.errors.OpError,
+)
 
 
 # The highest that TensorFlow Serving takes.
@@ -86,14 +98,7 @@ class Signature:
 
     def check(self, feeds: Mapping[str, np.ndarray]) -> None:
         """Raise InputError unless `feeds` has each input, no other, with its dtype and shape."""
-        if missing := self.inputs.keys() - feeds.keys():
-            raise InputError(
-                f"input {', '.join(map(repr, sorted(missing)))} is missing; {self._accepts()}"
-            )
-        if unknown := feeds.keys() - self.inputs.keys():
-            raise InputError(
-                f"there is no input {', '.join(map(repr, sorted(unknown)))}; {self._accepts()}"
-            )
+        self.check_names(feeds)
         for name, spec in self.inputs.items():
             array = feeds[name]
             dtype = tf.string if array.dtype.kind in "OSU" else tf.as_dtype(array.dtype)
@@ -102,6 +107,17 @@ class Signature:
                     f"input {name!r} has dtype {dtype.name} and shape {list(array.shape)}; "
                     f"accepted: dtype {spec.dtype.name} and shape {_shape(spec)}"
                 )
+
+    def check_names(self, feeds: Mapping[str, object]) -> None:
+        """Raise InputError unless `feeds` has each input and no other."""
+        if missing := self.inputs.keys() - feeds.keys():
+            raise InputError(
+                f"input {', '.join(map(repr, sorted(missing)))} is missing; {self._accepts()}"
+            )
+        if unknown := feeds.keys() - self.inputs.keys():
+            raise InputError(
+                f"there is no input {', '.join(map(repr, sorted(unknown)))}; {self._accepts()}"
+            )
 
     def _accepts(self) -> str:
         return f"signature {self.name!r} takes {', '.join(map(repr, self.inputs))}"
@@ -139,21 +155,21 @@ class SavedModel:
         try:
             with _without_patterns(self.path) as path:
                 meta_graph = load_into_session(self._session, str(path))
-        except (RuntimeError, OSError, ValueError, tf.errors.OpError) as error:
+            self.signature_defs = dict(meta_graph.signature_def)
+            self.signatures = {
+                name: Signature(
+                    name,
+                    definition.method_name,
+                    tensor_specs(definition.inputs),
+                    tensor_specs(definition.outputs),
+                )
+                for name, definition in self.signature_defs.items()
+                if definition.method_name
+            }
+        except _DAMAGED as error:
             self._session.close()
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"{self.path} can't be loaded as a SavedModel: {reason}") from error
-        self.signature_defs = dict(meta_graph.signature_def)
-        self.signatures = {
-            name: Signature(
-                name,
-                definition.method_name,
-                tensor_specs(definition.inputs),
-                tensor_specs(definition.outputs),
-            )
-            for name, definition in self.signature_defs.items()
-            if definition.method_name
-        }
         self._callables: dict[tuple[str, tuple[str, ...]], object] = {}
         self._lock = threading.Lock()
 
