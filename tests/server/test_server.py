@@ -1,8 +1,6 @@
 """Starting and stopping."""
 
 import logging
-import os
-import signal
 import socket
 import threading
 import time
@@ -15,7 +13,7 @@ import pytest
 import requests
 
 from tfnorm.errors import InputError
-from tfnorm.server import Server, serve
+from tfnorm.server import BatchingParameters, Server
 from tfnorm.session import SavedModel
 
 X = np.zeros((1, 2), np.float32)
@@ -127,6 +125,41 @@ def test_requests_in_flight_are_answered_while_the_server_stops(start, connect, 
         stopped.result(timeout=10)
 
 
+@pytest.mark.parametrize("rest", [False, True])
+def test_what_waits_in_a_batch_is_answered_when_the_server_stops(start, connect, rest, eventually):
+    batching = BatchingParameters(max_batch_size=10, batch_timeout_micros=60_000_000)
+    client = connect(server := start(batching=batching))
+    with ThreadPoolExecutor() as pool:
+        if rest:
+            asked = pool.submit(client.post, {"instances": X.tolist()})
+        else:
+            asked = pool.submit(client.predict, {"x": X})
+        eventually(lambda: any("tfnorm-request" in t.name for t in tfnorm_threads()))
+        time.sleep(0.2)
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < 5
+        answer = asked.result(timeout=10)
+    if rest:
+        assert answer.json() == {"predictions": [0.5]}
+    else:
+        assert answer.outputs["score"].float_val == [0.5]
+
+
+def test_a_server_that_was_stopped_starts_again(start, connect):
+    server = start()
+    server.stop()
+    server.start()
+    assert connect(server).predict({"x": X}).outputs
+    waiting = threading.Thread(target=server.wait)
+    waiting.start()
+    time.sleep(0.05)
+    assert waiting.is_alive()
+    server.stop()
+    waiting.join(timeout=5)
+    assert not waiting.is_alive()
+
+
 def test_stopping_twice_or_before_the_start_does_nothing(everything_directory):
     server = Server(everything_directory, "ranker", port=0, rest_port=0)
     server.stop()
@@ -188,9 +221,11 @@ def test_a_port_in_use_is_one_error_and_leaves_nothing_running(start):
         ({"host": "no.such.host.invalid"}, "no.such.host.invalid"),
         ({"port": 70_000}, "port 70000"),
         ({"rest_port": -1}, "port -1"),
+        ({"max_request_bytes": 0}, "max_request_bytes is 0"),
+        ({"max_request_bytes": 2**31}, "max_request_bytes is 2147483648"),
     ],
 )
-def test_an_address_that_can_not_be_listened_on_is_one_error(start, options, reason):
+def test_an_option_that_can_not_be_is_one_error(start, options, reason):
     with pytest.raises(InputError, match=reason):
         start(**options)
 
@@ -217,32 +252,3 @@ def test_the_log_says_what_the_server_is(start, caplog):
     assert "a stand-in for TensorFlow Serving" in caplog.text
     assert server.grpc_url in caplog.text
     assert server.rest_url in caplog.text
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serve_runs_until_a_signal_then_puts_everything_back(
-    everything_directory, eventually, capsys, number
-):
-    before = tfnorm_threads()
-    server = Server(everything_directory, "ranker", port=0, rest_port=0)
-
-    def interrupt():
-        eventually(lambda: server.rest_port)
-        requests.get(server.rest_url, timeout=10)
-        os.kill(os.getpid(), number)
-
-    def not_mine(*_):
-        pytest.fail("serve did not take the signal")
-
-    original = signal.signal(number, not_mine)
-    try:
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        serve(server)
-        assert signal.getsignal(number) is not_mine
-    finally:
-        signal.signal(number, original)
-        thread.join()
-    assert not tfnorm_threads() - before
-    assert "a stand-in for TensorFlow Serving" in capsys.readouterr().err
-    assert not logging.getLogger("tfnorm.server").handlers

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
-import signal
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +14,21 @@ import uvicorn
 
 from tfnorm.errors import InputError
 from tfnorm.server.batching.parameters import BatchingParameters
+from tfnorm.server.metrics import Metrics
 from tfnorm.server.rest.api import RestApi
 from tfnorm.server.rpc.api import GrpcApi
-from tfnorm.server.versions.models import ServedModel
+from tfnorm.server.versions.models import Models
+from tfnorm.server.versions.policy import NEWEST, VersionPolicy
+from tfnorm.server.versions.reload import checked_name
+from tfnorm.server.versions.served import MAX_REQUEST_BYTES, ServedModel
 
 _log = logging.getLogger(__name__)
 # Seconds that requests in flight have to end in when the server stops.
 _GRACE = 1
+# No proto is larger.
+_LARGEST_MESSAGE = 2**31 - 1
+# For a message that is a little too large, however low the bound.
+_ROOM = 2**20
 # Requests that may wait for a batch, each in a thread.
 _WAITING = 64
 
@@ -37,12 +43,14 @@ class Server:
         port: of the gRPC API; 0 for any free one.
         rest_port: of the REST API; 0 for any free one.
         poll_seconds: time between two looks for a newer version.
-        max_request_bytes: the largest request accepted.
+        max_request_bytes: what a request, its tensors, its outputs and its answer may each have. What
+            it is parsed into may have four times as much, so that a request takes up to about ten
+            times as much in all, beside what the model itself takes to work on its rows.
         batching: run requests of several clients together, as `BatchingParameters` says; None to run
             each by itself.
 
     Raises:
-        InputError: the name or a port can't be one.
+        InputError: the name, a port or the bound can't be one.
 
     Example:
 
@@ -62,16 +70,17 @@ class Server:
         port: int = 8500,
         rest_port: int = 8501,
         poll_seconds: float = 1.0,
-        max_request_bytes: int = 64 * 2**20,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
         batching: BatchingParameters | None = None,
     ):
-        if not re.fullmatch(r"[\w.~-]+", name, re.ASCII):
-            raise InputError(
-                f"the model's name is {name!r}; accepted: letters, digits and any of ._~-"
-            )
+        checked_name(name)
         for number in (port, rest_port):
             if not 0 <= number <= 65535:
                 raise InputError(f"port {number} does not exist; accepted: 0 to 65535")
+        if not 1 <= max_request_bytes <= _LARGEST_MESSAGE:
+            raise InputError(
+                f"max_request_bytes is {max_request_bytes}; accepted: 1 to {_LARGEST_MESSAGE}"
+            )
         self.directory = Path(directory)
         self.name = name
         self.host = host
@@ -100,34 +109,28 @@ class Server:
             InputError: the directory has no version, its newest can't be loaded, or a port can't be
                 listened on.
         """
+        self._stopped.clear()
         with contextlib.ExitStack() as stack:
-            # Left in reverse: closing the model cancels what still runs in these threads.
+            # Left in reverse: closing the models cancels what still runs in these threads.
             executor = stack.enter_context(
                 ThreadPoolExecutor(
                     None if self._batching is None else _WAITING,
                     thread_name_prefix="tfnorm-request",
                 )
             )
-            model = stack.enter_context(
-                contextlib.closing(
-                    ServedModel(
-                        self.name,
-                        self.directory,
-                        poll_seconds=self._poll_seconds,
-                        batching=self._batching,
-                    )
-                )
-            )
+            models = Models(self._load(self.name, self.directory, NEWEST))
+            stack.callback(models.close, _GRACE)
             listener = stack.enter_context(_listen(self.host, self.rest_port))
             self.rest_port = listener.getsockname()[1]
-            rpc = self._rpc_server(model, executor)
-            web = self._web_server(model, executor)
+            metrics = Metrics()
+            rpc = self._rpc_server(models, executor, metrics)
+            web = self._web_server(models, executor, metrics)
             thread = threading.Thread(
                 target=web.run, args=([listener],), name="tfnorm-rest", daemon=True
             )
             rpc.start()
             thread.start()
-            stack.callback(_drain, rpc, web, thread)
+            stack.callback(_drain, models, rpc, web, thread)
             self._running = stack.pop_all()
         _log.info(
             "tfnorm's development server, a stand-in for TensorFlow Serving: %s and %s serve %s",
@@ -152,15 +155,31 @@ class Server:
     def __exit__(self, *exception) -> None:
         self.stop()
 
-    def _rpc_server(self, model: ServedModel, executor: ThreadPoolExecutor) -> grpc.Server:
+    def _load(self, name: str, directory: Path, policy: VersionPolicy) -> ServedModel:
+        return ServedModel(
+            name,
+            directory,
+            policy=policy,
+            poll_seconds=self._poll_seconds,
+            batching=self._batching,
+            max_request_bytes=self._max_request_bytes,
+        )
+
+    def _rpc_server(
+        self, models: Models, executor: ThreadPoolExecutor, metrics: Metrics
+    ) -> grpc.Server:
+        api = GrpcApi(models, metrics, self._load, self._max_request_bytes)
         server = grpc.server(
             executor,
-            handlers=GrpcApi(model, self._max_request_bytes).handlers(),
+            handlers=api.handlers(),
             options=[
                 # Else another server could share the port, and take a part of the requests.
                 ("grpc.so_reuseport", 0),
                 # gRPC itself answers RESOURCE_EXHAUSTED without a reason: leave room to say why.
-                ("grpc.max_receive_message_length", min(4 * self._max_request_bytes, 2**31 - 1)),
+                (
+                    "grpc.max_receive_message_length",
+                    min(2 * self._max_request_bytes + _ROOM, _LARGEST_MESSAGE),
+                ),
                 ("grpc.max_send_message_length", -1),
             ],
         )
@@ -169,10 +188,13 @@ class Server:
         self.grpc_port = server.add_insecure_port(_address(self.host, self.grpc_port))
         return server
 
-    def _web_server(self, model: ServedModel, executor: ThreadPoolExecutor) -> uvicorn.Server:
+    def _web_server(
+        self, models: Models, executor: ThreadPoolExecutor, metrics: Metrics
+    ) -> uvicorn.Server:
+        api = RestApi(models, executor, metrics, self._max_request_bytes)
         return uvicorn.Server(
             uvicorn.Config(
-                RestApi(model, executor, self._max_request_bytes).app(),
+                api.app(),
                 lifespan="off",
                 ws="none",
                 log_config=None,
@@ -186,39 +208,11 @@ class Server:
         )
 
 
-def serve(server: Server) -> None:
-    """Run `server` until SIGINT or SIGTERM, in the main thread, with its log on stderr.
-
-    Args:
-        server: one that is not started.
-
-    Raises:
-        InputError: as `Server.start`.
-    """
-    log = logging.getLogger("tfnorm.server")
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    level = log.level
-    handlers = {
-        number: signal.signal(number, signal.default_int_handler)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        with server, contextlib.suppress(KeyboardInterrupt):
-            server.wait()
-    finally:
-        log.setLevel(level)
-        log.removeHandler(handler)
-        for number, previous in handlers.items():
-            signal.signal(number, previous)
-
-
-def _drain(rpc: grpc.Server, web: uvicorn.Server, thread: threading.Thread) -> None:
+def _drain(models: Models, rpc: grpc.Server, web: uvicorn.Server, thread: threading.Thread) -> None:
     """Let requests in flight end, on both ports at once."""
     web.should_exit = True
     ended = rpc.stop(_GRACE)
+    models.flush()
     thread.join()
     ended.wait(_GRACE)
 

@@ -15,6 +15,7 @@ from command_line import run
         (["nowhere", "--name", "din", "--port", "0", "--rest-port", "0"], "nowhere"),
         (["x", "--name", "din", "--batching-parameters", "none"], "none can't be read"),
         (["x"], "Missing option '--name'"),
+        (["x", "--name", "a", "--max-request-megabytes", "0"], "--max-request-megabytes"),
     ],
 )
 def test_bad_input_gets_one_line_and_exit_status_2(

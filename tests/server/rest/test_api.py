@@ -1,12 +1,15 @@
 """The REST API against NumPy and the shapes that TensorFlow Serving's documentation gives."""
 
+import gzip
 import json
+import logging
 
 import numpy as np
 import pytest
 import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from tfnorm.server import Server
 
@@ -121,10 +124,10 @@ def test_metadata_has_tensorflow_servings_shape(client):
         ("/v1/models/other", 404, "Could not find any versions of model other"),
         ("/v1/models/ranker/versions/9", 404, "Could not find version 9 of model ranker"),
         ("/v1/models/other/metadata", 404, "Servable not found for request: Latest(other)"),
-        ("/v1/models/ranker/labels/stable", 400, "Unrecognized servable version label: stable"),
+        ("/v1/models/ranker/labels/stable/metadata", 400, "version label: stable"),
         (f"/v1/models/ranker/versions/{2**63}", 400, "Failed to convert version"),
         (f"/v1/models/ranker/versions/{'9' * 5_000}", 400, "Failed to convert version"),
-        ("/v1/models", 400, "Malformed request: GET /v1/models"),
+        ("/v1/models", 400, "Missing model name in request."),
         ("/v1/models/ranker/nothing", 400, "Malformed request: GET /v1/models/ranker/nothing"),
         ("/v2/models/ranker", 404, "Not Found"),
         ("/", 404, "Not Found"),
@@ -168,7 +171,7 @@ def test_what_is_not_there_is_answered_with_the_reason(server, path, status, err
             501,
             "use gRPC",
         ),
-        ({"examples": [{}]}, ":classify", 501, "development server"),
+        ({"examples": [{}]}, ":classify", 400, "method_name tensorflow/serving/classify"),
     ],
 )
 def test_a_request_that_can_not_be_served_is_refused_with_the_reason(
@@ -187,10 +190,94 @@ def test_an_unknown_model_is_not_found(server):
     assert response.json() == {"error": "Servable not found for request: Latest(other)"}
 
 
-def test_other_http_methods_are_refused_in_json(server):
-    response = requests.delete(server.rest_url, timeout=30)
-    assert response.status_code == 405
-    assert "DELETE" in response.json()["error"]
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD"])
+def test_other_http_methods_are_malformed_requests(server, method):
+    response = requests.request(method, server.rest_url, timeout=30)
+    assert response.status_code == 400
+    assert method == "HEAD" or f"Malformed request: {method}" in response.json()["error"]
+
+
+def test_a_browsers_question_before_it_posts_is_answered(server):
+    origin = {"Origin": "https://example.org"}
+    assert requests.options(server.rest_url, headers=origin, timeout=30).status_code == 200
+    response = requests.options(server.rest_url, timeout=30)
+    assert response.status_code == 400
+    assert "Origin header is missing" in response.json()["error"]
+
+
+def test_a_status_does_not_look_at_the_label(client):
+    assert client.get("/labels/stable").json() == client.get().json()
+
+
+def test_a_gzipped_body_is_taken(client):
+    packed = gzip.compress(b'{"instances": [[0, 0]]}')
+    headers = {"Content-Encoding": "gzip"}
+    assert client.post(packed, headers=headers).json() == {"predictions": [0.5]}
+    response = client.post(packed[:-1], headers=headers)
+    assert response.status_code == 400
+    assert "gzip" in response.json()["error"]
+
+
+def test_records_are_classified_and_regressed(client, everything):
+    body = {
+        "context": {"x0": 1.0},
+        "examples": [{"x1": 0.5}, {"x0": 3.0, "x1": 0.5}],
+    }
+    values = client.post({**body, "signature_name": "regress"}, ":regress").json()["results"]
+    np.testing.assert_allclose(values, everything.expected_score(np.array([[1, 0.5], [3, 0.5]])))
+    found = client.post({**body, "signature_name": "classify"}, ":classify").json()["results"]
+    assert [[label for label, _ in row] for row in found] == [["no", "yes"]] * 2
+    np.testing.assert_allclose([row[1][1] for row in found], values)
+    scores = client.post({**body, "signature_name": "classify_scores"}, ":classify").json()
+    assert scores["results"][0] == [["", found[0][0][1]], ["", found[0][1][1]]]
+
+
+def test_the_page_for_prometheus_counts_requests_under_tensorflow_servings_names(
+    everything_directory, connect
+):
+    with Server(everything_directory, "ranker", port=0, rest_port=0) as server:
+        client = connect(server)
+        client.post({"instances": [[0, 0], [1, 1]]})
+        client.post({"instances": [[0, 0]]})
+        client.post({"instances": [[0]]})
+        client.predict({"x": np.zeros((1, 2), np.float32)})
+        requests.post(server.rest_url.replace("ranker", "other") + ":predict", "{}", timeout=30)
+        response = requests.get(
+            f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics", timeout=30
+        )
+    assert response.headers["Content-Type"].startswith("text/plain")
+    samples = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+    count = ":tensorflow:serving:request_count"
+    assert samples[count, "OK", "ranker"] == 3
+    assert samples[count, "INVALID_ARGUMENT", "ranker"] == 1
+    assert samples[count, "", "NOT_FOUND"] == 1
+    latency = ":tensorflow:serving:request_latency_count"
+    assert samples[latency, "Predict", "REST", "ranker"] == 2
+    assert samples[latency, "GRPC", "Predict", "ranker"] == 1
+
+
+def test_a_call_that_fails_inside_is_one_line_of_json_and_one_in_the_log(
+    client, monkeypatch, caplog
+):
+    def fail(*arguments, **options):
+        raise KeyError("what only the log\nmay tell")
+
+    monkeypatch.setattr("tfnorm.server.versions.loaded.LoadedVersion.run", fail)
+    with caplog.at_level(logging.ERROR, "tfnorm.server"):
+        response = client.post({"instances": [[0, 0]]})
+    assert response.status_code == 500
+    assert response.json() == {
+        "error": "the server failed on this request (KeyError); its log says where"
+    }
+    (record,) = caplog.records
+    assert "POST /v1/models/ranker:predict failed" in record.getMessage()
+    assert "what only the log" in record.getMessage()
+    assert "test_api.py:" in record.getMessage()
+    assert "\n" not in record.getMessage()
 
 
 def test_a_body_over_the_size_limit_is_refused_with_the_reason(everything_directory, connect):

@@ -1,5 +1,8 @@
 """The gRPC services against NumPy and TensorFlow's own reading of tensor protos."""
 
+import logging
+import resource
+
 import grpc
 import numpy as np
 import pytest
@@ -7,8 +10,16 @@ import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tensorflow.core.framework.tensor_pb2 import TensorProto
+from tensorflow_serving.apis.classification_pb2 import (
+    ClassificationRequest,
+    ClassificationResponse,
+)
 from tensorflow_serving.apis.get_model_metadata_pb2 import SignatureDefMap
+from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest, MultiInferenceResponse
+from tensorflow_serving.apis.input_pb2 import Input
+from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest, ReloadConfigResponse
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from tensorflow_serving.apis.regression_pb2 import RegressionRequest, RegressionResponse
 
 from tfnorm.server import Server
 
@@ -16,6 +27,7 @@ ANSWERED = {
     grpc.StatusCode.OK,
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 
@@ -131,7 +143,6 @@ def test_an_unknown_model_or_version_is_not_found(client, inputs, spec, reason):
 @pytest.mark.parametrize(
     ("inputs", "spec", "reasons"),
     [
-        ({"x": X}, {"signature": "other"}, ["'other'", "'embed'"]),
         ({"x": X}, {"label": "stable"}, ["Unrecognized servable version label: stable"]),
         ({"x": X}, {"name": ""}, ["no name"]),
         ({"x": X}, {"outputs": ["nothing"]}, ["'nothing'", "'score'"]),
@@ -153,6 +164,9 @@ def test_a_request_that_does_not_fit_the_model_is_refused_with_the_reason(
         assert reason in details
 
 
+ONE_ROW = {"dim": [{"size": 1}, {"size": 2}]}
+
+
 @pytest.mark.parametrize(
     ("proto", "reason"),
     [
@@ -162,10 +176,10 @@ def test_a_request_that_does_not_fit_the_model_is_refused_with_the_reason(
         ({"dtype": 0}, "DT_INVALID"),
         ({"dtype": 21}, "DT_VARIANT"),
         ({"dtype": 12345}, "12345"),
-        ({"dtype": 1, "tensor_content": b"12345"}, "buffer"),
-        ({"dtype": 1, "float_val": [1, 2, 3]}, "can't be read"),
-        ({"dtype": 7, "tensor_content": b"abc"}, "DT_STRING"),
-        ({"dtype": 4, "int_val": [-1]}, "DT_UINT8"),
+        ({"dtype": 1, "tensor_shape": ONE_ROW, "tensor_content": b"12345"}, "buffer"),
+        ({"dtype": 1, "tensor_shape": ONE_ROW, "float_val": [1, 2, 3]}, "can't be read"),
+        ({"dtype": 7, "tensor_content": b"abc"}, "dtype string"),
+        ({"dtype": 4, "int_val": [-1]}, "dtype uint8"),
     ],
 )
 def test_a_damaged_tensor_is_refused_with_the_reason(client, proto, reason):
@@ -192,6 +206,8 @@ def test_a_last_value_stands_for_those_that_follow_it(client, everything):
 def test_a_request_without_model_spec_is_refused(client):
     for method, service in [
         ("Predict", "PredictionService"),
+        ("Classify", "PredictionService"),
+        ("Regress", "PredictionService"),
         ("GetModelMetadata", "PredictionService"),
         ("GetModelStatus", "ModelService"),
     ]:
@@ -216,17 +232,151 @@ def test_metadata_and_status_of_what_is_not_there(client):
 
 @pytest.mark.parametrize(
     ("method", "service"),
-    [
-        ("Classify", "PredictionService"),
-        ("Regress", "PredictionService"),
-        ("MultiInference", "PredictionService"),
-        ("HandleReloadConfigRequest", "ModelService"),
-    ],
+    [("SessionRun", "SessionService"), ("PredictStreamed", "PredictionService")],
 )
-def test_the_other_methods_are_unimplemented_with_a_reason(client, method, service):
+def test_a_method_that_is_not_there_is_unimplemented_with_a_reason(client, method, service):
     code, details = refusal(client.raw, method, b"", service)
     assert code is grpc.StatusCode.UNIMPLEMENTED
-    assert "development server" in details
+    assert method in details
+
+
+def test_an_unknown_signature_is_a_failed_precondition(client):
+    code, details = refusal(client.predict, {"x": X}, signature="other")
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert "'other' not found" in details
+    assert "'embed'" in details
+
+
+def records(*pairs):
+    features = (
+        {"feature": {f"x{i}": {"float_list": {"value": [v]}} for i, v in enumerate(pair)}}
+        for pair in pairs
+    )
+    return Input(example_list={"examples": [{"features": one} for one in features]})
+
+
+PAIRS = [(1.0, 0.5), (3.0, -0.5)]
+
+
+def test_records_are_classified_and_regressed(client, everything):
+    spec = {"name": "ranker"}
+    request = RegressionRequest(
+        model_spec={**spec, "signature_name": "regress"}, input=records(*PAIRS)
+    )
+    response = RegressionResponse.FromString(client.raw("Regress", request.SerializeToString()))
+    values = [one.value for one in response.result.regressions]
+    np.testing.assert_allclose(values, everything.expected_score(np.array(PAIRS)), rtol=1e-6)
+    assert response.model_spec.version.value == 3
+    assert response.model_spec.signature_name == "regress"
+
+    request = ClassificationRequest(
+        model_spec={**spec, "signature_name": "classify"}, input=records(*PAIRS)
+    )
+    data = client.raw("Classify", request.SerializeToString())
+    response = ClassificationResponse.FromString(data)
+    found = [
+        [(one.label, one.score) for one in row.classes] for row in response.result.classifications
+    ]
+    assert [[label for label, _ in row] for row in found] == [["no", "yes"]] * 2
+    np.testing.assert_allclose([row[1][1] for row in found], values)
+
+
+def test_several_signatures_are_run_on_the_same_records(client, everything):
+    request = MultiInferenceRequest(input=records(*PAIRS))
+    for name in ("regress", "classify"):
+        request.tasks.add(
+            model_spec={"name": "ranker", "signature_name": name},
+            method_name=f"tensorflow/serving/{name}",
+        )
+    data = client.raw("MultiInference", request.SerializeToString())
+    regressed, classified = MultiInferenceResponse.FromString(data).results
+    expected = everything.expected_score(np.array(PAIRS))
+    values = [one.value for one in regressed.regression_result.regressions]
+    np.testing.assert_allclose(values, expected, rtol=1e-6)
+    rows = classified.classification_result.classifications
+    np.testing.assert_allclose([row.classes[1].score for row in rows], expected, rtol=1e-6)
+    assert [one.model_spec.signature_name for one in (regressed, classified)] == [
+        "regress",
+        "classify",
+    ]
+    assert classified.model_spec.version.value == 3
+
+
+def test_an_input_that_the_signature_has_a_default_for_may_be_missing(client, everything):
+    response = client.predict({}, signature="defaulted")
+    np.testing.assert_array_equal(arrays(response)["score"], [0.5])
+    x = np.ones((2, 2), np.float32)
+    response = client.predict({"x": x}, signature="defaulted")
+    np.testing.assert_allclose(arrays(response)["score"], everything.expected_score(x), rtol=1e-6)
+
+
+def test_a_configuration_is_taken_over_and_labels_lead_to_versions(everything_directory, connect):
+    with Server(everything_directory, "ranker", port=0, rest_port=0) as server:
+        client = connect(server)
+        request = ReloadConfigRequest()
+        config = request.config.model_config_list.config.add(
+            name="ranker", base_path=str(everything_directory), model_platform="tensorflow"
+        )
+        config.version_labels["stable"] = 3
+        data = client.raw("HandleReloadConfigRequest", request.SerializeToString(), "ModelService")
+        assert ReloadConfigResponse.FromString(data).status.error_code == 0
+        assert client.predict({"x": X}, label="stable").model_spec.version.value == 3
+        assert client.metadata(label="stable").model_spec.version.value == 3
+        assert client.post({"instances": [[0, 0]]}, "/labels/stable:predict").status_code == 200
+        request.metric_names.append("/tensorflow/serving/request_count")
+        code, _ = refusal(
+            client.raw, "HandleReloadConfigRequest", request.SerializeToString(), "ModelService"
+        )
+        assert code is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_call_that_fails_inside_is_internal_with_one_line_and_one_in_the_log(
+    client, monkeypatch, caplog
+):
+    def fail(*arguments, **options):
+        raise KeyError("what only the log may tell")
+
+    monkeypatch.setattr("tfnorm.server.versions.loaded.LoadedVersion.run", fail)
+    with caplog.at_level(logging.ERROR, "tfnorm.server"):
+        code, details = refusal(client.predict, {"x": X})
+    assert code is grpc.StatusCode.INTERNAL
+    assert details == "the server failed on this request (KeyError); its log says where"
+    (record,) = caplog.records
+    assert "Predict failed" in record.getMessage()
+    assert "what only the log may tell" in record.getMessage()
+
+
+def lying(dtype, shape, **values):
+    dims = {"dim": [{"size": size} for size in shape]}
+    return TensorProto(dtype=dtype.as_datatype_enum, tensor_shape=dims, **values)
+
+
+@pytest.mark.parametrize(
+    ("signature", "name", "proto"),
+    [
+        ("text", "text", lying(tf.string, [2**31])),
+        ("text", "text", lying(tf.string, [2**62])),
+        ("text", "text", lying(tf.string, [400], string_val=[bytes(4_000_000)])),
+        ("serving_default", "x", lying(tf.string, [2**31])),
+        ("serving_default", "x", lying(tf.float32, [2**26, 0])),
+        ("serving_default", "x", lying(tf.float32, [2**26, 2], float_val=[0])),
+        ("serving_default", "x", lying(tf.float32, [1] * 100_000)),
+        ("reduce", "x", lying(tf.float32, [2**25], float_val=[0])),
+    ],
+    ids=["strings", "more", "repeated", "other dtype", "zero", "repeated float", "rank", "answer"],
+)
+def test_a_message_that_asks_for_memory_is_refused_before_it_is_taken(
+    client, signature, name, proto
+):
+    request = PredictRequest(
+        model_spec={"name": "ranker", "signature_name": signature}, inputs={name: proto}
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    code, details = refusal(client.raw, "Predict", request.SerializeToString())
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "accepted" in details
+    taken = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    assert taken < 64 * 2**20
 
 
 def test_a_request_over_the_size_limit_is_refused_with_the_reason(everything_directory, connect):

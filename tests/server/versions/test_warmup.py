@@ -2,19 +2,20 @@
 
 import logging
 import shutil
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from tfnorm.assets import warmup_file
 from tfnorm.errors import InputError
 from tfnorm.export import export_saved_model
 from tfnorm.server.versions import warmup
-from tfnorm.server.versions.models import ServedModel
+from tfnorm.server.versions.served import ServedModel
+from tfnorm.session import Signature
 
 
 def predict(x, signature=""):
@@ -50,10 +51,41 @@ def write(tmp_path):
     return write
 
 
+class Recorder:
+    """Has the signatures of a ranker that takes vectors or records, and keeps what it is asked."""
+
+    def __init__(self):
+        made = {
+            "serving_default": ("predict", "x", tf.float32, ["a", "b"]),
+            "other": ("predict", "x", tf.float32, ["a"]),
+            "classify": ("classify", "inputs", tf.string, ["scores"]),
+            "regress": ("regress", "inputs", tf.string, ["outputs"]),
+        }
+        self.model = SimpleNamespace(
+            signatures={
+                name: Signature(
+                    name,
+                    f"tensorflow/serving/{method}",
+                    {key: tf.TensorSpec([None], dtype)},
+                    dict.fromkeys(outputs, tf.TensorSpec([None], tf.float32)),
+                )
+                for name, (method, key, dtype, outputs) in made.items()
+            },
+            signature_defs=dict.fromkeys(made, SimpleNamespace(defaults={})),
+        )
+        self.model.signature = self.model.signatures.__getitem__
+        self.calls = []
+
+    def run(self, feeds, *, signature, outputs=None):
+        self.calls.append((feeds, signature, outputs))
+        (array,) = feeds.values()
+        scores = np.zeros((len(array), 1), np.float32)
+        return dict.fromkeys(outputs or self.model.signatures[signature].outputs, scores)
+
+
 def replayed(path):
-    calls = []
-    count = warmup.replay(path, lambda feeds, **options: calls.append((feeds, options)))
-    return count, calls
+    recorder = Recorder()
+    return warmup.replay(path, recorder, 10_000), recorder.calls
 
 
 def test_without_a_file_there_is_nothing_to_replay(tmp_path):
@@ -66,11 +98,11 @@ def test_predict_requests_are_run_as_they_were_made(write, tmp_path):
     write(predict([1, 2]), predict([3], "other"), filtered.SerializeToString())
     count, calls = replayed(tmp_path)
     assert count == 3
-    assert [feeds["x"].tolist() for feeds, _ in calls] == [[1, 2], [3], [1, 2]]
-    assert [options for _, options in calls] == [
-        {"signature": "serving_default", "outputs": None},
-        {"signature": "other", "outputs": None},
-        {"signature": "serving_default", "outputs": ["a", "b"]},
+    assert [feeds["x"].tolist() for feeds, _, _ in calls] == [[1, 2], [3], [1, 2]]
+    assert [options for _, *options in calls] == [
+        ["serving_default", None],
+        ["other", None],
+        ["serving_default", ["a", "b"]],
     ]
 
 
@@ -83,21 +115,25 @@ def test_classify_regress_and_multi_inference_requests_are_run_on_serialized_exa
     regress.regress_log.request.model_spec.signature_name = "regress"
     regress.regress_log.request.input.example_list.examples.append(example(x=2.0))
     for name in ("classify", "regress"):
-        several.multi_inference_log.request.tasks.add().model_spec.signature_name = name
+        task = several.multi_inference_log.request.tasks.add()
+        task.model_spec.name = "ranker"
+        task.model_spec.signature_name = name
+        task.method_name = f"tensorflow/serving/{name}"
     several.multi_inference_log.request.input.example_list.examples.append(example(x=3.0))
+    with_context.classify_log.request.model_spec.signature_name = "classify"
     shared = with_context.classify_log.request.input.example_list_with_context
     shared.context.CopyFrom(example(user=7.0))
     shared.examples.append(example(x=4.0))
     write(*(log.SerializeToString() for log in (classify, regress, several, with_context)))
     _, calls = replayed(tmp_path)
-    assert [options["signature"] for _, options in calls] == [
+    assert [signature for _, signature, _ in calls] == [
         "classify",
         "regress",
         "classify",
         "regress",
-        "serving_default",
+        "classify",
     ]
-    found = [tf.train.Example.FromString(feeds["inputs"][0]) for feeds, _ in calls]
+    found = [tf.train.Example.FromString(feeds["inputs"][0]) for feeds, _, _ in calls]
     assert found == [
         example(x=1.0),
         example(x=2.0),
@@ -124,7 +160,7 @@ def test_a_thousand_records_are_replayed_and_one_more_is_an_error(write, tmp_pat
 def test_what_can_not_be_replayed_is_an_error_that_names_the_record(write, tmp_path):
     session, nothing = PredictionLog(), PredictionLog()
     session.session_run_log.SetInParent()
-    nothing.regress_log.request.SetInParent()
+    nothing.regress_log.request.model_spec.signature_name = "regress"
     for record, reason in (
         (b"\xff", "it is no PredictionLog|Error parsing"),
         (session.SerializeToString(), "Unsupported log_type for warmup: session_run_log"),
@@ -138,8 +174,25 @@ def test_what_can_not_be_replayed_is_an_error_that_names_the_record(write, tmp_p
 
 def test_a_file_that_is_no_tfrecord_is_an_error(write, tmp_path):
     file = write(predict([1]))
-    file.write_bytes(file.read_bytes() + b"half a record")
-    with pytest.raises(InputError, match=r"damaged after record 1: .*verify your warmup data"):
+    whole = file.read_bytes()
+    for damaged in (whole + b"half a record", whole + whole[:-1], whole + whole[:-1] + b"\0"):
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"damaged after record 1: .*verify your warmup data"):
+            replayed(tmp_path)
+
+
+def test_a_record_that_would_take_more_than_a_request_may_is_refused_before_it_is_read(
+    write, tmp_path
+):
+    many = PredictionLog.FromString(predict([1]))
+    many.predict_log.request.inputs["x"].tensor_shape.dim[0].size = 2**40
+    write(predict([1]), many.SerializeToString())
+    with pytest.raises(InputError, match=r"record 2: .*1099511627776.*; accepted: up to 10,000"):
+        replayed(tmp_path)
+    write(predict([1]), predict(np.zeros(3_000)))
+    with pytest.raises(
+        InputError, match=r"after record 1: the next is said to have 12,0\d\d bytes"
+    ):
         replayed(tmp_path)
 
 
@@ -160,13 +213,18 @@ def test_an_export_is_warmed_up_by_its_own_requests_on_every_signature(tmp_path,
 def test_a_version_is_available_only_after_its_warm_up(constants, tmp_path, monkeypatch):
     shutil.copytree(constants[1], tmp_path / "1")
     seen = []
-    monkeypatch.setattr(ServedModel, "_replace", lambda self, loaded: seen.append("available"))
-    monkeypatch.setattr(warmup, "replay", lambda path, run: seen.append(run({"x": np.ones(2)})))
-    monkeypatch.setattr(
-        "tfnorm.server.versions.models.LoadedVersion.run", lambda self, feeds: "warm"
-    )
-    ServedModel("ranker", tmp_path).close()
-    assert seen == ["warm", "available"]
+
+    def replay(path, runner, max_bytes):
+        seen.append(runner.run({"x": np.ones(2, np.float32)}, signature="serving_default"))
+
+    monkeypatch.setattr(warmup, "replay", replay)
+    monkeypatch.setattr(ServedModel, "is_available", lambda self, number: False)
+    monkeypatch.setattr(ServedModel, "_serve", lambda self, loaded: seen.append("available"))
+    with pytest.raises(InputError):
+        ServedModel("ranker", tmp_path)
+    warm, available = seen
+    assert warm["score"].tolist() == [1, 1]
+    assert available == "available"
 
 
 def test_a_version_that_fails_its_warm_up_leaves_the_one_before_it(
@@ -180,13 +238,12 @@ def test_a_version_that_fails_its_warm_up_leaves_the_one_before_it(
         shutil.copytree(constants[2], tmp_path / "unfinished")
         shutil.copytree(bad.parent, tmp_path / "unfinished" / bad.parent.name)
         (tmp_path / "unfinished").rename(base / "2")
-        spec = ModelSpec(name="ranker")
-        eventually(lambda: len(model.statuses(spec)) == 2)
-        eventually(lambda: model.statuses(spec)[0].status.error_code)
-        status = model.statuses(spec)[0].status
+        eventually(lambda: len(model.statuses()) == 2)
+        eventually(lambda: model.statuses()[2].status.error_code)
+        status = model.statuses()[2].status
         assert status.error_code == tf.errors.INVALID_ARGUMENT
-        assert "has no signature 'nonesuch'" in status.error_message
-        with model.version(spec) as loaded:
+        assert "'nonesuch' not found" in status.error_message
+        with model.version() as loaded:
             assert loaded.number == 1
     finally:
         model.close()

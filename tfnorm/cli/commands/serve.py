@@ -22,7 +22,15 @@ from tfnorm.cli.serving import needs_serving
     type=click.Path(path_type=Path),
     help="TensorFlow Serving's file of batching parameters, to run requests together.",
 )
-def serve(directory: Path, batching_parameters: Path | None, **options: Any) -> int:
+@click.option(
+    "--max-request-megabytes",
+    type=click.IntRange(1, 2047),
+    default=64,
+    help="What a request, its tensors, its outputs and its answer may each have.",
+)
+def serve(
+    directory: Path, batching_parameters: Path | None, max_request_megabytes: int, **options: Any
+) -> int:
     """Serve the newest version on this machine, until Ctrl-C.
 
     DIRECTORY is the folder of versions. The server speaks TensorFlow Serving's gRPC and REST protocol,
@@ -38,5 +46,6 @@ def serve(directory: Path, batching_parameters: Path | None, **options: Any) -> 
     batching = None
     if batching_parameters is not None:
         batching = server.read_batching_parameters(batching_parameters)
-    server.serve(server.Server(directory, batching=batching, **options))
+    bound = max_request_megabytes * 2**20
+    server.serve(server.Server(directory, batching=batching, max_request_bytes=bound, **options))
     return 0

@@ -1,15 +1,17 @@
-"""TensorFlow Serving's REST API, as far as scoring needs it."""
+"""TensorFlow Serving's REST API."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import re
+import time
 from concurrent.futures import Executor
 from http import HTTPStatus
+from typing import Any
 
 import tensorflow as tf
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -19,150 +21,168 @@ from tensorflow_serving.apis.get_model_metadata_pb2 import SignatureDefMap
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
-from tfnorm.errors import InputError
-from tfnorm.server.rest import json_format
-from tfnorm.server.versions.models import ServedModel
+from tfnorm.server.failures import Failure, explained
+from tfnorm.server.inference.classify import classify
+from tfnorm.server.inference.predict import run
+from tfnorm.server.inference.regress import regress
+from tfnorm.server.metrics import PATH, Metrics
+from tfnorm.server.rest import answers, body, documents, records, routes, tensors
+from tfnorm.server.versions.models import Models
 from tfnorm.session import DEFAULT_SIGNATURE
 
-_MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
-_PREDICT = re.compile(_MODEL + ":(?P<method>classify|regress|predict)", re.IGNORECASE)
-_DESCRIBE = re.compile(_MODEL + "(?P<metadata>/metadata)?", re.IGNORECASE)
+# What nginx calls a request that the client closed.
+_CLOSED = 499
 _HTTP_STATUS = {
-    tf.errors.CANCELLED: HTTPStatus.SERVICE_UNAVAILABLE,
+    tf.errors.CANCELLED: _CLOSED,
     tf.errors.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
     tf.errors.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
     tf.errors.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    tf.errors.ALREADY_EXISTS: HTTPStatus.CONFLICT,
+    tf.errors.PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
+    tf.errors.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
     tf.errors.RESOURCE_EXHAUSTED: HTTPStatus.TOO_MANY_REQUESTS,
     tf.errors.FAILED_PRECONDITION: HTTPStatus.BAD_REQUEST,
+    tf.errors.ABORTED: HTTPStatus.CONFLICT,
     tf.errors.OUT_OF_RANGE: HTTPStatus.BAD_REQUEST,
     tf.errors.UNIMPLEMENTED: HTTPStatus.NOT_IMPLEMENTED,
     tf.errors.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+_METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
 
 
 class RestApi:
-    """GET of a model's status and metadata, POST of `:predict`.
+    """GET of a model's status and metadata, POST of its methods, and the page for Prometheus.
 
     Args:
-        model: what it answers for.
+        models: what it answers for.
         executor: where requests are answered, so that the web server stays free for others.
-        max_request_bytes: the largest body accepted.
+        metrics: where they are counted.
+        max_request_bytes: what a body, its tensors, its outputs and its answer may each have; what
+            its JSON is parsed into may have four times as much.
     """
 
-    def __init__(self, model: ServedModel, executor: Executor, max_request_bytes: int):
-        self._model = model
+    def __init__(
+        self, models: Models, executor: Executor, metrics: Metrics, max_request_bytes: int
+    ):
+        self._models = models
         self._executor = executor
+        self._metrics = metrics
         self._max_request_bytes = max_request_bytes
 
     def app(self) -> Starlette:
         """The web application."""
         return Starlette(
-            routes=[Route("/v1/{path:path}", self._answer, methods=["GET", "POST"])],
+            routes=[
+                Route(PATH, self._page, methods=["GET"]),
+                Route("/{path:path}", self._answer, methods=_METHODS),
+            ],
             exception_handlers={HTTPException: _http_error},
         )
 
+    async def _page(self, request: Request) -> Response:
+        return Response(self._metrics.page(), media_type="text/plain")
+
     async def _answer(self, request: Request) -> Response:
+        path = _path(request)
+        if not path.lower().startswith("/v1/"):
+            return _error(HTTPStatus.NOT_FOUND, f"Not Found: {request.method} {path}")
+        if request.method == "OPTIONS":
+            return _preflight(request)
+        began = time.perf_counter()
+        spec = ModelSpec()
+        method = ""
         try:
-            body = await self._body(request)
+            route = routes.find(request.method, path)
+            spec, method = route.spec, route.method
+            packed = await body.read(request, self._max_request_bytes)
+            encoding = request.headers.get("content-encoding", "")
             loop = asyncio.get_running_loop()
-            path = request.scope["path"]
-            handle = self._post if request.method == "POST" else self._get
-            return _json(await loop.run_in_executor(self._executor, handle, path, body))
-        except InputError as error:
-            return _error(HTTPStatus.BAD_REQUEST, str(error))
-        except tf.errors.OpError as error:
-            status = _HTTP_STATUS.get(error.error_code, HTTPStatus.INTERNAL_SERVER_ERROR)
-            return _error(status, error.message)
+            text = await loop.run_in_executor(self._executor, self._handle, route, packed, encoding)
         except ClientDisconnect:
             return Response()
         except asyncio.CancelledError:
-            return _error(HTTPStatus.SERVICE_UNAVAILABLE, "the server is stopping")
+            failure = Failure(tf.errors.UNAVAILABLE, "the server is stopping")
+        # Whatever it is, the client is told.
+        except Exception as error:
+            failure = explained(error, f"{request.method} {path}")
+        else:
+            failure = Failure(tf.errors.OK, "")
+        known = spec.name if spec.name in self._models.served else ""
+        seconds = time.perf_counter() - began
+        self._metrics.record(known, method.capitalize(), "REST", failure.code, seconds)
+        if failure.code == tf.errors.OK:
+            return _json(text)
+        status = _HTTP_STATUS.get(failure.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+        return _error(status, failure.message)
 
-    async def _body(self, request: Request) -> bytes:
-        """The body. One too large is read on: a client that still sends would miss the answer."""
-        body = bytearray()
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size <= self._max_request_bytes:
-                body += chunk
-            elif size > 4 * self._max_request_bytes:
-                break
-        if size > self._max_request_bytes:
-            raise InputError(
-                f"the request has {size:,} bytes or more; "
-                f"accepted: up to {self._max_request_bytes:,}"
-            )
-        return bytes(body)
+    def _handle(self, route: routes.Route, packed: bytes, encoding: str) -> bytes:
+        if route.method == "status":
+            return self._status(route.spec)
+        if route.method == "metadata":
+            return self._metadata(route.spec)
+        unpacked = body.unpacked(packed, encoding, self._max_request_bytes)
+        document = documents.parse(unpacked, 4 * self._max_request_bytes)
+        signature = documents.signature_name(document)
+        if route.method == "predict":
+            return self._predict(route.spec, document, signature or DEFAULT_SIGNATURE)
+        given = records.records(document)
+        most = self._max_request_bytes
+        with self._models.version(route.spec) as loaded:
+            if route.method == "classify":
+                return answers.classifications(classify(loaded, signature, given, most), most)
+            return answers.regressions(regress(loaded, signature, given, most), most)
 
-    def _post(self, path: str, body: bytes) -> str:
-        match = _PREDICT.fullmatch(path)
-        if match is None:
-            raise InputError(f"Malformed request: POST {path}")
-        if match["method"].lower() != "predict":
-            raise tf.errors.UnimplementedError(
-                None,
-                None,
-                f"this development server has predict only; {match['method']} takes "
-                "TensorFlow Serving",
-            )
-        document = json_format.parse(body)
-        signature = json_format.signature_name(document, DEFAULT_SIGNATURE)
-        with self._model.version(_model_spec(match)) as loaded:
-            inputs = loaded.model.signature(signature).inputs
-            outputs = loaded.run(json_format.feeds(document, inputs), signature=signature)
-        return json_format.answer(outputs, rows=json_format.is_row_format(document))
+    def _predict(self, spec: ModelSpec, document: dict[str, Any], signature: str) -> bytes:
+        most = self._max_request_bytes
+        with self._models.version(spec) as loaded:
+            feeds = tensors.feeds(document, loaded.model.signature(signature).inputs)
+            outputs = run(loaded, feeds, signature=signature, outputs=None, max_bytes=most)
+        rows = tensors.is_row_format(document)
+        return answers.answer(outputs, rows=rows, max_bytes=most)
 
-    def _get(self, path: str, body: bytes) -> str:
-        match = _DESCRIBE.fullmatch(path)
-        if match is None:
-            raise InputError(f"Malformed request: GET {path}")
-        spec = _model_spec(match)
-        return self._metadata(spec) if match["metadata"] else self._status(spec)
+    def _status(self, spec: ModelSpec) -> bytes:
+        response = GetModelStatusResponse(model_version_status=self._models.statuses(spec))
+        return json.dumps(_to_dict(response)).encode()
 
-    def _status(self, spec: ModelSpec) -> str:
-        response = GetModelStatusResponse(model_version_status=self._model.statuses(spec))
-        return json.dumps(_to_dict(response))
-
-    def _metadata(self, spec: ModelSpec) -> str:
-        with self._model.version(spec) as loaded:
+    def _metadata(self, spec: ModelSpec) -> bytes:
+        with self._models.version(spec) as loaded:
             answering = ModelSpec(name=spec.name)
             answering.version.value = loaded.number
             signatures = SignatureDefMap(signature_def=loaded.model.signature_defs)
-        return json.dumps(
-            {
-                "model_spec": _to_dict(answering),
-                "metadata": {"signature_def": _to_dict(signatures)},
-            }
-        )
+        metadata = {
+            "model_spec": _to_dict(answering),
+            "metadata": {"signature_def": _to_dict(signatures)},
+        }
+        return json.dumps(metadata).encode()
 
 
-def _model_spec(match: re.Match[str]) -> ModelSpec:
-    spec = ModelSpec(name=match["name"])
-    if match["version"] is not None:
-        try:
-            spec.version.value = int(match["version"])
-        except ValueError as error:
-            raise InputError(
-                f"Failed to convert version: {match['version']} to numeric."
-            ) from error
-    if match["label"] is not None:
-        spec.version_label = match["label"]
-    return spec
+def _path(request: Request) -> str:
+    """The path as it came, with its query: TensorFlow Serving matches both before it decodes."""
+    query = request.scope["query_string"]
+    path = request.scope["raw_path"] + (b"?" + query if query else b"")
+    return path.decode("latin-1")
 
 
-def _to_dict(message) -> dict:
+def _preflight(request: Request) -> Response:
+    """What a browser asks before it posts; no answer has the headers that would let it go on."""
+    origin = request.headers.get("origin", "")
+    if "http://" in origin or "https://" in origin:
+        return Response()
+    return _error(HTTPStatus.BAD_REQUEST, "Origin header is missing in CORS preflight")
+
+
+def _to_dict(message: Message) -> dict[str, Any]:
     return MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
 
 
-def _json(text: str, status: int = HTTPStatus.OK) -> Response:
+def _json(text: bytes, status: int = HTTPStatus.OK) -> Response:
     return Response(text, status, media_type="application/json")
 
 
 def _error(status: int, reason: str) -> Response:
-    return _json(json.dumps({"error": reason}), status)
+    return _json(json.dumps({"error": reason}).encode(), status)
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:

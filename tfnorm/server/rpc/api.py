@@ -1,12 +1,19 @@
-"""TensorFlow Serving's gRPC services, as far as scoring needs them."""
+"""TensorFlow Serving's gRPC services."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import tensorflow as tf
 from google.protobuf.message import DecodeError, Message
+from tensorflow_serving.apis.classification_pb2 import (
+    ClassificationRequest,
+    ClassificationResponse,
+)
 from tensorflow_serving.apis.get_model_metadata_pb2 import (
     GetModelMetadataRequest,
     GetModelMetadataResponse,
@@ -16,71 +23,116 @@ from tensorflow_serving.apis.get_model_status_pb2 import (
     GetModelStatusRequest,
     GetModelStatusResponse,
 )
+from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest, MultiInferenceResponse
+from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest, ReloadConfigResponse
+from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
+from tensorflow_serving.apis.regression_pb2 import RegressionRequest, RegressionResponse
 
 from tfnorm.errors import InputError
-from tfnorm.server.inference import tensor_proto
-from tfnorm.server.versions.models import ServedModel
+from tfnorm.server.failures import explained
+from tfnorm.server.inference import several, tensor_proto
+from tfnorm.server.inference.classify import classify
+from tfnorm.server.inference.predict import predict
+from tfnorm.server.inference.regress import regress
+from tfnorm.server.metrics import Metrics
+from tfnorm.server.rpc.wire import check_parsed_size
+from tfnorm.server.versions.loaded import LoadedVersion
+from tfnorm.server.versions.models import Models
+from tfnorm.server.versions.policy import VersionPolicy
+from tfnorm.server.versions.reload import reload
+from tfnorm.server.versions.served import ServedModel
 from tfnorm.session import DEFAULT_SIGNATURE
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _MAX_DETAILS = 1024
+_COUNTED = frozenset({"Predict", "Classify", "Regress"})
 
 
 class GrpcApi:
-    """PredictionService.Predict and GetModelMetadata, ModelService.GetModelStatus.
-
-    The other methods of these services answer UNIMPLEMENTED.
+    """PredictionService and ModelService.
 
     Args:
-        model: what they answer for.
-        max_request_bytes: the largest request accepted, and the largest tensor in one.
+        models: what they answer for.
+        metrics: where requests are counted.
+        load: starts serving a model that a new configuration lists: its name, directory and policy.
+        max_request_bytes: what a request, its tensors, its outputs and its answer may each have; what
+            it is parsed into may have four times as much.
     """
 
-    def __init__(self, model: ServedModel, max_request_bytes: int):
-        self._model = model
+    def __init__(
+        self,
+        models: Models,
+        metrics: Metrics,
+        load: Callable[[str, Path, VersionPolicy], ServedModel],
+        max_request_bytes: int,
+    ):
+        self._models = models
+        self._metrics = metrics
+        self._load = load
         self._max_request_bytes = max_request_bytes
+        self._reloading = threading.Lock()
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
         """What a grpc.Server answers with."""
         services = {
-            "tensorflow.serving.PredictionService": {
-                "Predict": self._method(PredictRequest, self.predict),
-                "GetModelMetadata": self._method(GetModelMetadataRequest, self.metadata),
-                "Classify": _UNIMPLEMENTED,
-                "Regress": _UNIMPLEMENTED,
-                "MultiInference": _UNIMPLEMENTED,
+            "PredictionService": {
+                "Predict": (PredictRequest, self.predict),
+                "Classify": (ClassificationRequest, self.classify),
+                "Regress": (RegressionRequest, self.regress),
+                "MultiInference": (MultiInferenceRequest, self.multi_inference),
+                "GetModelMetadata": (GetModelMetadataRequest, self.metadata),
             },
-            "tensorflow.serving.ModelService": {
-                "GetModelStatus": self._method(GetModelStatusRequest, self.status),
-                "HandleReloadConfigRequest": _UNIMPLEMENTED,
+            "ModelService": {
+                "GetModelStatus": (GetModelStatusRequest, self.status),
+                "HandleReloadConfigRequest": (ReloadConfigRequest, self.reload),
             },
         }
         return [
-            grpc.method_handlers_generic_handler(service, methods)
+            grpc.method_handlers_generic_handler(
+                f"tensorflow.serving.{service}",
+                {name: self._method(name, *method) for name, method in methods.items()},
+            )
             for service, methods in services.items()
-        ]
+        ] + [_Missing()]
 
     def predict(self, request: PredictRequest) -> PredictResponse:
         """Run a signature on the request's tensors."""
         _require_model_spec(request)
-        if len(set(request.output_filter)) < len(request.output_filter):
-            raise InputError(f"duplicate output tensor alias in {list(request.output_filter)}")
-        feeds = {
-            name: tensor_proto.to_array(name, proto, self._max_request_bytes)
-            for name, proto in request.inputs.items()
-        }
-        signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        with self._model.version(request.model_spec) as loaded:
-            outputs = loaded.run(
-                feeds, signature=signature, outputs=sorted(request.output_filter) or None
-            )
+        with self._models.version(request.model_spec) as loaded:
+            outputs = predict(loaded, request, self._max_request_bytes)
         response = PredictResponse(
-            outputs={name: tensor_proto.from_array(array) for name, array in outputs.items()}
+            outputs=tensor_proto.to_response(outputs, self._max_request_bytes)
         )
-        response.model_spec.name = request.model_spec.name
-        response.model_spec.version.value = loaded.number
-        response.model_spec.signature_name = signature
+        _answer_for(response.model_spec, request.model_spec, loaded)
+        return response
+
+    def classify(self, request: ClassificationRequest) -> ClassificationResponse:
+        """Run a classification signature on the request's records."""
+        _require_model_spec(request)
+        name = request.model_spec.signature_name
+        with self._models.version(request.model_spec) as loaded:
+            result = classify(loaded, name, request.input, self._max_request_bytes)
+        response = ClassificationResponse(result=result)
+        _answer_for(response.model_spec, request.model_spec, loaded)
+        return response
+
+    def regress(self, request: RegressionRequest) -> RegressionResponse:
+        """Run a regression signature on the request's records."""
+        _require_model_spec(request)
+        name = request.model_spec.signature_name
+        with self._models.version(request.model_spec) as loaded:
+            result = regress(loaded, name, request.input, self._max_request_bytes)
+        response = RegressionResponse(result=result)
+        _answer_for(response.model_spec, request.model_spec, loaded)
+        return response
+
+    def multi_inference(self, request: MultiInferenceRequest) -> MultiInferenceResponse:
+        """Run several signatures on the request's records."""
+        with self._models.version(several.model_spec(request)) as loaded:
+            response = several.several(loaded, request, self._max_request_bytes)
+        for result in response.results:
+            result.model_spec.version.value = loaded.number
         return response
 
     def metadata(self, request: GetModelMetadataRequest) -> GetModelMetadataResponse:
@@ -90,7 +142,7 @@ class GrpcApi:
             raise InputError(
                 f"metadata_field is {list(request.metadata_field)}; accepted: ['signature_def']"
             )
-        with self._model.version(request.model_spec) as loaded:
+        with self._models.version(request.model_spec) as loaded:
             signatures = SignatureDefMap(signature_def=loaded.model.signature_defs)
         response = GetModelMetadataResponse()
         response.metadata["signature_def"].Pack(signatures)
@@ -101,32 +153,81 @@ class GrpcApi:
     def status(self, request: GetModelStatusRequest) -> GetModelStatusResponse:
         """The state of a version, or of each."""
         _require_model_spec(request)
-        return GetModelStatusResponse(model_version_status=self._model.statuses(request.model_spec))
+        return GetModelStatusResponse(
+            model_version_status=self._models.statuses(request.model_spec)
+        )
+
+    def reload(self, request: ReloadConfigRequest) -> ReloadConfigResponse:
+        """Serve what the request lists."""
+        if request.metric_names:
+            raise tf.errors.UnimplementedError(
+                None, None, "metric_names is not implemented here; read the page for Prometheus"
+            )
+        with self._reloading:
+            reload(self._models, request, self._load)
+        response = ReloadConfigResponse()
+        response.status.SetInParent()
+        return response
 
     def _method(
-        self, request_type: type[Message], answer: Callable[[Message], Message]
+        self, name: str, request_type: type[Message], answer: Callable[[Message], Message]
     ) -> grpc.RpcMethodHandler:
         """Parses requests itself: gRPC would answer what it can't parse with an internal error."""
 
-        def call(data: bytes, context: grpc.ServicerContext) -> Message:
+        def call(data: bytes, context: grpc.ServicerContext) -> bytes:
+            began = time.perf_counter()
+            spec = ModelSpec()
             try:
-                if len(data) > self._max_request_bytes:
-                    raise InputError(
-                        f"the request has {len(data):,} bytes; "
-                        f"accepted: up to {self._max_request_bytes:,}"
-                    )
-                return answer(request_type.FromString(data))
-            except DecodeError as error:
-                name = request_type.DESCRIPTOR.name
-                _abort(context, tf.errors.INVALID_ARGUMENT, f"this is no {name}: {error}")
-            except InputError as error:
-                _abort(context, tf.errors.INVALID_ARGUMENT, str(error))
-            except tf.errors.OpError as error:
-                _abort(context, error.error_code, error.message)
+                request = self._parsed(data, request_type)
+                spec = getattr(request, "model_spec", spec)
+                answered = answer(request).SerializeToString()
+            # Whatever it is, the client is told.
+            except Exception as error:
+                failure = explained(error, name)
+                self._record(name, spec, failure.code, began)
+                _abort(context, failure.code, failure.message)
+            self._record(name, spec, tf.errors.OK, began)
+            return answered
 
-        return grpc.unary_unary_rpc_method_handler(
-            call, response_serializer=lambda response: response.SerializeToString()
-        )
+        return grpc.unary_unary_rpc_method_handler(call)
+
+    def _parsed(self, data: bytes, request_type: type[Message]) -> Message:
+        most = self._max_request_bytes
+        if len(data) > most:
+            raise InputError(f"the request has {len(data):,} bytes; accepted: up to {most:,}")
+        check_parsed_size(data, request_type.DESCRIPTOR, 4 * most)
+        try:
+            return request_type.FromString(data)
+        except DecodeError as error:
+            raise InputError(f"this is no {request_type.DESCRIPTOR.name}: {error}") from error
+
+    def _record(self, name: str, spec: ModelSpec, code: int, began: float) -> None:
+        if name in _COUNTED:
+            known = spec.name if spec.name in self._models.served else ""
+            self._metrics.record(known, name, "GRPC", code, time.perf_counter() - began)
+
+
+class _Missing(grpc.GenericRpcHandler):
+    """Says of every other method that there is none."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        method = handler_call_details.method
+
+        def refuse(data: bytes, context: grpc.ServicerContext) -> None:
+            _abort(
+                context,
+                tf.errors.UNIMPLEMENTED,
+                f"this development server has no {method}; its documentation lists what it has",
+            )
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+def _answer_for(answering: ModelSpec, asked: ModelSpec, loaded: LoadedVersion) -> None:
+    """Say which model, version and signature answered."""
+    answering.name = asked.name
+    answering.version.value = loaded.number
+    answering.signature_name = asked.signature_name or DEFAULT_SIGNATURE
 
 
 def _require_model_spec(request: Message) -> None:
@@ -138,16 +239,5 @@ def _abort(context: grpc.ServicerContext, code: int, reason: str) -> None:
     # As TensorFlow Serving does: details travel in a header, and a long one is refused on the way.
     details = reason.encode(errors="replace")
     shown = details[:_MAX_DETAILS].decode(errors="ignore")
-    context.abort(_CODES[code], shown if len(details) <= _MAX_DETAILS else f"{shown}...TRUNCATED")
-
-
-def _refuse(data: bytes, context: grpc.ServicerContext) -> None:
-    _abort(
-        context,
-        tf.errors.UNIMPLEMENTED,
-        "this development server has Predict, GetModelMetadata and GetModelStatus only; "
-        "the rest takes TensorFlow Serving",
-    )
-
-
-_UNIMPLEMENTED = grpc.unary_unary_rpc_method_handler(_refuse)
+    more = "...TRUNCATED" if len(details) > _MAX_DETAILS else ""
+    context.abort(_CODES.get(code, grpc.StatusCode.INTERNAL), shown + more)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+import struct
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
-from google.protobuf.message import DecodeError, Message
-from tensorflow_serving.apis.input_pb2 import Input
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from tfnorm.assets import MOST_WARMUP_RECORDS, warmup_file
 from tfnorm.errors import InputError
-from tfnorm.server.inference import tensor_proto
-from tfnorm.session import DEFAULT_SIGNATURE
+from tfnorm.server.inference.classify import classify
+from tfnorm.server.inference.predict import Runner, predict
+from tfnorm.server.inference.regress import regress
+from tfnorm.server.inference.several import several
 
-# No proto is larger.
-_MOST_BYTES = 2**31 - 1
+# A TFRecord's length and its checksum come before the data, the data's checksum after it.
+_HEAD, _TAIL = 12, 4
 
 
-def replay(path: Path, run: Callable[..., object]) -> int:
+def replay(path: Path, runner: Runner, max_bytes: int) -> int:
     """Run the warm-up requests of a SavedModel; how many records there were.
 
     As in TensorFlow Serving, the file need not be there, and a version with a request that fails or with
@@ -28,7 +29,8 @@ def replay(path: Path, run: Callable[..., object]) -> int:
 
     Args:
         path: the SavedModel.
-        run: takes feeds, `signature` and `outputs`, as `SavedModel.run`.
+        runner: the version, which is asked as it is by a client.
+        max_bytes: what the inputs, and the outputs, of a request may have.
 
     Raises:
         InputError: a record is damaged or its request is refused, or there are too many.
@@ -36,59 +38,57 @@ def replay(path: Path, run: Callable[..., object]) -> int:
     file = warmup_file(path)
     if not file.is_file():
         return 0
+    _check_lengths(file, max_bytes)
     number = 0
     try:
         for number, record in enumerate(tf.data.TFRecordDataset(str(file)).as_numpy_iterator(), 1):
-            for signature, feeds, outputs in _calls(PredictionLog.FromString(record)):
-                run(feeds, signature=signature, outputs=outputs)
+            _ask(runner, PredictionLog.FromString(record), max_bytes)
             if number > MOST_WARMUP_RECORDS:
                 raise InputError(
                     f"Number of warmup records exceeds the maximum ({MOST_WARMUP_RECORDS})"
                 )
     except tf.errors.DataLossError as error:
-        raise InputError(
-            f"{file} is damaged after record {number}: {error.message}. "
-            "Please verify your warmup data is in TFRecord format."
-        ) from error
+        raise _damaged(file, number, error.message) from error
     except (DecodeError, InputError, tf.errors.OpError) as error:
         status = tf.errors.InvalidArgumentError(None, None, str(error))
         raise InputError(f"{file}, record {number}: {error}") from status
     return number
 
 
-def _calls(log: PredictionLog) -> Iterator[tuple[str, dict[str, np.ndarray], list[str] | None]]:
-    """The signature, feeds and outputs of each call in a record; nothing where it has none."""
+def _ask(runner: Runner, log: PredictionLog, max_bytes: int) -> None:
     kind = log.WhichOneof("log_type")
     if kind == "predict_log":
-        request = log.predict_log.request
-        feeds = {
-            name: tensor_proto.to_array(name, proto, _MOST_BYTES)
-            for name, proto in request.inputs.items()
-        }
-        yield _signature(request), feeds, sorted(request.output_filter) or None
-    elif kind in ("classify_log", "regress_log"):
-        request = getattr(log, kind).request
-        yield _signature(request), {"inputs": _examples(request.input)}, None
+        predict(runner, log.predict_log.request, max_bytes)
+    elif kind == "classify_log":
+        request = log.classify_log.request
+        classify(runner, request.model_spec.signature_name, request.input, max_bytes)
+    elif kind == "regress_log":
+        request = log.regress_log.request
+        regress(runner, request.model_spec.signature_name, request.input, max_bytes)
     elif kind == "multi_inference_log":
-        request = log.multi_inference_log.request
-        for task in request.tasks:
-            yield _signature(task), {"inputs": _examples(request.input)}, None
+        several(runner, log.multi_inference_log.request, max_bytes)
     elif kind is not None:
         raise InputError(f"Unsupported log_type for warmup: {kind}")
 
 
-def _signature(request: Message) -> str:
-    return request.model_spec.signature_name or DEFAULT_SIGNATURE
+def _check_lengths(file: Path, max_bytes: int) -> None:
+    """Raise InputError where a record is said to be longer than a request may be.
+
+    TensorFlow takes the memory for it before it reads on.
+    """
+    number = 0
+    with file.open("rb") as opened:
+        while len(head := opened.read(_HEAD)) == _HEAD:
+            (length,) = struct.unpack_from("<Q", head)
+            if length > max_bytes:
+                reason = f"the next is said to have {length:,} bytes, of {max_bytes:,} accepted"
+                raise _damaged(file, number, reason)
+            opened.seek(length + _TAIL, os.SEEK_CUR)
+            number += 1
 
 
-def _examples(given: Input) -> np.ndarray:
-    """Serialized tf.Example records, each with what they have in common."""
-    shared = given.example_list_with_context
-    examples = [*given.example_list.examples]
-    for example in shared.examples:
-        merged = tf.train.Example.FromString(shared.context.SerializeToString())
-        merged.MergeFrom(example)
-        examples.append(merged)
-    if not examples:
-        raise InputError("Input is empty")
-    return np.array([example.SerializeToString() for example in examples], object)
+def _damaged(file: Path, number: int, reason: str) -> InputError:
+    return InputError(
+        f"{file} is damaged after record {number}: {reason}. "
+        "Please verify your warmup data is in TFRecord format."
+    )

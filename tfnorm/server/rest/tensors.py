@@ -1,10 +1,9 @@
-"""TensorFlow Serving's JSON: a predict request to arrays, and arrays to its answer."""
+"""The arrays of a predict request, from its JSON document."""
 
 from __future__ import annotations
 
 import base64
 import itertools
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,12 +13,12 @@ import tensorflow as tf
 from tensorflow.core.framework.types_pb2 import DataType
 
 from tfnorm.errors import InputError
+from tfnorm.server.rest.documents import shown
 
 # NumPy before 2 has no more dimensions.
 _MAX_RANK = 32
-_SHOWN = 256
-_FLOATS = frozenset({tf.float32, tf.float64})
-_INTEGERS = frozenset({tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint32, tf.uint64})
+FLOATS = frozenset({tf.float32, tf.float64})
+INTEGERS = frozenset({tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint32, tf.uint64})
 _JSON_TYPES = {
     type(None): "Null",
     bool: "Boolean",
@@ -29,42 +28,6 @@ _JSON_TYPES = {
     list: "Array",
     dict: "Object",
 }
-
-
-def parse(body: bytes) -> dict[str, Any]:
-    """The JSON object in a request's body.
-
-    Raises:
-        InputError: the body is no JSON object.
-    """
-    if not body:
-        raise InputError("JSON Parse error: The document is empty")
-    try:
-        document = json.loads(body.decode("utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise InputError(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
-    except RecursionError as error:
-        raise InputError("JSON Parse error: it is nested too deep") from error
-    except ValueError as error:
-        raise InputError(f"JSON Parse error: {error}") from error
-    if type(document) is not dict:
-        raise InputError(f"JSON Value: {_show(document)} Is not object")
-    return document
-
-
-def signature_name(document: Mapping[str, Any], default: str) -> str:
-    """The signature that a request names.
-
-    Raises:
-        InputError: it names one with something else than a string.
-    """
-    name = document.get("signature_name", default)
-    if type(name) is not str:
-        raise InputError(
-            f"JSON Value: {_show(document)} not formatted correctly. "
-            "'signature_name' key must be a string value."
-        )
-    return name or default
 
 
 def feeds(
@@ -100,29 +63,6 @@ def is_row_format(document: Mapping[str, Any]) -> bool:
     return "instances" in document
 
 
-def answer(outputs: Mapping[str, np.ndarray], *, rows: bool) -> str:
-    """The JSON that answers a request, in the request's own format.
-
-    A float is written with the fewest digits that read back as the same float.
-
-    Raises:
-        InputError: JSON can't carry these outputs.
-    """
-    columns = {name: _json_values(name, array) for name, array in outputs.items()}
-    if not rows:
-        return json.dumps({"outputs": _unwrap(columns)})
-    sizes = {name: array.shape[:1] for name, array in outputs.items()}
-    if () in sizes.values() or len(set(sizes.values())) > 1:
-        shapes = ", ".join(f"{name!r} {list(array.shape)}" for name, array in outputs.items())
-        raise InputError(
-            f"outputs of shapes {shapes} have no batch size in common, so there are no rows to "
-            "answer with; send 'inputs' rather than 'instances'"
-        )
-    examples = zip(*columns.values(), strict=True)
-    predictions = [_unwrap(dict(zip(columns, values, strict=True))) for values in examples]
-    return json.dumps({"predictions": predictions})
-
-
 def _transpose(instances: Any, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, list]:
     """Input name -> its value in each instance."""
     if type(instances) is not list:
@@ -142,7 +82,7 @@ def _transpose(instances: Any, inputs: Mapping[str, tf.TensorSpec]) -> dict[str,
         if named and instance.keys() != inputs.keys():
             raise InputError(
                 f"Failed to process element: {index} of 'instances' list. JSON object: "
-                f"{_show(instance)} keys must be equal to: {','.join(sorted(inputs))}"
+                f"{shown(instance)} keys must be equal to: {','.join(sorted(inputs))}"
             )
     if not named:
         return dict.fromkeys(inputs, instances)
@@ -159,13 +99,7 @@ def _columns(given: Any, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, Any]:
         return dict.fromkeys(inputs, given)
     if missing := inputs.keys() - given.keys():
         raise InputError(f"Missing named input: {', '.join(sorted(missing))} in 'inputs' object.")
-    # TensorFlow Serving lets this pass; a misspelt name is better found here.
-    if unknown := given.keys() - inputs.keys():
-        raise InputError(
-            f"there is no input {', '.join(map(repr, sorted(unknown)))}; "
-            f"the signature takes {', '.join(map(repr, inputs))}"
-        )
-    return dict(given)
+    return {name: given[name] for name in inputs}
 
 
 def _array(name: str, value: Any, dtype: tf.DType) -> np.ndarray:
@@ -176,7 +110,7 @@ def _array(name: str, value: Any, dtype: tf.DType) -> np.ndarray:
         size = len(level[0])
         for index, item in enumerate(level):
             if type(item) is not list or len(item) != size:
-                came = f"a list of {len(item)}" if type(item) is list else _show(item)
+                came = f"a list of {len(item)}" if type(item) is list else shown(item)
                 raise InputError(
                     f"{_at(name, index, shape)} is {came}, where the first is a list of {size}; "
                     "accepted: lists of one size at each level"
@@ -200,14 +134,14 @@ def _array(name: str, value: Any, dtype: tf.DType) -> np.ndarray:
 def _reader(dtype: tf.DType) -> Callable[[Any], Any]:
     """What makes a value of `dtype` of one in JSON, or raises: 1.0 is no integer, 1 no boolean."""
     if dtype == tf.string:
-        return _bytes
-    if dtype in _FLOATS:
+        return decoded
+    if dtype in FLOATS:
         largest = sys.float_info.max
 
         def fits(value: Any) -> bool:
             return type(value) is float or (type(value) is int and abs(value) <= largest)
 
-    elif dtype in _INTEGERS:
+    elif dtype in INTEGERS:
         low, high = dtype.min, dtype.max
 
         def fits(value: Any) -> bool:
@@ -222,7 +156,7 @@ def _reader(dtype: tf.DType) -> Callable[[Any], Any]:
         raise tf.errors.UnimplementedError(
             None,
             None,
-            f"Conversion of JSON Value to type: {_dtype_name(dtype)} is not implemented, here and "
+            f"Conversion of JSON Value to type: {dtype_name(dtype)} is not implemented, here and "
             "in TensorFlow Serving; use gRPC",
         )
 
@@ -234,10 +168,11 @@ def _reader(dtype: tf.DType) -> Callable[[Any], Any]:
     return read
 
 
-def _bytes(value: Any) -> bytes:
+def decoded(value: Any) -> bytes:
+    """The bytes of a string, or of one in base64; ValueError where it is neither."""
     if type(value) is str:
-        return value.encode()
-    if not _is_base64(value):
+        return value.encode(errors="surrogateescape")
+    if not is_base64(value):
         raise _type_error(value, tf.string)
     text = "".join(value["b64"].split()).rstrip("=")
     return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -245,50 +180,18 @@ def _bytes(value: Any) -> bytes:
 
 def _type_error(value: Any, dtype: tf.DType) -> ValueError:
     return ValueError(
-        f"JSON Value: {_show(value)} Type: {_JSON_TYPES[type(value)]} "
-        f"is not of expected type: {_dtype_name(dtype)}"
+        f"JSON Value: {shown(value)} Type: {_JSON_TYPES[type(value)]} "
+        f"is not of expected type: {dtype_name(dtype)}"
     )
 
 
-def _json_values(name: str, array: np.ndarray) -> Any:
-    """`array` as nested lists of what JSON has."""
-    dtype = tf.string if array.dtype == object else tf.as_dtype(array.dtype)
-    if dtype == tf.string:
-        texts = [_json_string(name, value) for value in array.ravel()]
-        return np.array(texts, object).reshape(array.shape).tolist()
-    if dtype == tf.float32:
-        return array.astype(str).astype(np.float64).tolist()
-    if dtype in _FLOATS | _INTEGERS | {tf.bool}:
-        return array.tolist()
-    raise InputError(
-        f"Failed to write JSON value for tensor type: {_dtype_name(dtype)}, of output {name!r}, "
-        "as TensorFlow Serving would; use gRPC"
-    )
-
-
-def _json_string(name: str, value: bytes) -> str | dict[str, str]:
-    if name.endswith("_bytes"):
-        return {"b64": base64.b64encode(value).decode()}
-    try:
-        return value.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"output {name!r} has {value[:_SHOWN]!r}, which is not UTF-8; an output that holds any "
-            "bytes needs a name that ends with _bytes, and is then sent in base64"
-        ) from error
-
-
-def _unwrap(named: dict[str, Any]) -> Any:
-    """The value itself where there is but one."""
-    return named if len(named) > 1 else next(iter(named.values()))
-
-
-def _is_base64(value: Any) -> bool:
+def is_base64(value: Any) -> bool:
+    """Whether a value is bytes in base64."""
     return type(value) is dict and value.keys() == {"b64"} and type(value["b64"]) is str
 
 
 def _is_named(value: Any) -> bool:
-    return type(value) is dict and not _is_base64(value)
+    return type(value) is dict and not is_base64(value)
 
 
 def _at(name: str, index: int, shape: Sequence[int]) -> str:
@@ -297,13 +200,6 @@ def _at(name: str, index: int, shape: Sequence[int]) -> str:
     return f"input {name!r}" + "".join(f"[{i}]" for i in position)
 
 
-def _show(value: Any) -> str:
-    try:
-        return json.dumps(value)[:_SHOWN]
-    except RecursionError:
-        return "(nested too deep to show)"
-
-
-def _dtype_name(dtype: tf.DType) -> str:
+def dtype_name(dtype: tf.DType) -> str:
     """As TensorFlow Serving calls it: float, half, int64."""
     return DataType.Name(dtype.as_datatype_enum).removeprefix("DT_").lower()

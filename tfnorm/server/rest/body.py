@@ -1,0 +1,57 @@
+"""The body of a request, bounded and unpacked."""
+
+from __future__ import annotations
+
+import zlib
+
+from starlette.requests import Request
+
+from tfnorm.errors import InputError
+
+# Of zlib: gzip's format, which is no other.
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+async def read(request: Request, max_bytes: int) -> bytes:
+    """The body as it came. One too large is read on: a client that still sends would miss the answer.
+
+    Raises:
+        InputError: it has over `max_bytes`.
+    """
+    body = bytearray()
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= max_bytes:
+            body += chunk
+        elif size > 4 * max_bytes:
+            break
+    if size > max_bytes:
+        raise InputError(f"the request has {size:,} bytes or more; accepted: up to {max_bytes:,}")
+    return bytes(body)
+
+
+def unpacked(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """The body without the Content-Encoding that the client gave it.
+
+    Raises:
+        InputError: it is not what it is said to be, or has over `max_bytes` when unpacked.
+    """
+    if "gzip" not in encoding.lower():
+        return body
+    parts = []
+    left = max_bytes
+    while body:
+        unpacker = zlib.decompressobj(_GZIP)
+        try:
+            part = unpacker.decompress(body, left + 1)
+        except zlib.error as error:
+            raise InputError(f"the body can't be unpacked as gzip: {error}") from error
+        left -= len(part)
+        if left < 0:
+            raise InputError(f"the body has over {max_bytes:,} bytes when it is unpacked")
+        if not unpacker.eof:
+            raise InputError("the body can't be unpacked as gzip: it ends too early")
+        parts.append(part)
+        body = unpacker.unused_data
+    return b"".join(parts)
