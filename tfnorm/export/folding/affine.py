@@ -30,7 +30,13 @@ class Affine:
 
     def fits(self, dtype: str) -> bool:
         """Whether `dtype` can hold it."""
-        return all(np.isfinite(v.astype(dtype)).all() for v in (self.scale, self.offset))
+        return fit(dtype, self.scale, self.offset)
+
+
+def fit(dtype: str, *values: np.ndarray) -> bool:
+    """Whether `dtype` can hold the values."""
+    with np.errstate(over="ignore"):
+        return all(np.isfinite(v.astype(dtype)).all() for v in values)
 
 
 def is_batch_normalization(layer: keras.layers.Layer) -> bool:

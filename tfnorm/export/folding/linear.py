@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm._keras import has_other_weights, has_replaced_call
-from tfnorm.export.folding.affine import Affine, float64
+from tfnorm.export.folding.affine import Affine, fit, float64
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 # What the output depends on besides kernel and bias.
@@ -83,8 +83,7 @@ class Linear:
 
     def fits(self, dtype: str) -> bool:
         """Whether `dtype` can hold it."""
-        with np.errstate(over="ignore"):
-            return all(np.isfinite(v.astype(dtype)).all() for v in (self.kernel, self.bias))
+        return fit(dtype, self.kernel, self.bias)
 
     def build(self, input_shape) -> keras.layers.Layer:
         """A layer of the same kind with this kernel and bias."""

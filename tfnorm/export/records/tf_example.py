@@ -93,9 +93,7 @@ def records(features: Mapping[str, np.ndarray]) -> list[tf.train.Example]:
 def pad(sequence: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
     """`[N, T, ...]` with so many more steps of 0 or ""."""
     before_and_after = [[0, 0], [0, steps], *[[0, 0]] * (sequence.shape.rank - 2)]
-    return tf.pad(
-        sequence, before_and_after, constant_values="" if sequence.dtype == tf.string else 0
-    )
+    return tf.pad(sequence, before_and_after)
 
 
 def _feature(spec: tf.TensorSpec) -> Feature:
