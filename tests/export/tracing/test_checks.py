@@ -169,6 +169,6 @@ def test_a_disk_that_fills_up_while_weights_are_written_leaves_nothing(tmp_path)
     )
     error = process.stderr.strip().splitlines()[-1]
     assert "InputError" in error
-    assert "no version could be written" in error
+    assert "no version was added to" in error
     assert "File too large" in error
     assert not list((tmp_path / "ranker").iterdir())
