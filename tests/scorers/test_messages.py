@@ -1,3 +1,4 @@
+import keras
 import pytest
 import tensorflow as tf
 
@@ -25,6 +26,20 @@ def test_the_op_that_an_eager_call_failed_in_is_left_out():
         tf.reshape(tf.zeros(3), [2])
     assert "[Op:" in str(raised.value)
     assert "[Op:" not in one_line(raised.value)
+
+
+@pytest.mark.parametrize("kind", [ValueError, TypeError])
+def test_what_keras_puts_around_an_error_of_a_layer_is_left_out(kind):
+    class Fails(keras.layers.Layer):
+        def call(self, inputs, scale=2):
+            raise kind("wrong\nshape")
+
+    x = keras.Input((3,))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Identity()])
+    with pytest.raises(kind) as raised:
+        model.layers[0](Fails()(tf.zeros([1, 3])), x)
+    assert "Arguments received" in str(raised.value)
+    assert one_line(raised.value) == "wrong shape"
 
 
 def test_lines_become_one():

@@ -35,6 +35,7 @@ from tfnorm.export.structure import Structure, structure
 from tfnorm.export.tracing.checks import check_statistics, check_weights
 from tfnorm.export.tracing.interface import Interface, interface
 from tfnorm.export.tracing.trace import Traced, trace
+from tfnorm.scorers.messages import one_line
 from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
 
 # Examples that the export is compared with the model on.
@@ -203,8 +204,7 @@ def _scored(plain: Traced, arrays: Arrays) -> tuple[Arrays, Arrays]:
     try:
         return features, plain.score(features)
     except tf.errors.OpError as error:
-        reason = error.message.partition("\n\t [[")[0].splitlines()[-1]
-        raise InputError(f"the model can't score the examples: {reason}") from error
+        raise InputError(f"the model can't score the examples: {one_line(error)}") from error
 
 
 def _guessed(

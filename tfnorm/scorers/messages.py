@@ -6,11 +6,14 @@ import re
 
 import tensorflow as tf
 
-# Where the graph was built: pages of it, ahead of what is wrong.
-_ORIGIN = re.compile(r"Graph execution error:|Detected at node .*|\s*File \".*|\[Op:[^\]]*\]")
+# Where the graph was built, pages of it, ahead of what is wrong; and what Keras puts around that.
+_AROUND = re.compile(
+    r"Graph execution error:|Detected at node .*|\s*File \".*|\[Op:[^\]]*\]|\[\[\{\{.*?\}\}\]\]"
+    r"|\x1b\[\d*m|Exception encountered when calling .*|Arguments received by .*(\n +•.*)*"
+)
 
 
 def one_line(error: Exception) -> str:
-    """What went wrong, without the pages on where the graph was built."""
+    """What went wrong, without the pages on where the graph was built and how it was called."""
     message = error.message if isinstance(error, tf.errors.OpError) else str(error)
-    return " ".join(_ORIGIN.sub("", message).split()) or type(error).__name__
+    return " ".join(_AROUND.sub("", message).split()) or type(error).__name__

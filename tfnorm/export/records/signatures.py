@@ -11,6 +11,7 @@ from tfnorm.errors import InputError
 from tfnorm.export.difference import Arrays, difference
 from tfnorm.export.records.tf_example import Feature, Parser, pad
 from tfnorm.export.tracing.trace import Traced
+from tfnorm.scorers.messages import one_line
 
 TF_EXAMPLE, CLASSIFY, REGRESS = "tf_example", "classify", "regress"
 # Signature -> its method and its input, both of which TensorFlow Serving prescribes for the last two.
@@ -66,9 +67,9 @@ def trace_signatures(
             ).get_concrete_function()
         except (TypeError, ValueError) as error:
             if isinstance(error, InputError):
-                raise
+                raise InputError(one_line(error)) from error
             raise InputError(
-                f"feature_spec does not give the inputs of the model: {str(error).splitlines()[0]}"
+                f"feature_spec does not give the inputs of the model: {one_line(error)}"
             ) from error
 
     return {name: trace(name) for name in names}

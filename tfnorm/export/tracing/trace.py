@@ -14,6 +14,7 @@ from tfnorm._keras import lookup_tables
 from tfnorm.errors import InputError
 from tfnorm.export.tracing.checks import check_graph
 from tfnorm.export.tracing.interface import Interface
+from tfnorm.scorers.messages import one_line
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,10 @@ def trace(
             concrete = function.get_concrete_function()
     except (TypeError, ValueError) as error:
         if isinstance(error, InputError):
-            raise
+            raise InputError(one_line(error)) from error
         raise InputError(
             f"{model.name!r} can't be called in inference mode with a free batch dimension: "
-            f"{str(error).strip().splitlines()[0]}"
+            f"{one_line(error)}"
         ) from error
     if len(model.variables) > known:
         raise InputError(

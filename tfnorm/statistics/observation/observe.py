@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,18 +16,12 @@ from tfnorm._keras import all_layers, probe_detector, replaced_calls
 from tfnorm._tensorflow import vectorized_map_detector
 from tfnorm.errors import InputError
 from tfnorm.ops.moments import Moments, channel_moments
+from tfnorm.scorers.messages import one_line
 from tfnorm.statistics.observation.moving import Population, moving_variables, statistics_layers
 from tfnorm.statistics.observation.time_distributed import all_steps_at_once
 
 REFUSALS = (TypeError, ValueError, LookupError, AttributeError, tf.errors.OpError)
 """What a model raises when a batch doesn't fit it."""
-
-
-AROUND = re.compile(
-    r"\x1b\[\d*m|Exception encountered when calling .*|Graph execution error:|Detected at node .*"
-    r"|\s*File \".*|\{\{.*?\}\}|\[Op:[^\]]*\]"
-)
-"""What TensorFlow and Keras put before the reason of an error, or around it."""
 
 
 class Observer:
@@ -125,7 +118,7 @@ class Observer:
             raise
         except REFUSALS as error:
             raise InputError(
-                f"model {self.model.name!r} can't run on a batch of {_described(x)}: {_reason(error)}"
+                f"model {self.model.name!r} can't run on a batch of {_described(x)}: {one_line(error)}"
             ) from error
 
     def _infer(self, x: Any) -> None:
@@ -238,10 +231,3 @@ def _described(x: Any) -> str:
 
 def _dtype_and_shape(v: Any) -> str:
     return f"{v.dtype.name} {list(v.shape)}" if hasattr(v, "dtype") else type(v).__name__
-
-
-def _reason(error: Exception) -> str:
-    """The line of an error that says what is wrong."""
-    message = error.message if isinstance(error, tf.errors.OpError) else str(error)
-    lines = (line.strip() for line in AROUND.sub("", message).splitlines())
-    return next(filter(None, lines), type(error).__name__)
