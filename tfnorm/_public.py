@@ -2,10 +2,11 @@
 
 from tfnorm._start import backend  # noqa: F401, I001 - before all that imports Keras
 
-from tfnorm import datasets, export, layers, models, ops, statistics, verify
+from tfnorm import datasets, export, layers, models, ops, schema, statistics, verify
 from tfnorm._start.version import __version__
 from tfnorm.export import export_saved_model, to_numpy
 from tfnorm.layers import BatchNormalization, Dice
+from tfnorm.schema import Schema
 from tfnorm.statistics import recalibrate_statistics, statistics_report
 from tfnorm.verify import assert_batch_invariant, inspect_saved_model, load_scorer
 from tfnorm.verify import batch_invariance as verify_batch_invariance
@@ -13,6 +14,7 @@ from tfnorm.verify import batch_invariance as verify_batch_invariance
 __all__ = [
     "BatchNormalization",
     "Dice",
+    "Schema",
     "__version__",
     "assert_batch_invariant",
     "datasets",
@@ -24,6 +26,7 @@ __all__ = [
     "models",
     "ops",
     "recalibrate_statistics",
+    "schema",
     "statistics",
     "statistics_report",
     "to_numpy",
