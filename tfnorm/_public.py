@@ -2,7 +2,7 @@
 
 from tfnorm._start import backend  # noqa: F401, I001 - before all that imports Keras
 
-from tfnorm import datasets, export, layers, models, ops, schema, statistics, verify
+from tfnorm import datasets, export, layers, models, ops, schema, statistics, training, verify
 from tfnorm._start.version import __version__
 from tfnorm.export import export_saved_model, to_numpy
 from tfnorm.layers import BatchNormalization, Dice
@@ -30,6 +30,7 @@ __all__ = [
     "statistics",
     "statistics_report",
     "to_numpy",
+    "training",
     "verify",
     "verify_batch_invariance",
 ]

@@ -28,6 +28,9 @@ class IdEmbedding(keras.layers.Embedding):
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        rows = tf.cast(tf.gather(self.embeddings, inputs), self.compute_dtype)
+        table = self.embeddings
+        # Of a variable the rows are read, and its gradient is that of the rows.
+        rows = tf.gather(table.value if isinstance(table, keras.Variable) else table, inputs)
+        rows = tf.cast(rows, self.compute_dtype)
         known = (inputs >= 0) & (inputs < self.input_dim)
         return tf.where(known[..., tf.newaxis], rows, tf.constant(float("nan"), rows.dtype))

@@ -1,0 +1,103 @@
+"""Adam that touches no row of a table that the batch does not have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfnorm.errors import InputError
+
+
+@keras.saving.register_keras_serializable(package="tfnorm")
+class LazyAdam(keras.optimizers.Adam):
+    """Adam whose step costs as much as the rows of the batch, however large the table.
+
+        g_r = sum of the gradients of row r in the batch + 2 embeddings_l2 w_r
+        m_r <- beta_1 m_r + (1 - beta_1) g_r,    v_r <- beta_2 v_r + (1 - beta_2) g_r^2
+        w_r <- w_r - learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) m_r / (sqrt(v_r) + epsilon)
+
+    for the rows r that the batch has, t being the step; the others keep w, m and v as they are. Such
+    a row's gradient comes as `tf.IndexedSlices`, as that of an embedding does; every other variable
+    is updated as by `keras.optimizers.Adam`.
+
+    A row that each batch has is updated as a dense Adam updates it. A row that a batch leaves out is
+    not: a dense Adam goes on to move it by the momentum that it has, and lets m and v fade.
+    `keras.optimizers.Adam` of Keras 3.15 is neither: it updates the whole table, and the gradients of
+    an id that a batch has more than once are squared before they are summed, so that v is not of
+    their sum.
+
+    Args:
+        learning_rate: a number, a schedule, or a function without arguments.
+        beta_1: how much of the mean of the gradients is kept.
+        beta_2: how much of the mean of their squares is kept.
+        epsilon: added to the root of the latter.
+        embeddings_l2: the factor of L2 on the rows of tables that the batch has. It is DIN's
+            mini-batch-aware regularization without the division by how often an id is in the log. It
+            is no part of the loss that is shown.
+        **kwargs: of `keras.optimizers.Adam`. A weight decay, an average of the weights, accumulated
+            gradients and a clipping by the norm of all gradients take in whole tables.
+
+    Raises:
+        InputError: `amsgrad` is asked for, or `embeddings_l2` is below 0.
+
+    Example:
+
+        >>> table = keras.Variable(tf.zeros([3, 1]))
+        >>> optimizer = LazyAdam(0.1)
+        >>> gradients = tf.IndexedSlices(tf.constant([[1.0], [2.0], [-4.0]]), tf.constant([1, 1, 1]))
+        >>> optimizer.apply([gradients], [table])
+        >>> table.numpy().round(3).ravel().tolist() == [0, np.float32(0.1), 0]
+        True
+
+    Reference:
+        Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980; Zhou et al., 2018,
+        https://arxiv.org/abs/1706.06978, section 5.1.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        *,
+        embeddings_l2: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        if kwargs.get("amsgrad"):
+            raise InputError("amsgrad is True; accepted: False, LazyAdam has no AMSGrad")
+        if not embeddings_l2 >= 0:
+            raise InputError(f"embeddings_l2 is {embeddings_l2}; it must be 0 or more")
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
+        self.embeddings_l2 = embeddings_l2
+
+    def update_step(
+        self,
+        gradient: tf.Tensor | tf.IndexedSlices,
+        variable: tf.Variable,
+        learning_rate: tf.Tensor,
+    ) -> None:
+        if not isinstance(gradient, tf.IndexedSlices):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        index = self._get_variable_index(variable)
+        momentum, velocity = self._momentums[index], self._velocities[index]
+        dtype = variable.dtype
+        rows, place = tf.unique(gradient.indices)
+        g = tf.math.unsorted_segment_sum(tf.cast(gradient.values, dtype), place, tf.size(rows))
+        if self.embeddings_l2:
+            g += 2 * self.embeddings_l2 * tf.gather(variable, rows)
+        m = self.beta_1 * tf.gather(momentum.value, rows) + (1 - self.beta_1) * g
+        v = self.beta_2 * tf.gather(velocity.value, rows) + (1 - self.beta_2) * tf.square(g)
+        self.assign(momentum, tf.IndexedSlices(m, rows))
+        self.assign(velocity, tf.IndexedSlices(v, rows))
+
+        step = tf.cast(self.iterations + 1, dtype)
+        rate = tf.cast(learning_rate, dtype) * tf.sqrt(1 - self.beta_2**step)
+        rate /= 1 - self.beta_1**step
+        self.assign_sub(variable, tf.IndexedSlices(rate * m / (tf.sqrt(v) + self.epsilon), rows))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "embeddings_l2": self.embeddings_l2}
