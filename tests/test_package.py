@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-HEAVY = {"grpc", "tensorflow_serving", "starlette", "uvicorn", "matplotlib", "click"}
+HEAVY = {"grpc", "tensorflow_serving", "starlette", "uvicorn", "matplotlib", "click", "pyarrow"}
 
 
 def run(code, **environment):

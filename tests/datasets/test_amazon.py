@@ -116,8 +116,8 @@ def test_blank_lines_and_a_missing_final_newline_are_no_damage(tmp_path):
         (["1 1 2 4294967297"], r"Toys\.txt, line 1 is"),
         (["1 1 2 " + "9" * 5000], r"Toys\.txt, line 1 is"),
         (
-            ["1 1 2 3", "2 4 5 99"],
-            r"line 2: item 99 has no attributes in Toys_item2attributes\.json",
+            ["1 1 2 3", "2 4 5 999"],
+            r"line 2: item 999 is far beyond those with attributes, which end at 12; accepted: up to 130",
         ),
         (["5 1 2 3", "6 1 2 3", "5 4 5 6"], r"user 5 is on line 1 and on line 3"),
         (["1 1 2", "2 3"], r"Toys\.txt has no user with three items or more"),
@@ -137,7 +137,6 @@ def test_damaged_interactions_are_named_with_file_and_line(tmp_path, lines, mess
     [
         ('{"1": [1],\n "2": [1', r"Toys_item2attributes\.json is not JSON: .*line 2"),
         ("[1, 2]", r"Toys_item2attributes\.json holds no items"),
-        ({"1": [1], "2": []}, r"item '2' has the attributes \[\]"),
         ({"1": [1], "2": 5}, r"item '2' has the attributes 5"),
         ({"1": [1], "2": [1, "brand"]}, r"item '2' has the attributes \[1, \"brand\"\]"),
         ({"1": [1], "2": [0]}, r"item '2' has the attributes \[0\]"),
@@ -150,6 +149,17 @@ def test_damaged_attributes_are_named_with_file_and_item(tmp_path, attributes, m
     with pytest.raises(InputError, match=message) as caught:
         amazon(tmp_path, "Toys")
     assert "\n" not in str(caught.value)
+
+
+def test_items_without_attributes_share_an_unknown_category(tmp_path):
+    attributes = {item: ids for item, ids in ATTRIBUTES.items() if item != "3"} | {"5": []}
+    write(tmp_path, lines=[*LINES, "9 14 1 2"], attributes=attributes)
+    log = amazon(tmp_path, "Toys")
+    assert (log.item_count, log.category_count) == (15, 14)
+    for items, categories in (("item", "category"), ("history_items", "history_categories")):
+        found = log.train.features[items]
+        expected = np.where(np.isin(found, [3, 5, 14]), 13, category_of(found))
+        np.testing.assert_array_equal(log.train.features[categories], expected)
 
 
 def test_binary_rubbish_is_refused(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfnorm.datasets import split_by_user, synthetic
+from tfnorm.datasets import Examples, split_by_user, synthetic
 from tfnorm.errors import InputError
 
 
@@ -36,3 +36,8 @@ def test_the_seed_decides_the_users(examples):
 def test_a_part_without_users_is_refused(examples, share):
     with pytest.raises(InputError, match="both parts need some"):
         split_by_user(examples, share)
+
+
+def test_examples_without_users_are_refused():
+    with pytest.raises(InputError, match="the examples have no users"):
+        split_by_user(Examples({}, np.zeros(3, np.float32)), 0.5)

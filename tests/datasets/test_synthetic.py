@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfnorm.datasets import load, synthetic
+from tfnorm.datasets import as_logs, load, synthetic
 from tfnorm.errors import InputError
 from tfnorm.metrics import auc
 
@@ -93,3 +93,22 @@ def test_load_finds_it_by_name_and_names_what_it_does_not_know():
         load("synthetic", users=3)
     with pytest.raises(InputError, match=r"'amazon'.*'directory'"):
         load("amazon", category="Beauty")
+
+
+def test_its_splits_are_logs_with_its_schema():
+    log = synthetic(train_size=300, test_size=50)
+    train, test = as_logs(log)
+    for found, expected in ((train, log.train), (test, log.test)):
+        examples = found.examples(1000)
+        assert list(examples.features) == list(expected.features)
+        for name, column in expected.features.items():
+            width = column.shape[1] if column.ndim == 2 else None
+            padded = examples.features[name]
+            if width is not None:
+                padded = np.pad(padded, [(0, 0), (0, width - padded.shape[1])])
+            np.testing.assert_array_equal(padded, column)
+            assert padded.dtype == column.dtype
+        np.testing.assert_array_equal(examples.labels, expected.labels)
+        np.testing.assert_array_equal(examples.users, expected.users)
+    assert train.fingerprint != test.fingerprint
+    assert train.schema.id("item").rows == log.item_count

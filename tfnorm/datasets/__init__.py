@@ -1,32 +1,50 @@
-"""Click logs, with padded histories, as NumPy arrays and as tf.data."""
+"""Click logs: read from files a part at a time, or in memory, as NumPy arrays and as tf.data."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 from tfnorm.datasets.amazon import amazon
 from tfnorm.datasets.click_log import ClickLog, Examples
+from tfnorm.datasets.draft import draft
+from tfnorm.datasets.logs.arrays import arrays, as_logs
+from tfnorm.datasets.logs.log import Log
+from tfnorm.datasets.logs.parquet import parquet
+from tfnorm.datasets.logs.text import csv, jsonl
+from tfnorm.datasets.logs.tf_records import tfrecord
 from tfnorm.datasets.negatives import with_negatives
 from tfnorm.datasets.s3rec import download
 from tfnorm.datasets.split import split_by_user
+from tfnorm.datasets.standardize import standardize
 from tfnorm.datasets.synthetic import synthetic
 from tfnorm.errors import InputError
 
 __all__ = [
     "ClickLog",
     "Examples",
+    "Log",
     "amazon",
+    "arrays",
+    "as_logs",
+    "csv",
     "download",
+    "draft",
+    "jsonl",
     "load",
+    "parquet",
     "split_by_user",
+    "standardize",
     "synthetic",
+    "tfrecord",
     "with_negatives",
 ]
 
-_LOADERS = {"synthetic": synthetic, "amazon": amazon}
+_LOADERS: dict[str, Callable[..., ClickLog]] = {"synthetic": synthetic, "amazon": amazon}
 
 
-def load(name: str, **options) -> ClickLog:
+def load(name: str, **options: Any) -> ClickLog:
     """The click log called `name`.
 
     Args:

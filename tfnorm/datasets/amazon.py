@@ -15,6 +15,8 @@ from tfnorm.errors import InputError
 
 _HISTORY_LENGTH = 50
 _LARGEST_ID = np.iinfo(np.int32).max
+_FARTHEST = 10
+"""Times as many ids as have attributes: a table of more would be for a mistake."""
 
 
 def amazon(directory: str | Path, category: str, *, seed: int = 0) -> ClickLog:
@@ -24,12 +26,13 @@ def amazon(directory: str | Path, category: str, *, seed: int = 0) -> ClickLog:
     in the test example; its history is the items before it, the latest 50. After each comes a
     negative: the same user and history with an item drawn uniformly from those that the user never
     had. Users with fewer than three items are left out. The category of an item is the rarest of
-    its attributes, the one that tells most about it.
+    its attributes, the one that tells most about it; items without attributes, of which the published
+    files have some, share a category of their own, the last.
 
     Args:
         directory: the folder that holds the two files, see `download`:
             `<category>.txt`, a user a line: `user item item ...`, items oldest first, ids from 1;
-            `<category>_item2attributes.json`: `{"item": [attribute, ...]}`, ids from 1, every item.
+            `<category>_item2attributes.json`: `{"item": [attribute, ...]}`, ids from 1.
         category: such as `Beauty`.
         seed: of the negatives.
 
@@ -53,7 +56,8 @@ def amazon(directory: str | Path, category: str, *, seed: int = 0) -> ClickLog:
     attributes_file = directory / f"{category}_item2attributes.json"
     _check_present(directory, category, interactions_file, attributes_file)
     category_of = _read_categories(attributes_file)
-    log = _read_interactions(interactions_file, category_of, attributes_file.name)
+    log = _read_interactions(interactions_file, len(category_of))
+    category_of = _with_unknown(category_of, log.items)
     negatives = log.draw_negatives(np.random.default_rng(seed))
     is_last = log.positions == log.lengths[log.owners] - 1
     return ClickLog(
@@ -115,7 +119,7 @@ def _examples(
             "history_items": history,
             "history_categories": category_of[history],
         },
-        labels=np.tile(np.float32([1, 0]), len(targets)),
+        labels=np.tile(np.array([1, 0], np.float32), len(targets)),
         users=np.repeat(log.users[log.owners[targets]], 2),
     )
 
@@ -143,7 +147,7 @@ def _read(path: Path) -> bytes:
 
 
 def _read_categories(path: Path) -> np.ndarray:
-    """The category of each item id, int32; 0 for ids that are no item."""
+    """The category of each item id, int32; 0 for ids without attributes."""
     try:
         attributes = json.loads(_read(path))
     except ValueError as error:
@@ -153,18 +157,27 @@ def _read_categories(path: Path) -> np.ndarray:
     for item, ids in attributes.items():
         if not _parse_id(item):
             raise InputError(f"{path}: item {item!r} is no whole number in [1, {_LARGEST_ID}]")
-        if not (isinstance(ids, list) and ids and all(map(_is_id, ids))):
+        if not (isinstance(ids, list) and all(map(_is_id, ids))):
             raise InputError(
                 f"{path}: item {item!r} has the attributes {json.dumps(ids)[:60]}; "
-                f"accepted: one or more whole numbers in [1, {_LARGEST_ID}]"
+                f"accepted: whole numbers in [1, {_LARGEST_ID}]"
             )
     items = np.array(list(map(int, attributes)))
     category_of = np.zeros(items.max() + 1, np.int32)
     # A DIN after 2 epochs on Beauty, one seed: AUC 0.8325 with the rarest, 0.8318 with the first
     # (often the brand), 0.8262 with the last (the narrowest department), 0.8089 with the commonest.
     count = Counter(chain.from_iterable(attributes.values()))
-    category_of[items] = [min(ids, key=count.__getitem__) for ids in attributes.values()]
+    category_of[items] = [min(ids, key=count.__getitem__, default=0) for ids in attributes.values()]
     return category_of
+
+
+def _with_unknown(category_of: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """With a category of their own for those of the items that have none."""
+    wider = np.zeros(max(len(category_of), items.max() + 1), np.int32)
+    wider[: len(category_of)] = category_of
+    unknown = items[wider[items] == 0]
+    wider[unknown] = category_of.max() + 1
+    return wider
 
 
 def _is_id(value: object) -> bool:
@@ -177,7 +190,7 @@ def _parse_id(text: str | bytes) -> int:
     return int(text) if written and int(text) <= _LARGEST_ID else 0
 
 
-def _read_interactions(path: Path, category_of: np.ndarray, attributes_name: str) -> _Interactions:
+def _read_interactions(path: Path, known: int) -> _Interactions:
     lines: dict[int, int] = {}
     sequences = []
     for number, line in enumerate(_read(path).splitlines(), start=1):
@@ -193,16 +206,16 @@ def _read_interactions(path: Path, category_of: np.ndarray, attributes_name: str
         if user in lines:
             raise InputError(f"{path}: user {user} is on line {lines[user]} and on line {number}")
         lines[user] = number
-        for item in items:
-            if item >= len(category_of) or not category_of[item]:
-                raise InputError(
-                    f"{path}, line {number}: item {item} has no attributes in {attributes_name}"
-                )
+        if max(items, default=0) > _FARTHEST * known:
+            raise InputError(
+                f"{path}, line {number}: item {max(items)} is far beyond those with attributes, which "
+                f"end at {known - 1}; accepted: up to {_FARTHEST * known}"
+            )
         sequences.append(items)
     kept = [(user, items) for user, items in zip(lines, sequences, strict=True) if len(items) >= 3]
     if not kept:
         raise InputError(f"{path} has no user with three items or more")
-    lengths = np.array([len(items) for _, items in kept])
+    lengths = np.array([len(items) for _, items in kept], np.int64)
     owners = np.repeat(np.arange(len(kept)), lengths)
     return _Interactions(
         users=np.array([user for user, _ in kept], np.int32),

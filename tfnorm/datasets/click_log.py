@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.schema import Schema, item_schema
+
+_PART = 8_192
+"""Examples that are put into their order at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,27 +22,44 @@ class Examples:
     """Impressions: who was shown what, with which history, and whether they clicked.
 
     Args:
-        features: `item` and `category` `[N]`, `history_items` and `history_categories` `[N, T]`,
-            all int32; a history is oldest first and padded with 0 at its end. `with_negatives`
-            adds `negative_items` and `negative_categories` `[N, T]`.
+        features: input name -> array, the first axis being the example; a list is padded at its end.
+            Those of a `ClickLog` are `item` and `category` `[N]`, `history_items` and
+            `history_categories` `[N, T]`, all int32, oldest first. `with_negatives` adds
+            `negative_items` and `negative_categories` `[N, T]`.
         labels: float32 `[N]`, 1 for a click.
-        users: int32 `[N]`.
+        users: `[N]`; None where it isn't known.
+        weights: float32 `[N]`, how much each counts; None where all count the same.
     """
 
     features: dict[str, np.ndarray]
     labels: np.ndarray
-    users: np.ndarray
+    users: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batches(self, batch_size: int, *, shuffle_seed: int | None = None) -> tf.data.Dataset:
+    def __getitem__(self, rows: slice | np.ndarray) -> Examples:
+        """Some of them."""
+        return Examples(
+            {name: column[rows] for name, column in self.features.items()},
+            self.labels[rows],
+            None if self.users is None else self.users[rows],
+            None if self.weights is None else self.weights[rows],
+        )
+
+    def batches(
+        self, batch_size: int, *, shuffle_seed: int | None = None, epoch: int = 0
+    ) -> tf.data.Dataset:
         """The examples as `(features, labels)`, for `fit`, `evaluate` and `predict`.
+
+        Every pass over the dataset is the next epoch. An epoch's order depends on the seed and on its
+        number alone.
 
         Args:
             batch_size: examples in a batch; the last one has what is left.
-            shuffle_seed: None for the examples' own order; else every epoch has another order, and
-                the same seed (and TensorFlow's global seed) gives the same orders again.
+            shuffle_seed: None for the examples' own order; else every epoch has another order.
+            epoch: the number of the first pass.
 
         Returns:
             A dataset of known cardinality.
@@ -51,30 +75,63 @@ class Examples:
         """
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; it must be 1 or more")
-        table = tf.nest.map_structure(tf.constant, (self.features, self.labels))
-        count = len(self)
+        epochs = itertools.count(epoch)
 
-        def epoch(order: tf.Tensor) -> tf.data.Dataset:
-            # Whole batches are gathered: to shuffle example by example would slow the training.
-            return tf.data.Dataset.range(0, count, batch_size).map(
-                lambda start: tf.nest.map_structure(
-                    lambda column: tf.gather(column, order[start : start + batch_size]), table
-                )
-            )
+        size = -(-_PART // batch_size) * batch_size
 
-        if shuffle_seed is None:
-            dataset = epoch(tf.range(count))
-        else:
-            seeds = tf.data.Dataset.random(shuffle_seed, rerandomize_each_iteration=True)
-            dataset = seeds.take(1).flat_map(
-                lambda seed: epoch(
-                    tf.random.experimental.stateless_shuffle(tf.range(count), tf.stack([seed, 0]))
-                )
+        def parts() -> Iterator[Examples]:
+            number, order = next(epochs), np.arange(len(self))
+            if shuffle_seed is not None:
+                np.random.default_rng([shuffle_seed, number]).shuffle(order)
+            for start in range(0, len(self), size):
+                yield self[order[start : start + size]]
+
+        return as_batches(parts, self._spec(), batch_size, -(-len(self) // batch_size))
+
+    def _spec(self, *, free: bool = False) -> tuple[Any, ...]:
+        """Of the batches; `free` where lists differ in length from part to part."""
+
+        def spec(array: np.ndarray) -> tf.TensorSpec:
+            dtype = tf.string if array.dtype.kind in "SO" else array.dtype
+            return tf.TensorSpec([None, *(None if free else n for n in array.shape[1:])], dtype)
+
+        found: tuple[Any, ...] = tf.nest.map_structure(spec, self._columns())
+        return found
+
+    def _columns(self) -> tuple[Any, ...]:
+        columns = (self.features, self.labels)
+        return columns if self.weights is None else (*columns, self.weights)
+
+
+def as_batches(
+    parts: Callable[[], Iterator[Examples]], spec: tuple[Any, ...], batch_size: int, batches: int
+) -> tf.data.Dataset:
+    """Parts, each of whole batches but for the last, as `(features, labels)`, and weights if any."""
+    chunks = tf.data.Dataset.from_generator(
+        lambda: (part._columns() for part in parts()), output_signature=spec
+    )
+
+    def cut(*columns: Any) -> tf.data.Dataset:
+        count = tf.cast(tf.shape(columns[1])[0], tf.int64)
+        # Whole batches are cut out: to go example by example would slow the training.
+        return tf.data.Dataset.range(0, count, batch_size).map(
+            lambda start: tf.nest.map_structure(
+                lambda column: column[start : start + batch_size], columns
             )
-        batches = -(-count // batch_size)
-        return dataset.apply(tf.data.experimental.assert_cardinality(batches)).prefetch(
-            tf.data.AUTOTUNE
         )
+
+    options = tf.data.Options()
+    # Its thread would be waited for at the end of each pass, for up to a second or two.
+    options.autotune.enabled = False
+    # Workers are given shards of their own.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return (
+        chunks.prefetch(1)
+        .flat_map(cut)
+        .apply(tf.data.experimental.assert_cardinality(batches))
+        .prefetch(2)
+        .with_options(options)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,3 +155,8 @@ class ClickLog:
     category_count: int
     history_length: int
     best_auc: float | None
+
+    @property
+    def schema(self) -> Schema:
+        """Its features as data."""
+        return item_schema(self.item_count, self.category_count, length=self.history_length)

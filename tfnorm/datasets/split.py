@@ -20,7 +20,7 @@ def split_by_user(examples: Examples, share: float, *, seed: int = 0) -> tuple[E
         The examples of the other users, and those of the chosen ones, in their order.
 
     Raises:
-        InputError: the share leaves one of the parts without users.
+        InputError: the examples have no users, or the share leaves one of the parts without any.
 
     Example:
 
@@ -29,6 +29,8 @@ def split_by_user(examples: Examples, share: float, *, seed: int = 0) -> tuple[E
         >>> len(train) + len(validation), set(train.users) & set(validation.users)
         (1000, set())
     """
+    if examples.users is None:
+        raise InputError("the examples have no users; accepted: examples with users")
     users = np.unique(examples.users)
     count = round(share * len(users))
     if not 0 < count < len(users):
@@ -38,12 +40,4 @@ def split_by_user(examples: Examples, share: float, *, seed: int = 0) -> tuple[E
     chosen = np.isin(
         examples.users, np.random.default_rng(seed).choice(users, count, replace=False)
     )
-    return _rows(examples, ~chosen), _rows(examples, chosen)
-
-
-def _rows(examples: Examples, chosen: np.ndarray) -> Examples:
-    return Examples(
-        {name: column[chosen] for name, column in examples.features.items()},
-        examples.labels[chosen],
-        examples.users[chosen],
-    )
+    return examples[~chosen], examples[chosen]

@@ -118,10 +118,13 @@ class _Catalogue:
         drawn = np.searchsorted(
             self.popularity, low + (high - low) * rng.random(low.shape), "right"
         )
-        return np.clip(drawn, first, last).astype(np.int32)  # rounding must not leave the category
+        # Rounding must not leave the category.
+        kept: np.ndarray = np.clip(drawn, first, last).astype(np.int32)
+        return kept
 
 
 def _draw_categories(interests: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A category for each row of cumulated probabilities."""
     above = rng.random(interests.shape[:-1])[..., None] > interests
-    return 1 + np.minimum(above.sum(axis=-1), _CATEGORIES - 1)
+    drawn: np.ndarray = 1 + np.minimum(above.sum(axis=-1), _CATEGORIES - 1)
+    return drawn

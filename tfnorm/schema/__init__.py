@@ -2,6 +2,7 @@
 
 from tfnorm.schema.columns import Column
 from tfnorm.schema.features import History, Id, Number
+from tfnorm.schema.items import item_schema
 from tfnorm.schema.schema import Schema
 
-__all__ = ["Column", "History", "Id", "Number", "Schema"]
+__all__ = ["Column", "History", "Id", "Number", "Schema", "item_schema"]

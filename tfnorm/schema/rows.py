@@ -90,7 +90,10 @@ def as_bytes(strings: np.ndarray) -> np.ndarray:
 
 
 def fitted(
-    columns: Mapping[str, Column], found: Mapping[str, Values], where: str, first_row: int = 0
+    columns: Mapping[str, Column],
+    found: Mapping[str, Values],
+    where: str,
+    numbers: Sequence[int] | np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """The inputs of a model: checked, cut, padded and cast.
 
@@ -98,14 +101,15 @@ def fitted(
         columns: of the schema.
         found: what a log has of each.
         where: what the rows are of, for messages.
-        first_row: the number of the first.
+        numbers: of the rows, for messages; None to count from 0.
 
     Raises:
         InputError: a value isn't as the schema says; the message names row and column.
     """
 
     def refuse(name: str, row: int, what: str) -> InputError:
-        return InputError(f"{where}, row {first_row + row}, column {name!r} {what}")
+        number = row if numbers is None else numbers[row]
+        return InputError(f"{where}, row {number}, column {name!r} {what}")
 
     inputs = {}
     for name, column in columns.items():

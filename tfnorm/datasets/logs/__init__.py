@@ -1,0 +1,1 @@
+"""Click logs read from where they are, a part at a time."""

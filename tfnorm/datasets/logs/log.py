@@ -1,0 +1,247 @@
+"""A click log that is read a part at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.datasets.click_log import Examples, as_batches
+from tfnorm.datasets.logs.shuffle import by_turns, rebatched, shuffled
+from tfnorm.datasets.logs.table import NULLS, Block, filled, taken, wanted
+from tfnorm.errors import InputError
+from tfnorm.schema import Schema
+from tfnorm.schema.rows import Values, fitted
+
+BUFFER = 65_536
+
+Change = Callable[[Examples, np.random.Generator], Examples]
+"""What is done to a part of an epoch, such as to draw negatives for it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Log:
+    """A click log that is read a part at a time, as often as wanted.
+
+    Made by `tfnorm.datasets.parquet`, `tfrecord`, `csv`, `jsonl` and `arrays`.
+
+    Args:
+        schema: the features that it holds.
+        blocks: what is read in one go each.
+        nulls: what becomes of what is null, or NaN: `error`; `missing` for the id 0, the empty
+            string, the number 0 (for all of a vector that has a hole) or the empty list; `drop` to
+            leave the row out.
+        since: rows before that time are left out; None for none.
+        until: rows from that time on are left out; None for none.
+        shard: which of how many parts it is, for one of many workers.
+
+    Raises:
+        InputError: `nulls` is none of these. What is wrong with a row is found when it is read: a value
+            that isn't as the schema says, or null; the message names file, row and column.
+    """
+
+    schema: Schema
+    blocks: tuple[Block, ...]
+    nulls: str = "error"
+    since: float | None = None
+    until: float | None = None
+    shard: tuple[int, int] = (0, 1)
+
+    def __post_init__(self) -> None:
+        if self.nulls not in NULLS:
+            raise InputError(f"nulls is {self.nulls!r}; accepted: {', '.join(map(repr, NULLS))}")
+
+    def __len__(self) -> int:
+        """How many rows it has; they are read once where the files don't say."""
+        return self._rows
+
+    def with_schema(self, schema: Schema) -> Log:
+        """The same rows for a schema of the same columns, such as one with statistics."""
+        return replace(self, schema=schema)
+
+    def between(self, since: float | None = None, until: float | None = None) -> Log:
+        """The rows from `since` on and before `until`, by the schema's time.
+
+        Args:
+            since: a number as the column has it; seconds since 1970 where it has dates.
+            until: likewise.
+
+        Raises:
+            InputError: the schema has no time.
+
+        Example:
+
+            train, test = log.between(until=1.7e9), log.between(since=1.7e9)
+        """
+        if self.schema.time is None:
+            raise InputError("the schema names no time; accepted: one that does, to split a log by")
+        return replace(self, since=since, until=until)
+
+    def sharded(self, index: int, count: int) -> Log:
+        """What one of `count` workers reads: its share of the blocks, or of the rows of few blocks.
+
+        Raises:
+            InputError: `index` is not in [0, count).
+        """
+        if not 0 <= index < count:
+            raise InputError(f"shard {index} of {count}; accepted: 0 to {count - 1}")
+        return replace(self, shard=(index, count))
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        shuffle_seed: int | None = None,
+        epoch: int = 0,
+        buffer: int = BUFFER,
+        change: Change | None = None,
+    ) -> tf.data.Dataset:
+        """The rows as `(features, labels)` or `(features, labels, weights)`, for Keras's `fit`.
+
+        Blocks are read in a random order, a few by turns, and their rows mixed in a buffer: two rows
+        change places only as far as that reaches. Every pass over the dataset is the next epoch, and
+        an epoch's order depends on the seed and on its number alone.
+
+        Args:
+            batch_size: rows in a batch; the last one has what is left.
+            shuffle_seed: None for the log's own order.
+            epoch: the number of the first pass.
+            buffer: rows that are mixed; about twice as many are in memory.
+            change: what is done to each part of an epoch, given it and a generator of its own.
+
+        Returns:
+            A dataset of known cardinality; labels and weights are `[N]`.
+
+        Raises:
+            InputError: `batch_size` is less than 1.
+
+        Example:
+
+            model.fit(log.batches(256, shuffle_seed=0), epochs=2)
+        """
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; it must be 1 or more")
+        epochs = itertools.count(epoch)
+
+        def parts() -> Iterator[Examples]:
+            number = next(epochs)
+            for n, part in enumerate(self._ordered(batch_size, shuffle_seed, number, buffer)):
+                rng = np.random.default_rng([shuffle_seed or 0, number, n + 1])
+                yield part if change is None else change(part, rng)
+
+        return as_batches(
+            parts, self._sample(change)._spec(free=True), batch_size, -(-len(self) // batch_size)
+        )
+
+    def parts(self) -> Iterator[Examples]:
+        """The rows in their order, some thousands at a time.
+
+        Raises:
+            InputError: a file is damaged, or a row isn't as the schema says.
+        """
+        return itertools.chain.from_iterable(map(self._read, self._own_blocks()))
+
+    def examples(self, count: int) -> Examples:
+        """The first rows.
+
+        Raises:
+            InputError: there is none.
+        """
+        first = next(rebatched(self.parts(), count), None)
+        if first is None:
+            raise InputError(f"{self._name()} has no rows; accepted: one or more")
+        return first[:count]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells a log from another: of its schema, its files and what is taken from them."""
+        said = [self.schema.to_dict(), self.nulls, self.since, self.until, self.shard]
+        text = json.dumps([*said, *(block.mark for block in self.blocks)])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def _rows(self) -> int:
+        whole = self.nulls != "drop" and self.since is None and self.until is None
+        known = [block.rows for block in self._own_blocks()]
+        if whole and self._by_blocks() and None not in known:
+            return sum(rows for rows in known if rows is not None)
+        return sum(map(len, self.parts()))
+
+    def _name(self) -> str:
+        return self.blocks[0].where + (" and others" if len(self.blocks) > 1 else "")
+
+    def _by_blocks(self) -> bool:
+        """Whether each worker has blocks of its own."""
+        return len(self.blocks) >= self.shard[1]
+
+    def _own_blocks(self) -> tuple[Block, ...]:
+        index, count = self.shard
+        return self.blocks[index::count] if self._by_blocks() else self.blocks
+
+    def _ordered(
+        self, batch_size: int, seed: int | None, epoch: int, buffer: int
+    ) -> Iterator[Examples]:
+        if seed is None:
+            return rebatched(self.parts(), batch_size)
+        rng = np.random.default_rng([seed, epoch, 0])
+        blocks = self._own_blocks()
+        order = (self._read(blocks[n]) for n in rng.permutation(len(blocks)))
+        return shuffled(by_turns(order), max(buffer, batch_size), batch_size, rng)
+
+    def _read(self, block: Block) -> Iterator[Examples]:
+        index, count = self.shard
+        number = self.blocks.index(block)
+        for table in block.read():
+            found, kept = filled(table, self.schema, self.nulls)
+            if not self._by_blocks():
+                # Counted on from the block's number: short blocks would all begin with the same worker.
+                kept &= (number + table.first_row + np.arange(len(table))) % count == index
+            if self.schema.time is not None:
+                kept &= self._in_time(found[self.schema.time].values, table.where)
+            if not kept.all():
+                found = taken(found, kept)
+            if kept.any():
+                yield self._examples(found, table.where, np.flatnonzero(kept) + table.first_row)
+
+    def _in_time(self, times: np.ndarray, where: str) -> np.ndarray:
+        kept = np.ones(len(times), bool)
+        if self.since is None and self.until is None:
+            return kept
+        if times.dtype.kind not in "iuf":
+            raise InputError(
+                f"{where}, column {self.schema.time!r} holds {times.dtype}; accepted: numbers or dates"
+            )
+        if self.since is not None:
+            kept &= times >= self.since
+        if self.until is not None:
+            kept &= times < self.until
+        return kept
+
+    def _examples(self, found: dict[str, Values], where: str, rows: np.ndarray) -> Examples:
+        schema = self.schema
+        features = fitted(schema.columns, found, where, rows)
+        others = {name: wanted(schema)[name] for name in (schema.label, schema.weight) if name}
+        numbers = fitted(others, found, where, rows)
+        labels = numbers[schema.label]
+        if len(bad := np.flatnonzero((labels < 0) | (labels > 1))):
+            raise InputError(
+                f"{where}, row {rows[bad[0]]}, column {schema.label!r} is {labels[bad[0]]}; "
+                "accepted: from 0 to 1"
+            )
+        return Examples(
+            features,
+            labels,
+            None if schema.group is None else found[schema.group].values,
+            None if schema.weight is None else numbers[schema.weight],
+        )
+
+    def _sample(self, change: Change | None) -> Examples:
+        """A row, which tells the names and dtypes of a dataset."""
+        row = self.examples(1)
+        return row if change is None else change(row, np.random.default_rng(0))

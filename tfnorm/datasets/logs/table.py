@@ -1,0 +1,137 @@
+"""A part of a log as its file has it, and what becomes of what is null in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfnorm.errors import InputError
+from tfnorm.schema import Column, Schema
+from tfnorm.schema.rows import Values
+
+NULLS = ("error", "missing", "drop")
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A column of a part.
+
+    Attributes:
+        values: its values; what stands for those that are null does not matter.
+        lengths: how many each row has; None where it is one, or one vector.
+        null_rows: bool `[N]`, the rows that have none.
+        null_values: the indices into `values` of those that are null.
+    """
+
+    values: np.ndarray
+    lengths: np.ndarray | None
+    null_rows: np.ndarray
+    null_values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of a log that follow each other.
+
+    Attributes:
+        columns: by name.
+        where: the file, for messages.
+        first_row: the number of the first.
+    """
+
+    columns: Mapping[str, Raw]
+    where: str
+    first_row: int
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())).null_rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """What is read in one go: a row group, or a file.
+
+    Attributes:
+        where: its name, for messages.
+        rows: how many rows it has; None where only reading tells.
+        mark: what tells it from another.
+        read: called with nothing, gives its tables.
+    """
+
+    where: str
+    rows: int | None
+    mark: str
+    read: Callable[[], Iterator[Table]]
+
+
+def wanted(schema: Schema) -> dict[str, Column]:
+    """All columns that are read, those of label, weight, group and time too."""
+    columns = dict(schema.columns)
+    for role, dtype in (
+        (schema.label, "float32"),
+        (schema.weight, "float32"),
+        (schema.group, "any"),
+        (schema.time, "any"),
+    ):
+        if role is not None and role not in columns:
+            columns[role] = Column(role, dtype, role)
+    return columns
+
+
+def filled(table: Table, schema: Schema, nulls: str) -> tuple[dict[str, Values], np.ndarray]:
+    """The values with what `nulls` says in the place of those that are null, and which rows stay.
+
+    A label, a weight, a group or a time can't be missing.
+
+    Raises:
+        InputError: a value is null, where that is an error.
+    """
+    kept = np.ones(len(table), bool)
+    found = {}
+    for name, column in wanted(schema).items():
+        raw = table.columns[name]
+        null = raw.null_rows.copy()
+        values = Values(raw.values, raw.lengths)
+        null[[values.row_of(int(i)) for i in raw.null_values]] = True
+        if null.any() and (nulls == "error" or (nulls == "missing" and name not in schema.columns)):
+            raise _refusal(table, name, int(null.argmax()), nulls)
+        if nulls == "drop":
+            kept &= ~null
+        found[name] = _filled(raw, column)
+    return found, kept
+
+
+def _filled(raw: Raw, column: Column) -> Values:
+    if not raw.null_rows.any() and not len(raw.null_values):
+        return Values(raw.values, raw.lengths)
+    values = raw.values.copy()
+    if values.dtype.kind not in "SOU" and column.dtype == "string":
+        # An integer's digits could not be nothing.
+        values = values.astype("S")
+    padding = b"" if values.dtype.kind in "SO" else 0
+    if raw.lengths is None:
+        values[raw.null_rows] = padding
+    values[raw.null_values] = padding
+    return Values(values, raw.lengths)
+
+
+def taken(found: Mapping[str, Values], rows: np.ndarray) -> dict[str, Values]:
+    """Those rows alone."""
+    return {
+        name: Values(
+            values.values[rows if values.lengths is None else np.repeat(rows, values.lengths)],
+            None if values.lengths is None else values.lengths[rows],
+        )
+        for name, values in found.items()
+    }
+
+
+def _refusal(table: Table, name: str, row: int, nulls: str) -> InputError:
+    accepted = 'a value; nulls="missing" for what is missing, nulls="drop" to leave the row out'
+    if nulls == "missing":
+        accepted = 'a value; nulls="drop" leaves the row out'
+    return InputError(
+        f"{table.where}, row {table.first_row + row}, column {name!r} is null; accepted: {accepted}"
+    )

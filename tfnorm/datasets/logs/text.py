@@ -1,0 +1,219 @@
+"""Logs in text: CSV and JSON lines."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tfnorm.datasets.logs import arrow
+from tfnorm.datasets.logs.files import Files, find, mark
+from tfnorm.datasets.logs.log import Log
+from tfnorm.datasets.logs.table import Block, Table, wanted
+from tfnorm.errors import InputError
+from tfnorm.schema import Column, Schema
+
+CSV_SUFFIXES = (".csv", ".csv.gz")
+JSON_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
+
+
+def csv(files: Files, schema: Schema, *, nulls: str = "error", separator: str = "|") -> Log:
+    """A click log in CSV files whose first line names the columns.
+
+    A cell with a list has its values separated by `separator`; an empty one is the empty list. An
+    empty cell of a number or an integer is null. Files that end in `.gz` are unpacked.
+
+    Args:
+        files: a path, a folder, a pattern such as `train/*.csv`, or a list of them.
+        schema: the features that it holds.
+        nulls: what becomes of what is null; see `Log`.
+        separator: of the values of a list.
+
+    Returns:
+        The log.
+
+    Raises:
+        InputError: there is no file, or pyarrow isn't installed. What is wrong with a file is found
+            when it is read.
+
+    Example:
+
+        log = tfnorm.datasets.csv("train/*.csv", schema)
+    """
+    columns = wanted(schema)
+    return _log(
+        files, CSV_SUFFIXES, schema, nulls, lambda path: _read_csv(path, columns, separator)
+    )
+
+
+def jsonl(files: Files, schema: Schema, *, nulls: str = "error") -> Log:
+    """A click log in files with a JSON object a line.
+
+    Args:
+        files: a path, a folder, a pattern such as `train/*.jsonl`, or a list of them; `.gz` is
+            unpacked.
+        schema: the features that it holds.
+        nulls: what becomes of what is null; see `Log`. A key that isn't there is null.
+
+    Returns:
+        The log.
+
+    Raises:
+        InputError: there is no file, or pyarrow isn't installed. What is wrong with a file is found
+            when it is read.
+
+    Example:
+
+        log = tfnorm.datasets.jsonl("train/*.jsonl", schema)
+    """
+    columns = wanted(schema)
+    return _log(files, JSON_SUFFIXES, schema, nulls, lambda path: _read_json(path, columns))
+
+
+def _log(
+    files: Files,
+    suffixes: tuple[str, ...],
+    schema: Schema,
+    nulls: str,
+    read: Callable[[Path], Iterator[Table]],
+) -> Log:
+    arrow.pyarrow()
+    blocks = [
+        Block(str(path), None, mark(path), lambda path=path: read(path))  # type: ignore[misc]
+        for path in find(files, suffixes)
+    ]
+    return Log(schema, tuple(blocks), nulls)
+
+
+def _open(path: Path) -> Any:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def _read_csv(path: Path, columns: Mapping[str, Column], separator: str) -> Iterator[Table]:
+    pa, csv = arrow.pyarrow(), arrow.pyarrow("csv")
+
+    row = 0
+    try:
+        with _open(path) as file:
+            names = [n.strip('"') for n in file.readline().decode().strip().split(",")]
+        arrow.check_columns(names, columns, str(path))
+        with _open(path) as file:
+            reader = csv.open_csv(
+                file,
+                read_options=csv.ReadOptions(use_threads=False),
+                convert_options=csv.ConvertOptions(
+                    column_types={
+                        name: pa.string() if column.shape else kind
+                        for name, column in columns.items()
+                        if (kind := _arrow_type(column)) is not None
+                    },
+                    include_columns=list(columns),
+                ),
+            )
+            for batch in reader:
+                for start in range(0, len(batch), arrow.ROWS):
+                    part = batch.slice(start, arrow.ROWS)
+                    arrays = [
+                        _split(part.column(name), column, separator, f"{path}, row {row}")
+                        for name, column in columns.items()
+                    ]
+                    part = pa.RecordBatch.from_arrays(arrays, list(columns))
+                    yield arrow.table(part, columns, str(path), row)
+                    row += len(part)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}, after row {row} can't be read: {error}") from error
+
+
+def _split(cells: Any, column: Column, separator: str, where: str) -> Any:
+    """A column of lists of one of cells."""
+    pa, compute = arrow.pyarrow(), arrow.pyarrow("compute")
+    if not column.shape:
+        return cells
+    lists = compute.split_pattern(cells, separator)
+    empty = compute.equal(cells, "")
+    lists = compute.if_else(empty, pa.scalar([], lists.type), lists)
+    try:
+        return lists.cast(pa.list_(_arrow_type(column)))
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"{where} and what follows, column {column.name!r}: {error}; accepted: values separated "
+            f"by {separator!r}"
+        ) from error
+
+
+def _arrow_type(column: Column) -> Any:
+    pa = arrow.pyarrow()
+    types = {
+        "int32": pa.int64(),
+        "int64": pa.int64(),
+        "string": pa.string(),
+        "float32": pa.float64(),
+    }
+    return types.get(column.dtype)
+
+
+def _read_json(path: Path, columns: Mapping[str, Column]) -> Iterator[Table]:
+    pa, arrow_json = arrow.pyarrow(), arrow.pyarrow("json")
+
+    fields = []
+    for name, column in columns.items():
+        if (kind := _arrow_type(column)) is not None:
+            fields.append(pa.field(name, pa.list_(kind) if column.shape else kind))
+    options = arrow_json.ParseOptions(
+        explicit_schema=pa.schema(fields), unexpected_field_behavior="infer"
+    )
+    row = 0
+    try:
+        with _open(path) as file:
+            while lines := list(itertools.islice(file, arrow.ROWS)):
+                lines = [line for line in lines if line.strip()]
+                if not lines:
+                    continue
+                text = b"".join(line.rstrip(b"\n") + b"\n" for line in lines)
+                # A block must hold a whole line, however long.
+                read = arrow_json.ReadOptions(use_threads=False, block_size=len(text) + 1)
+                try:
+                    found = arrow_json.read_json(io.BytesIO(text), read, options)
+                except pa.ArrowInvalid as error:
+                    raise InputError(
+                        f"{path}, row {row + _first_bad(lines, columns)} can't be read: {error}"
+                    ) from error
+                arrow.check_columns(found.column_names, columns, f"{path}, from row {row}")
+                yield arrow.table(found, columns, str(path), row)
+                row += len(lines)
+    except (OSError, EOFError) as error:
+        raise InputError(f"{path}, after row {row} can't be read: {error}") from error
+
+
+def _first_bad(lines: list[bytes], columns: Mapping[str, Column]) -> int:
+    """The first line that isn't an object whose values have their types; the last if none is found."""
+    kinds: dict[str, tuple[type, ...]] = {
+        "int32": (int,),
+        "int64": (int,),
+        "string": (str,),
+        "float32": (int, float),
+        "any": (object,),
+    }
+    for number, line in enumerate(lines):
+        try:
+            form = json.loads(line)
+        except ValueError:
+            return number
+        if not isinstance(form, dict):
+            return number
+        for name, column in columns.items():
+            value = form.get(name)
+            if value is None:
+                continue
+            if isinstance(value, list) != bool(column.shape):
+                return number
+            if not all(
+                v is None or isinstance(v, kinds[column.dtype])
+                for v in (value if isinstance(value, list) else [value])
+            ):
+                return number
+    return len(lines) - 1

@@ -1,0 +1,172 @@
+"""What the columns of a log's files look like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfnorm.datasets.logs import arrow
+from tfnorm.datasets.logs.files import Files, find
+from tfnorm.datasets.logs.parquet import SUFFIXES as PARQUET
+from tfnorm.datasets.logs.text import CSV_SUFFIXES, JSON_SUFFIXES
+from tfnorm.datasets.logs.tf_records import SUFFIXES as TFRECORD
+from tfnorm.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SAMPLED = 100_000
+"""Distinct values of a column that are counted; beyond that it has many."""
+
+
+@dataclass
+class Profile:
+    """What a column holds.
+
+    Attributes:
+        name: of the column.
+        kind: of its values, or of its lists': `integer`, `float`, `string` or `time`.
+        is_list: whether a row has a list.
+        rows: how many rows there are.
+        distinct: its values, up to so many that the rest does not matter.
+        least: the least integer or number.
+        greatest: the greatest.
+        shortest: of its lists.
+        longest: of its lists.
+        lengths: a digest of the lengths of all lists: equal where two columns go together.
+    """
+
+    name: str
+    kind: str
+    is_list: bool
+    rows: int = 0
+    distinct: set[Any] = field(default_factory=set)
+    least: float = float("inf")
+    greatest: float = float("-inf")
+    shortest: int = 1 << 62
+    longest: int = 0
+    lengths: int = 0
+
+    def add(self, array: pa.Array) -> None:
+        """Take in more rows."""
+        pa, compute = arrow.pyarrow(), arrow.pyarrow("compute")
+        if self.is_list:
+            lengths = compute.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False)
+            if len(lengths):
+                self.shortest = min(self.shortest, int(lengths.min()))
+                self.longest = max(self.longest, int(lengths.max()))
+            self.lengths = hash((self.lengths, lengths.tobytes()))
+            self.rows += len(array)
+            array = array.flatten()
+        else:
+            self.rows += len(array)
+        array = array.drop_null()
+        if not len(array):
+            return
+        if self.kind in ("integer", "float"):
+            ends = compute.min_max(array.cast(pa.float64() if self.kind == "float" else pa.int64()))
+            self.least = min(self.least, ends["min"].as_py())
+            self.greatest = max(self.greatest, ends["max"].as_py())
+        if self.kind != "time" and len(self.distinct) < _SAMPLED:
+            self.distinct |= set(array.unique().to_pylist())
+
+
+def profiles(files: Files) -> list[Profile]:
+    """What the columns of the files look like, in their order.
+
+    Raises:
+        InputError: there is no file, or one can't be read.
+    """
+    found: dict[str, Profile] = {}
+    for path in find(files, [*PARQUET, *CSV_SUFFIXES, *JSON_SUFFIXES, *TFRECORD]):
+        for batch in _batches(path):
+            for name in batch.schema.names:
+                array = batch.column(name)
+                array = array.combine_chunks() if hasattr(array, "combine_chunks") else array
+                profile = _profile(name, array.type)
+                if profile is not None:
+                    found.setdefault(name, profile).add(array)
+    return list(found.values())
+
+
+def _profile(name: str, kind: Any) -> Profile | None:
+    types = arrow.pyarrow().types
+    is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    kind = kind.value_type if is_list else kind
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    if types.is_boolean(kind) or types.is_integer(kind):
+        return Profile(name, "integer", is_list)
+    if types.is_floating(kind) or types.is_decimal(kind):
+        return Profile(name, "float", is_list)
+    if types.is_temporal(kind):
+        return Profile(name, "time", is_list)
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind):
+        return Profile(name, "string", is_list)
+    return None
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch | pa.Table]:
+    pa = arrow.pyarrow()
+    readers: dict[tuple[str, ...], Callable[[Path], Iterator[Any]]] = {
+        PARQUET: _parquet,
+        CSV_SUFFIXES: _csv,
+        JSON_SUFFIXES: _json,
+        TFRECORD: _tfrecord,
+    }
+    read = next((r for suffixes, r in readers.items() if path.name.endswith(suffixes)), None)
+    if read is None:
+        raise InputError(
+            f"{path} is of no known kind; accepted: files that end in "
+            f"{', '.join(suffix for suffixes in readers for suffix in suffixes)}"
+        )
+    try:
+        yield from read(path)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} can't be read: {error}") from error
+
+
+def _parquet(path: Path) -> Iterator[pa.RecordBatch]:
+    with arrow.pyarrow("parquet").ParquetFile(path) as file:
+        yield from file.iter_batches(65_536)
+
+
+def _csv(path: Path) -> Iterator[pa.RecordBatch]:
+    yield from arrow.pyarrow("csv").open_csv(path)
+
+
+def _json(path: Path) -> Iterator[pa.Table]:
+    yield arrow.pyarrow("json").read_json(path)
+
+
+def _tfrecord(path: Path) -> Iterator[pa.Table]:
+    import tensorflow as tf
+
+    pa = arrow.pyarrow()
+    records = tf.data.TFRecordDataset(str(path), "GZIP" if path.suffix == ".gz" else "")
+    try:
+        for batch in records.batch(4096).as_numpy_iterator():
+            rows = [_row(tf.train.Example.FromString(record)) for record in batch]
+            names = {name: None for row in rows for name in row}
+            # A list somewhere is a list everywhere.
+            lists = {n for n in names if any(len(row.get(n, [0])) != 1 for row in rows)}
+            yield pa.table(
+                {
+                    n: [row.get(n, []) if n in lists else (row.get(n) or [None])[0] for row in rows]
+                    for n in names
+                }
+            )
+    except tf.errors.DataLossError as error:
+        raise InputError(f"{path} can't be read: {error.message}") from error
+
+
+def _row(example: Any) -> dict[str, list[Any]]:
+    found = {}
+    for name, feature in example.features.feature.items():
+        kind = feature.WhichOneof("kind")
+        values = list(getattr(feature, kind).value) if kind else []
+        if kind == "bytes_list":
+            values = [value.decode(errors="replace") for value in values]
+        found[name] = values
+    return found
