@@ -166,6 +166,15 @@ def test_the_loss_that_fit_reports_is_a_metric_called_loss():
     assert float(_keras.loss_metric(model).result()) == history["loss"][0]
 
 
+def test_adam_keeps_two_moments_of_each_variable():
+    variables = [keras.Variable(np.zeros(2)), keras.Variable(np.zeros(3))]
+    optimizer = keras.optimizers.Adam(beta_1=0.9, beta_2=0.99)
+    optimizer.apply([tf.zeros(2), tf.constant([1.0, 2.0, 3.0])], variables)
+    mean, squares = _keras.adam_moments(optimizer, variables[1].value)
+    np.testing.assert_allclose(mean.numpy(), [0.1, 0.2, 0.3], rtol=1e-5)
+    np.testing.assert_allclose(squares.numpy(), [0.01, 0.04, 0.09], rtol=1e-5)
+
+
 def test_early_stopping_keeps_the_best_weights():
     """`tfnorm.training` writes them to its checkpoints, and back."""
     stopping = keras.callbacks.EarlyStopping("loss", restore_best_weights=True)

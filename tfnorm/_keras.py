@@ -133,6 +133,14 @@ def loss_metric(model: keras.Model) -> keras.metrics.Metric:
     return next(metric for metric in model.metrics if metric.name == "loss")
 
 
+def adam_moments(
+    optimizer: keras.optimizers.Adam, variable: tf.Variable
+) -> tuple[keras.Variable, keras.Variable]:
+    """What Adam keeps of a variable's gradients: their mean and the mean of their squares."""
+    index = optimizer._get_variable_index(variable)
+    return optimizer._momentums[index], optimizer._velocities[index]
+
+
 @functools.cache
 def probe_detector() -> Callable[[], bool]:
     """What tells whether the caller runs in a call of a loop's body that is no turn of the loop.
