@@ -54,6 +54,8 @@ def test_docstring_examples(name, tmp_path, monkeypatch):
 def test_blocks_of_python_in_the_documents(path, tmp_path, monkeypatch):
     """Each goes on from those before it in the same document."""
     monkeypatch.chdir(tmp_path)
+    # The first layer of a class is called after it, whatever tests were here before.
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     text, names = path.read_text(), {"__name__": "__main__"}
     for block in PYTHON_BLOCK.finditer(text):
