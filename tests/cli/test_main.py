@@ -117,6 +117,8 @@ def test_in_its_process_the_public_names_load_when_they_are_asked_for(monkeypatc
 
 STOPPED = """
 import os, signal, sys
+# Where the tests run in the background, Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv = ["tfnorm", *sys.argv[1:]]
 
 class Stop:

@@ -36,6 +36,8 @@ def test_ctrl_c_during_the_demo_leaves_no_process_behind(tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=end,
         start_new_session=True,
+        # Where the tests run in the background, Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(end)
     shown = b""
