@@ -3,10 +3,11 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfnorm.differences import absolute_difference, same_bits, ulp_distance
+from tfnorm.differences import absolute_difference, epsilon, same_bits, ulp_distance
 
 DTYPES = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64]
 
@@ -69,3 +70,21 @@ def test_same_bits_tells_the_zeros_apart_and_takes_any_nan_for_another(dtype):
     values = np.array([0.0, 1.0, np.nan, np.inf], dtype)
     reference = np.array([-0.0, 1.0, -np.nan, np.inf], dtype)
     assert same_bits(values, reference).tolist() == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        ("float16", 2.0**-10),
+        ("bfloat16", 2.0**-7),
+        ("float32", 2.0**-23),
+        (tf.float64, 2.0**-52),
+        ("complex64", 2.0**-23),
+        (tf.complex128, 2.0**-52),
+        ("int32", 0.0),
+        (tf.string, 0.0),
+        (tf.bool, 0.0),
+    ],
+)
+def test_epsilon_is_the_rounding_of_real_and_of_complex_types(dtype, expected):
+    assert epsilon(dtype) == expected

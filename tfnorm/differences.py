@@ -58,11 +58,12 @@ def same_bits(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return equal
 
 
-def epsilon(dtype: str) -> float:
-    """The relative rounding of a floating-point type; 0 for the others, which are exact."""
-    if not tf.as_dtype(dtype).is_floating:
-        return 0.0
-    return float(_finfo(tf.as_dtype(dtype).as_numpy_dtype).eps)
+def epsilon(dtype: tf.DType | str) -> float:
+    """The relative rounding of a floating or complex type; 0 for the others, which are exact."""
+    number = tf.as_dtype(dtype).base_dtype
+    if number.is_complex:
+        number = number.real_dtype
+    return float(_finfo(number.as_numpy_dtype).eps) if number.is_floating else 0.0
 
 
 def _same(values: np.ndarray, reference: np.ndarray) -> np.ndarray:

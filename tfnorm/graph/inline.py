@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +9,11 @@ from dataclasses import dataclass, field
 from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
 
 from tfnorm._tensorflow import COLOCATED, INFERRED_SHAPES, TAKEN_APART, op_definition
+from tfnorm.graph.control_flow import BRANCHES, CALLS, LOOPS, branches, loop_body, loop_condition
+from tfnorm.graph.nodes import control_inputs, data_inputs, needed, producer, sort, tensor_name
+from tfnorm.graph.ops import STATE_READS, is_stateful
 
-CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
-LOOPS = ("While", "StatelessWhile")
-
-_READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VarHandleOp")
+_READS = STATE_READS | {"VarHandleOp"}
 _CALL_SCOPE = re.compile(r"^(Stateful)?PartitionedCall(_\d+)?$")
 
 
@@ -78,7 +76,7 @@ class Inliner:
     """
 
     def __init__(self, graph_def: graph_pb2.GraphDef, *, control_flow: bool = False):
-        self._nodes = [_copy(node, map(_tensor, node.input)) for node in graph_def.node]
+        self._nodes = [_copy(node, map(tensor_name, node.input)) for node in graph_def.node]
         self._functions = {f.signature.name: f for f in graph_def.library.function}
         self._control_flow = control_flow
         self._bodies: dict[str, _Body] = {}
@@ -92,7 +90,7 @@ class Inliner:
             KeyError: the graph refers to a node or a function that it doesn't have.
             ValueError: a function calls itself.
         """
-        outputs = [_tensor(output) for output in outputs]
+        outputs = [tensor_name(output) for output in outputs]
         names = {node.name for node in self._nodes}
         if missing := [output for output in outputs if producer(output) not in names]:
             raise KeyError(missing[0])
@@ -153,7 +151,7 @@ class Inliner:
             waits = [w for name in control_inputs(node) for w in controls[name]]
             readable = _readable(place.caller, node.name)
             called = self._called(node, data)
-            if called or stateful(node.op):
+            if called or is_stateful(node.op):
                 # Only what has state can tell whether it ran before what its caller waits for.
                 waits += control
             waits = list(dict.fromkeys(waits))
@@ -207,7 +205,7 @@ class Inliner:
 
         def flat(tensor: str) -> str:
             if tensor.startswith("^") or ":" not in tensor:
-                return _tensor(tensor)
+                return tensor_name(tensor)
             name, output, index = tensor.split(":")
             return f"{name}:{offsets[name].get(output, 0) + int(index)}"
 
@@ -233,92 +231,6 @@ class Inliner:
             else:
                 offset += 1
         return offsets
-
-
-def branches(node: node_def_pb2.NodeDef) -> list[str]:
-    """The functions that an `If` (the true one first) or a `Case` chooses from."""
-    if node.op.endswith("If"):
-        return [node.attr[name].func.name for name in ("then_branch", "else_branch")]
-    return [function.name for function in node.attr["branches"].list.func]
-
-
-def loop_body(node: node_def_pb2.NodeDef) -> str:
-    """The function that a `While` repeats."""
-    return node.attr["body"].func.name
-
-
-def loop_condition(node: node_def_pb2.NodeDef) -> str:
-    """The function that a `While` asks before each turn."""
-    return node.attr["cond"].func.name
-
-
-def data_inputs(node: node_def_pb2.NodeDef) -> list[str]:
-    """The tensors that a node reads."""
-    return [name for name in node.input if not name.startswith("^")]
-
-
-def control_inputs(node: node_def_pb2.NodeDef) -> list[str]:
-    """The nodes that a node waits for."""
-    return [name[1:] for name in node.input if name.startswith("^")]
-
-
-def stateful(op: str) -> bool:
-    """Whether an op has state or effects, by its definition; an unknown op has none."""
-    definition = op_definition(op)
-    return definition is not None and definition.is_stateful
-
-
-def producer(tensor: str) -> str:
-    """The node that gives a tensor."""
-    return tensor.rpartition(":")[0]
-
-
-def needed(
-    nodes: Iterable[node_def_pb2.NodeDef], targets: Iterable[str]
-) -> list[node_def_pb2.NodeDef]:
-    """The nodes that `targets` (`node:index` or `^node`) can't do without, in the order given."""
-    by_name = {node.name: node for node in nodes}
-    pending = [target[1:] if target[0] == "^" else producer(target) for target in targets]
-    found = set()
-    while pending:
-        name = pending.pop()
-        if name in by_name and name not in found:
-            found.add(name)
-            pending += _producers(by_name[name])
-    return [node for name, node in by_name.items() if name in found]
-
-
-def sort(nodes: Iterable[node_def_pb2.NodeDef]) -> list[node_def_pb2.NodeDef]:
-    """Topological order; among nodes that are ready, the order given."""
-    nodes = list(nodes)
-    place = {node.name: i for i, node in enumerate(nodes)}
-    consumers: list[list[int]] = [[] for _ in nodes]
-    missing = [0] * len(nodes)
-    # A TF 1 loop comes back through NextIteration.
-    back = {node.name for node in nodes if node.op == "NextIteration"}
-    for i, node in enumerate(nodes):
-        for name in _producers(node):
-            if name in place and name not in back:
-                consumers[place[name]].append(i)
-                missing[i] += 1
-    ready = [i for i, count in enumerate(missing) if not count]
-    ordered = []
-    while ready:
-        i = heapq.heappop(ready)
-        ordered.append(nodes[i])
-        for consumer in consumers[i]:
-            missing[consumer] -= 1
-            if not missing[consumer]:
-                heapq.heappush(ready, consumer)
-    return ordered
-
-
-def _producers(node: node_def_pb2.NodeDef) -> list[str]:
-    return [*map(producer, data_inputs(node)), *control_inputs(node)]
-
-
-def _tensor(name: str) -> str:
-    return name if name.startswith("^") or ":" in name else f"{name}:0"
 
 
 def _copy(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from tfnorm._tensorflow import op_definition
+from tfnorm.graph.control_flow import LOOPS
+
 REDUCTIONS = frozenset(
     ("Mean", "Sum", "Max", "Min", "Prod", "All", "Any", "EuclideanNorm", "ArgMax", "ArgMin")
 )
@@ -27,12 +30,28 @@ PRODUCTS = frozenset(
 )
 MOVES = frozenset(("ReverseV2", "Roll", "RandomShuffle", "ReverseSequence"))
 NORMALIZATIONS = frozenset(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"))
-LOOPS = frozenset(("While", "StatelessWhile"))
 SHAPES = frozenset(("Shape", "ShapeN", "Size", "Rank"))
 STATE_READS = frozenset(("ReadVariableOp", "ResourceGather", "ResourceGatherNd"))
 
+# What a call leaves changed: variables, tables, generators, and what is handed from call to call.
+_ASSIGNMENT = re.compile(
+    r"^Assign"
+    r"|^(Resource)?(Sparse)?Apply"
+    r"|^(Resource)?Scatter(Nd)?(Add|Div|Max|Min|Mul|Sub|Update)$"
+    r"|^(Resource)?(StridedSliceAssign|CountUpTo)$"
+    r"|^LookupTable(Import|Insert|Remove)"
+    r"|^Rng(ReadAnd)?Skip$|^Stateful(Random|Standard|Truncated|Uniform)"
+    r"|^Queue(Close|Dequeue|Enqueue)|^Barrier(Close|Insert|Take)|^Reader(Read|Reset|Restore)"
+    r"|^(Make|Deserialize)Iterator$|^(MultiDevice)?Iterator(GetNext|Init)"
+    r"|Accumulator(ApplyGradient|SetGlobalStep|TakeGradient)$"
+    r"|^BoostedTrees(CenterBias|Create|Deserialize|Flush|Update)"
+    r"|^BoostedTreesQuantileStreamResource(Add|Deserialize|Flush)"
+    r"|^(NegTrain|SdcaShrinkL1|TPUReshardVariables)$"
+)
 _RANDOM = re.compile(
-    r"Random(?!Get|Crop)|Multinomial|TruncatedNormal|ParameterizedTruncated|Rng(?!Skip|Read)"
+    r"Random(?!Get|Dataset|GammaGrad|SeedGenerator)|Multinomial|TruncatedNormal"
+    r"|^Stateful(Standard|Uniform)|Rng(?!Skip|Read)|CandidateSampler$|^(Stateless)?SampleDistorted"
+    r"|^Fractional(Avg|Max)Pool$|^StochasticCast|^StatelessShuffle$"
 )
 
 _ADVICE = (
@@ -85,11 +104,14 @@ def is_random(op_type: str) -> bool:
 
 
 def is_assignment(op_type: str) -> bool:
-    """Whether an op changes a variable or a table."""
-    return (
-        op_type.startswith(("Assign", "ResourceScatter", "ResourceApply", "LookupTableI"))
-        or op_type == "LookupTableInsertV2"
-    )
+    """Whether an op changes a variable, a table or other state that the next call finds."""
+    return bool(_ASSIGNMENT.search(op_type))
+
+
+def is_stateful(op_type: str) -> bool:
+    """Whether an op has state or effects, by its definition; an unknown op has none."""
+    definition = op_definition(op_type)
+    return definition is not None and definition.is_stateful
 
 
 def advice(op_type: str) -> str:

@@ -10,7 +10,8 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.framework import graph_debug_info_pb2, node_def_pb2
 
 from tfnorm._tensorflow import DEBUG_INFO
-from tfnorm.graph.inline import Origin, data_inputs, producer
+from tfnorm.graph.inline import Origin
+from tfnorm.graph.nodes import data_inputs, producer
 from tfnorm.graph.ops import STATE_READS
 
 # Scopes that TensorFlow's own functions open inside a layer.

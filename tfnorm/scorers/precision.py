@@ -19,5 +19,6 @@ def coarsest_type(graph_def: graph_pb2.GraphDef) -> str | None:
         for attribute in node.attr.values()
         if attribute.WhichOneof("value") == "type"
     }
-    names = {tf.as_dtype(number).name for number in numbers if number}
+    kinds = [tf.as_dtype(number) for number in numbers if number]
+    names = {(kind.real_dtype if kind.is_complex else kind).name for kind in kinds}
     return max((name for name in names if epsilon(name)), key=epsilon, default=None)

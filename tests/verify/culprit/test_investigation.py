@@ -9,9 +9,6 @@ import zoo
 from tfnorm.errors import InputError
 from tfnorm.session import SavedModel
 from tfnorm.verify.culprit.investigation import find_culprit
-from tfnorm.verify.culprit.pairs import Batches
-from tfnorm.verify.culprit.probe import Probe
-from tfnorm.verify.culprit.search import Search
 
 
 def _saved(tmp_path, call, *specs, **options):
@@ -36,7 +33,7 @@ def test_source_is_the_line_that_made_the_op(tmp_path):
     culprit = find_culprit(directory, _x())
     line = serve.__code__.co_firstlineno + 1
     assert culprit.source is not None
-    assert culprit.source.endswith(f"test_culprit.py:{line}")
+    assert culprit.source.endswith(f"test_investigation.py:{line}")
 
 
 def test_source_is_none_without_debug_info():
@@ -156,27 +153,6 @@ def test_tf1_graph_with_loops_and_branches_of_its_own(tmp_path, centred):
         tf.compat.v1.enable_control_flow_v2()
     culprit = find_culprit(directory, _x())
     assert (culprit and culprit.op_type) == ("Mean" if centred else None)
-
-
-def test_graph_too_large_to_fetch_at_once_is_bisected(monkeypatch):
-    specimen, directory = zoo.exported("Dice with the batch's statistics")
-    with SavedModel(directory) as model:
-        probe = Probe(model, "serving_default")
-        pair = next(Batches(probe.signature, specimen.examples).neighbours(8, 21))
-        whole = Search(probe, pair).find()
-        fetched = []
-        run = probe.run
-        monkeypatch.setattr(
-            probe,
-            "run",
-            lambda feeds, tensors, *a: fetched.append(len(tensors)) or run(feeds, tensors, *a),
-        )
-        probe.base.shapes(pair.feeds[0])
-        fetched.clear()
-        piecewise = Search(probe, pair, fetched_bytes=1000).find()
-    assert piecewise.node == whole.node
-    values = [n for n in fetched if n != len(probe.base.tensors)]
-    assert values and max(values) < len(probe.base.tensors) / 2
 
 
 def test_loaded_model_still_serves_after_the_search():

@@ -11,17 +11,8 @@ import tensorflow as tf
 from tfnorm import layers
 from tfnorm._keras import all_layers
 from tfnorm.errors import InputError
+from tfnorm.graph.ops import is_assignment
 
-_ASSIGNMENTS = (
-    "Assign",
-    "LookupTableInsert",
-    "LookupTableRemove",
-    "ResourceApply",
-    "ResourceScatter",
-    "ResourceSparseApply",
-    "RngReadAndSkip",
-    "RngSkip",
-)
 _PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
 _FLOATING = ("bfloat16", "float16", "float32", "float64")
 _WITH_STATISTICS = (keras.layers.BatchNormalization, layers.BatchNormalization, layers.Dice)
@@ -72,7 +63,7 @@ def _initial(weight: keras.Variable, initializer: keras.initializers.Initializer
 def check_graph(graph: tf.Graph) -> None:
     """Raise InputError unless `graph` has stock ops alone and assigns to no variable."""
     for node in _nodes(graph.as_graph_def()):
-        if node.op.startswith(_ASSIGNMENTS):
+        if is_assignment(node.op):
             raise InputError(
                 f"{node.name} ({node.op}) changes a variable whenever the model scores; "
                 "is a layer stateful, random at inference or called with training=True?"

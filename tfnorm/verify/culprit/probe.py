@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,47 +10,18 @@ import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 
 from tfnorm._tensorflow import import_graph
+from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
-from tfnorm.graph.inline import (
-    BRANCHES,
-    LOOPS,
-    Inlined,
-    Inliner,
-    control_inputs,
-    data_inputs,
-    producer,
-    stateful,
-)
-from tfnorm.graph.ops import STATE_READS
+from tfnorm.graph.control_flow import branches
+from tfnorm.graph.inline import Inlined, Inliner
+from tfnorm.graph.nodes import control_inputs, data_inputs, producer
+from tfnorm.graph.ops import is_stateful
 from tfnorm.session import SavedModel
-from tfnorm.verify.culprit.pairs import Feeds
-from tfnorm.verify.culprit.rows import epsilon
+from tfnorm.verify.culprit.batches import Feeds
+from tfnorm.verify.culprit.region import Region
+from tfnorm.verify.culprit.varying import assigned, hidden, varying
 
 _OPAQUE = (tf.resource, tf.variant)
-
-
-class Region:
-    """Ops that run together: the signature's, a branch's, or those of one turn of a loop.
-
-    `tensors` are the ones that can be fetched and that may differ from call to call, in topological
-    order. `caller` is the control flow op that the region is the inside of.
-    """
-
-    def __init__(self, probe: Probe, inlined: Inlined, caller: str | None = None):
-        self.nodes = inlined.nodes
-        self.origins = inlined.origins
-        self.outputs = inlined.outputs
-        self.caller = caller
-        self.tensors = probe.varying_tensors(inlined)
-        self._probe = probe
-        self._shapes: list[str] | None = None
-
-    def shapes(self, feeds: Feeds) -> dict[str, tuple[int, ...]]:
-        """The shape of each of `tensors`."""
-        if self._shapes is None:
-            self._shapes = self._probe.add_shapes(self.tensors)
-        shapes = self._probe.run(feeds, self._shapes)
-        return {t: tuple(shape.tolist()) for t, shape in zip(self.tensors, shapes, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -78,17 +49,16 @@ class Probe:
         self._placeholders = {name: info.name for name, info in definition.inputs.items()}
         self._session = model.session
         self._graph = model.graph
-        self._regions = 0
+        self._prefixes = 0
+        self._shapes: dict[Region, list[str]] = {}
         graph_def = self._graph.as_graph_def()
         self._inliner = Inliner(graph_def)
-        self._varying = set(self._placeholders.values())
-        fed = {producer(tensor) for tensor in self._varying}
-        keep = fed | {n.name for n in graph_def.node if not n.input and stateful(n.op)}
+        fed = {producer(tensor) for tensor in self._placeholders.values()}
+        keep = fed | {n.name for n in graph_def.node if not n.input and is_stateful(n.op)}
         outputs = [info.name for info in definition.outputs.values()]
         inlined = self._inliner.graph(outputs, prefix=self._prefix(), keep=frozenset(keep))
-        self._assigned = _assigned(inlined)
         self._effects = inlined.effects
-        self.base = self._region(inlined)
+        self.base = self._region(inlined, frozenset(fed), assigned(inlined.nodes))
 
     @property
     def epsilon(self) -> float:
@@ -129,10 +99,28 @@ class Probe:
             caller=region.origins[caller].name,
             control=control_inputs(region.nodes[caller]),
         )
-        return self._region(inlined, caller)
+        return self._region(inlined, region.varying, region.assigned, caller)
 
-    def add_shapes(self, tensors: Iterable[str]) -> list[str]:
-        """Add ops that give the shapes of `tensors`."""
+    def taken_branch(self, region: Region, name: str, feeds: Feeds) -> Region:
+        """The branch that an `If` or a `Case` takes for a batch."""
+        node = region.nodes[name]
+        selector, *values = data_inputs(node)
+        chosen = np.asarray(self.run(feeds, [selector])[0])
+        functions = branches(node)
+        if node.op.endswith("If"):
+            place = 0 if (chosen.item() if chosen.ndim == 0 else chosen.size) else 1
+        else:
+            place = int(chosen) if 0 <= int(chosen) < len(functions) else len(functions) - 1
+        return self.inside(region, name, functions[place], values)
+
+    def shapes(self, region: Region, feeds: Feeds) -> dict[str, tuple[int, ...]]:
+        """The shape of each of a region's tensors."""
+        if region not in self._shapes:
+            self._shapes[region] = self._add_shapes(region.tensors)
+        shapes = self.run(feeds, self._shapes[region])
+        return {t: tuple(shape.tolist()) for t, shape in zip(region.tensors, shapes, strict=True)}
+
+    def _add_shapes(self, tensors: Iterable[str]) -> list[str]:
         prefix = self._prefix()
         graph_def = graph_pb2.GraphDef()
         for number, tensor in enumerate(tensors):
@@ -142,18 +130,18 @@ class Probe:
         self._import(graph_def.node)
         return [f"{node.name}:0" for node in graph_def.node]
 
-    def add_copies(self, nodes: Iterable[node_def_pb2.NodeDef]) -> dict[str, Copy]:
-        """Add a copy of each node, fed by placeholders instead of what varies."""
+    def add_copies(self, region: Region, nodes: Iterable[node_def_pb2.NodeDef]) -> dict[str, Copy]:
+        """Add a copy of each node of a region, fed by placeholders instead of what varies."""
         added, copies = [], {}
         for node in nodes:
             prefix = self._prefix()
-            varying = dict.fromkeys(t for t in data_inputs(node) if self._is_fed(t))
-            placeholders = {tensor: f"{prefix}{i}:0" for i, tensor in enumerate(varying)}
+            fed = [t for t in data_inputs(node) if region.varies(t) and self._fetchable(t)]
+            placeholders = {t: f"{prefix}{i}:0" for i, t in enumerate(dict.fromkeys(fed))}
             for tensor, placeholder in placeholders.items():
-                fed = node_def_pb2.NodeDef(name=producer(placeholder), op="Placeholder")
-                fed.attr["dtype"].type = self.dtype(tensor).as_datatype_enum
-                fed.attr["shape"].shape.unknown_rank = True
-                added.append(fed)
+                taken = node_def_pb2.NodeDef(name=producer(placeholder), op="Placeholder")
+                taken.attr["dtype"].type = self.dtype(tensor).as_datatype_enum
+                taken.attr["shape"].shape.unknown_rank = True
+                added.append(taken)
             copied = node_def_pb2.NodeDef()
             copied.CopyFrom(node)
             copied.name = f"{prefix}copy"
@@ -176,37 +164,35 @@ class Probe:
         fed |= {placeholder: values[t] for t, placeholder in copied.placeholders.items()}
         return self._session.run([f"{copied.name}:{i}" for i in outputs], fed)
 
-    def varies(self, tensor: str) -> bool:
-        """Whether a tensor may differ from call to call."""
-        return tensor in self._varying
+    def _fetchable(self, tensor: str) -> bool:
+        return self.dtype(tensor) not in _OPAQUE
 
-    def varying_tensors(self, inlined: Inlined) -> list[str]:
-        """The tensors to look at; remembers them, for the regions inside this one."""
-        hidden = _hidden(inlined.nodes)
-        found = []
-        for name, node in inlined.nodes.items():
-            inputs = data_inputs(node)
-            if node.op in STATE_READS:
-                varies = not self._varying.isdisjoint(inputs) or inputs[0] in self._assigned
-            else:
-                varies = not self._varying.isdisjoint(inputs) or stateful(node.op)
-            if varies:
-                outputs = self._graph.get_operation_by_name(name).outputs
-                self._varying.update(output.name for output in outputs)
-                if name not in hidden:
-                    found += self._fetchable(name)
-        return found
-
-    def _is_fed(self, tensor: str) -> bool:
-        return tensor in self._varying and self.dtype(tensor) not in _OPAQUE
-
-    def _fetchable(self, name: str) -> list[str]:
-        outputs = self._graph.get_operation_by_name(name).outputs
-        return [output.name for output in outputs if output.dtype.base_dtype not in _OPAQUE]
-
-    def _region(self, inlined: Inlined, caller: str | None = None) -> Region:
+    def _region(
+        self,
+        inlined: Inlined,
+        outside: frozenset[str],
+        changed: frozenset[str],
+        caller: str | None = None,
+    ) -> Region:
         self._import(inlined.nodes.values())
-        return Region(self, inlined, caller)
+        inside = varying(inlined.nodes, outside, changed)
+        unseen = hidden(inlined.nodes)
+        tensors = [
+            output.name
+            for name in inlined.nodes
+            if name in inside and name not in unseen
+            for output in self._graph.get_operation_by_name(name).outputs
+            if self._fetchable(output.name)
+        ]
+        return Region(
+            inlined.nodes,
+            inlined.origins,
+            inlined.outputs,
+            tensors,
+            outside | inside,
+            changed,
+            caller,
+        )
 
     def _import(self, nodes: Iterable[node_def_pb2.NodeDef]) -> None:
         graph_def = graph_pb2.GraphDef(node=nodes)
@@ -221,34 +207,5 @@ class Probe:
         )
 
     def _prefix(self) -> str:
-        self._regions += 1
-        return f"tfnorm_probe_{self._regions}/"
-
-
-def _assigned(inlined: Inlined) -> set[str]:
-    """The resources that may change: assigned, or given to control flow that has effects."""
-    return {
-        tensor
-        for node in inlined.nodes.values()
-        if node.op.startswith("Assign") or node.op in (*LOOPS, *BRANCHES)
-        for tensor in data_inputs(node)
-        if not node.op.startswith("Stateless")
-    }
-
-
-def _hidden(nodes: Mapping[str, node_def_pb2.NodeDef]) -> set[str]:
-    """Nodes inside the branches and loops of TF 1, which can't be fetched."""
-    back = {name for name, node in nodes.items() if node.op == "NextIteration"}
-    depths: dict[str, int] = {}
-    headers = set()
-    for name, node in nodes.items():
-        producers = [producer(tensor) for tensor in data_inputs(node)]
-        depth = max((depths.get(name, 0) for name in producers), default=0)
-        if node.op == "Merge" and not back.isdisjoint(producers):
-            headers.add(name)
-        elif node.op in ("Merge", "Exit"):
-            depth -= 1
-        elif node.op == "Enter" or (node.op == "Switch" and headers.isdisjoint(producers)):
-            depth += 1
-        depths[name] = depth
-    return {name for name, depth in depths.items() if depth > 0}
+        self._prefixes += 1
+        return f"tfnorm_probe_{self._prefixes}/"

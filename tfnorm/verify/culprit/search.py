@@ -9,18 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tfnorm.errors import InputError
-from tfnorm.graph.inline import (
-    BRANCHES,
-    LOOPS,
-    branches,
-    data_inputs,
-    loop_body,
-    loop_condition,
-    producer,
-)
+from tfnorm.graph.control_flow import BRANCHES, LOOPS, loop_body, loop_condition
+from tfnorm.graph.nodes import data_inputs, producer
 from tfnorm.graph.ops import SHAPES
-from tfnorm.verify.culprit.pairs import OTHER_KERNELS, SAME_KERNELS, Feeds, Pair
-from tfnorm.verify.culprit.probe import Probe, Region
+from tfnorm.verify.culprit.pairs import Pair
+from tfnorm.verify.culprit.probe import Probe
+from tfnorm.verify.culprit.region import Region
+from tfnorm.verify.culprit.rounding import EQUAL_SHAPES, OTHER_SHAPES
+from tfnorm.verify.culprit.walk import walk_back
 
 FETCHED_BYTES = 256 * 1024**2
 _STRING_BYTES = 32
@@ -46,6 +42,23 @@ class Found:
     lost_batch: bool
 
 
+@dataclass(frozen=True)
+class _View:
+    """A region as a pair of batches shows it.
+
+    Args:
+        region: the region.
+        alone: each tensor's shape for the watched rows alone.
+        full: its shape in the first batch.
+        lengths: the tensors that padding changes though they hold no rows.
+    """
+
+    region: Region
+    alone: Shapes
+    full: Shapes
+    lengths: frozenset[str]
+
+
 class Search:
     """Compares the tensors of two batches, region by region.
 
@@ -58,105 +71,111 @@ class Search:
     def __init__(self, probe: Probe, pair: Pair, *, fetched_bytes: int = FETCHED_BYTES):
         self._probe = probe
         self._fetched_bytes = fetched_bytes
+        shapes = [probe.shapes(probe.base, feeds) for feeds in pair.feeds]
+        if shapes[0] != shapes[1] and pair.rounding == EQUAL_SHAPES:
+            pair = replace(pair, rounding=OTHER_SHAPES)
         self._pair = pair
-        # Padding changes the lengths that a graph computes with: only what they do to rows counts.
-        self._lengths: set[str] = set()
-        shapes = [probe.base.shapes(feeds) for feeds in pair.feeds]
-        if shapes[0] != shapes[1] and pair.tolerance == SAME_KERNELS:
-            self._pair = replace(pair, tolerance=OTHER_KERNELS)
 
     def find(self) -> Found | None:
         """The op to blame; None if no output moves."""
-        return self._find(self._probe.base)
+        return self._find(self._view(self._probe.base))
 
-    def _find(self, region: Region) -> Found | None:
-        if self._pair.kind == "padding":
-            self._lengths |= _lengths(self._probe, region, self._lengths)
-        alone, full = self._shapes(region)
+    def _find(self, view: _View) -> Found | None:
+        region = view.region
         nodes, targets = list(region.nodes), region.outputs
-        cuts = self._cuts(region, full)
+        cuts = self._cuts(view)
         if len(cuts) > 2:
-            low, high = self._bisect(region, alone, cuts)
+            low, high = self._bisect(view, cuts)
             if high < len(nodes):
-                targets = self._moved(alone, _crossing(region, high))
+                targets = self._moved(view, _crossing(region, high))
             nodes = nodes[low:high]
         inside = set(nodes)
-        moved = set(self._moved(alone, [t for t in region.tensors if producer(t) in inside]))
-        walk = _Walk(self._probe, region, inside, moved)
-        for node in walk.roots(targets):
+        moved = self._moved(view, [t for t in region.tensors if producer(t) in inside])
+        walk = walk_back(region, targets, inside=inside, moved=set(moved))
+        for node in walk.roots:
             if region.caller and region.nodes[node].op.startswith("TensorList"):
                 # The loop takes the batch row by row, so it is the loop that mixes them.
                 continue
             if region.nodes[node].op in SHAPES:
-                node = _reshaping(region, node, full, region.shapes(self._pair.feeds[1]))
+                second = self._probe.shapes(region, self._pair.feeds[1])
+                node = _reshaping(region, node, view.full, second)
             outputs = [t for t in region.tensors if producer(t) == node]
-            lost_batch = bool(outputs) and all(alone[t] == full[t] for t in outputs)
-            found = Found(region, node, frozenset(walk.path), lost_batch)
-            return self._inside(found) or found
+            lost_batch = bool(outputs) and all(view.alone[t] == view.full[t] for t in outputs)
+            found = Found(region, node, walk.path, lost_batch)
+            return self._inside(view, found) or found
         return None
 
-    def _inside(self, found: Found) -> Found | None:
+    def _inside(self, view: _View, found: Found) -> Found | None:
         """The op to blame within a branch or a loop."""
-        node = found.region.nodes[found.node]
-        if node.op in BRANCHES:
-            return self._find(
-                taken_branch(self._probe, found.region, found.node, self._pair.feeds[0])
-            )
-        if node.op in LOOPS:
-            return self._in_turns(found.region, found.node)
+        op_type = found.region.nodes[found.node].op
+        if op_type in BRANCHES:
+            branch = self._probe.taken_branch(found.region, found.node, self._pair.feeds[0])
+            return self._find(self._view(branch, view))
+        if op_type in LOOPS:
+            return self._in_turns(view, found.node)
         return None
 
-    def _in_turns(self, region: Region, name: str) -> Found | None:
-        node = region.nodes[name]
-        state = data_inputs(node)
+    def _in_turns(self, view: _View, name: str) -> Found | None:
+        node = view.region.nodes[name]
+        state, around = data_inputs(node), view
         for _ in range(_MOST_TURNS):
+            region = around.region
             condition = self._probe.inside(region, name, loop_condition(node), state)
             go_on = [bool(self._probe.run(f, condition.outputs)[0]) for f in self._pair.feeds]
             if not all(go_on):
-                longer = self._pair.kind == "padding" or not any(go_on)
-                return None if longer else self._find(condition)
-            turn = self._probe.inside(region, name, loop_body(node), state)
+                if self._pair.longer or not any(go_on):
+                    return None
+                return self._find(self._view(condition, around))
+            turn = self._view(self._probe.inside(region, name, loop_body(node), state), around)
             if self._gives_moved(turn):
                 return self._find(turn)
-            state = turn.outputs
+            # The next turn reads what this one gives.
+            region = replace(region, varying=turn.region.varying)
+            around = replace(around, region=region, lengths=turn.lengths)
+            state = turn.region.outputs
         return None
 
-    def _gives_moved(self, turn: Region) -> bool:
+    def _gives_moved(self, turn: _View) -> bool:
         """Whether a turn of a loop moves its state, or what it writes to a list."""
-        if self._pair.kind == "padding":
-            self._lengths |= _lengths(self._probe, turn, self._lengths)
-        given = set(turn.outputs)
-        for output in turn.outputs:
-            if output not in turn.tensors and producer(output) in turn.nodes:
-                given.update(data_inputs(turn.nodes[producer(output)]))
-        alone, _ = self._shapes(turn)
-        return bool(self._moved(alone, [tensor for tensor in turn.tensors if tensor in given]))
+        region = turn.region
+        given = set(region.outputs)
+        for output in region.outputs:
+            if output not in region.tensors and producer(output) in region.nodes:
+                given.update(data_inputs(region.nodes[producer(output)]))
+        return bool(self._moved(turn, [tensor for tensor in region.tensors if tensor in given]))
 
-    def _shapes(self, region: Region) -> tuple[Shapes, Shapes]:
-        """Each tensor's shape for the watched rows alone, and in the whole batch."""
-        full = region.shapes(self._pair.feeds[0])
+    def _view(self, region: Region, outside: _View | None = None) -> _View:
+        """The region as the two batches show it; `outside` is the one around it."""
+        full = self._probe.shapes(region, self._pair.feeds[0])
+        # Padding changes the lengths that a graph computes with: only what they do to rows counts.
+        lengths = outside.lengths if outside else frozenset[str]()
+        if self._pair.longer:
+            lengths = _lengths(region, lengths)
+        return _View(region, self._alone(region, full), full, lengths)
+
+    def _alone(self, region: Region, full: Shapes) -> Shapes:
         if self._pair.alone is not None:
             try:
-                return region.shapes(self._pair.alone), full
+                return self._probe.shapes(region, self._pair.alone)
             except InputError:
                 # A loop over the rows, at a turn that the watched ones alone don't reach.
                 pass
         watched, size = self._pair.alignment.watched, self._pair.alignment.sizes[0]
-        return {t: _first_axis_cut(shape, watched, size) for t, shape in full.items()}, full
+        return {t: _first_axis_cut(shape, watched, size) for t, shape in full.items()}
 
-    def _moved(self, alone: Shapes, tensors: Iterable[str]) -> list[str]:
-        tensors = [tensor for tensor in tensors if tensor not in self._lengths]
+    def _moved(self, view: _View, tensors: Iterable[str]) -> list[str]:
+        tensors = [tensor for tensor in tensors if tensor not in view.lengths]
         first, second = (self._probe.run(feeds, tensors) for feeds in self._pair.feeds)
         return [
             tensor
             for tensor, a, b in zip(tensors, first, second, strict=True)
-            if self._pair.moved(alone[tensor], np.asarray(a), np.asarray(b))
+            if self._pair.moved(view.alone[tensor], np.asarray(a), np.asarray(b))
         ]
 
-    def _cuts(self, region: Region, full: Shapes) -> list[int]:
+    def _cuts(self, view: _View) -> list[int]:
         """Where to cut the list of ops so that each piece can be fetched at once."""
-        sizes = dict.fromkeys(region.nodes, 0)
-        for tensor, shape in full.items():
+        sizes = dict.fromkeys(view.region.nodes, 0)
+        for tensor, shape in view.full.items():
             element = self._probe.dtype(tensor).size or _STRING_BYTES
             sizes[producer(tensor)] += math.prod(shape) * element
         cuts, fetched = [0], 0
@@ -167,83 +186,27 @@ class Search:
             fetched += size
         return [*cuts, len(sizes)]
 
-    def _bisect(self, region: Region, alone: Shapes, cuts: list[int]) -> tuple[int, int]:
+    def _bisect(self, view: _View, cuts: list[int]) -> tuple[int, int]:
         """The piece at whose start no tensor has moved, and at whose end one has."""
         low, high = 0, len(cuts) - 1
         while high - low > 1:
             middle = (low + high) // 2
-            if self._moved(alone, _crossing(region, cuts[middle])):
+            if self._moved(view, _crossing(view.region, cuts[middle])):
                 high = middle
             else:
                 low = middle
         return cuts[low], cuts[high]
 
 
-class _Walk:
-    """Goes back from moved outputs, through moved tensors, to where the movement starts."""
-
-    def __init__(self, probe: Probe, region: Region, inside: set[str], moved: set[str]):
-        self._probe = probe
-        self._region = region
-        self._inside = inside
-        self._moved = moved
-        self._fetched = set(region.tensors)
-        self._known: dict[str, bool] = {}
-        self.path: set[str] = set()
-
-    def roots(self, outputs: Iterable[str]) -> list[str]:
-        """The ops with moved outputs and unmoved inputs, in topological order."""
-        pending = [producer(output) for output in outputs if self._has_moved(output)]
-        roots = set()
-        while pending:
-            name = pending.pop()
-            if name in self.path:
-                continue
-            self.path.add(name)
-            moved = [t for t in data_inputs(self._region.nodes[name]) if self._has_moved(t)]
-            pending += map(producer, moved)
-            if not moved:
-                roots.add(name)
-        return [name for name in self._region.nodes if name in roots]
-
-    def _has_moved(self, tensor: str) -> bool:
-        """What can't be fetched has moved if an input has, or if it leaves a loop or a branch."""
-        name = producer(tensor)
-        if name not in self._inside:
-            return False
-        if tensor in self._fetched:
-            return tensor in self._moved
-        if tensor not in self._known:
-            self._known[tensor] = False
-            node = self._region.nodes[name]
-            self._known[tensor] = self._probe.varies(tensor) and (
-                node.op in (*LOOPS, *BRANCHES) or any(map(self._has_moved, data_inputs(node)))
-            )
-        return self._known[tensor]
-
-
-def taken_branch(probe: Probe, region: Region, name: str, feeds: Feeds) -> Region:
-    """The branch that an `If` or a `Case` takes for a batch."""
-    node = region.nodes[name]
-    selector, *values = data_inputs(node)
-    chosen = np.asarray(probe.run(feeds, [selector])[0])
-    functions = branches(node)
-    if node.op.endswith("If"):
-        place = 0 if (chosen.item() if chosen.ndim == 0 else chosen.size) else 1
-    else:
-        place = int(chosen) if 0 <= int(chosen) < len(functions) else len(functions) - 1
-    return probe.inside(region, name, functions[place], values)
-
-
-def _lengths(probe: Probe, region: Region, outside: set[str]) -> set[str]:
+def _lengths(region: Region, outside: frozenset[str]) -> frozenset[str]:
     """The tensors that depend on shapes alone; `outside` are those of the regions around."""
     lengths = set(outside)
     for tensor in region.tensors:
         node = region.nodes[producer(tensor)]
-        varying = {t for t in data_inputs(node) if probe.varies(t)}
+        varying = {t for t in data_inputs(node) if region.varies(t)}
         if node.op in SHAPES or (varying and varying <= lengths):
             lengths.add(tensor)
-    return lengths
+    return frozenset(lengths)
 
 
 def _reshaping(region: Region, name: str, first: Shapes, second: Shapes) -> str:

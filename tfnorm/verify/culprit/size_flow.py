@@ -9,11 +9,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import node_def_pb2
 
-from tfnorm.graph.inline import BRANCHES, data_inputs, producer
+from tfnorm.graph.control_flow import BRANCHES
+from tfnorm.graph.nodes import data_inputs, producer
 from tfnorm.graph.ops import SHAPES
-from tfnorm.verify.culprit.pairs import SAME_KERNELS, Feeds
-from tfnorm.verify.culprit.probe import Copy, Probe, Region
-from tfnorm.verify.culprit.search import taken_branch
+from tfnorm.verify.culprit.batches import Feeds
+from tfnorm.verify.culprit.probe import Copy, Probe
+from tfnorm.verify.culprit.region import Region
+from tfnorm.verify.culprit.rounding import EQUAL_SHAPES
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class SizeFlow:
     def _find(
         self, region: Region, large: Feeds, outside: Mapping[str, np.ndarray]
     ) -> Mixed | None:
-        shapes = region.shapes(self._small), region.shapes(large)
+        shapes = self._probe.shapes(region, self._small), self._probe.shapes(region, large)
         same = [tensor for tensor in region.tensors if shapes[0][tensor] == shapes[1][tensor]]
         values = self._probe.run(self._small, same), self._probe.run(large, same)
         sizes = dict(outside)
@@ -63,7 +65,7 @@ class SizeFlow:
             if name in rows and not sizes.keys().isdisjoint(data_inputs(node))
         ]
         new = [node for node in readers if node.name not in self._copies]
-        self._copies |= self._probe.add_copies(new)
+        self._copies |= self._probe.add_copies(region, new)
         known = self._known([t for node in readers for t in rows[node.name]], readers)
         for node in readers:
             for tensor in dict.fromkeys(data_inputs(node)):
@@ -73,7 +75,7 @@ class SizeFlow:
                 if not self._passes_on(region, node.name, changed, known, rows[node.name]):
                     continue
                 if node.op in BRANCHES and tensor != data_inputs(node)[0]:
-                    branch = taken_branch(self._probe, region, node.name, self._small)
+                    branch = self._probe.taken_branch(region, node.name, self._small)
                     if found := self._find(branch, large, sizes):
                         return found
                 source = _source(region, tensor, sizes)
@@ -114,7 +116,7 @@ class SizeFlow:
 
 def _differ(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> bool:
     pairs = zip(map(np.asarray, first), map(np.asarray, second), strict=True)
-    return any(SAME_KERNELS.differ(a, b) for a, b in pairs)
+    return any(EQUAL_SHAPES.differ(a, b) for a, b in pairs)
 
 
 def _source(region: Region, tensor: str, sizes: Mapping[str, np.ndarray]) -> str | None:

@@ -9,7 +9,8 @@ import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
 
 from tfnorm._tensorflow import import_graph, op_definition
-from tfnorm.graph.inline import Inlined, data_inputs, producer
+from tfnorm.graph.inline import Inlined
+from tfnorm.graph.nodes import data_inputs, producer
 
 # Shapes are inferred for two batch sizes that divide nothing else, and for one length elsewhere.
 _SIZES = (7, 11)

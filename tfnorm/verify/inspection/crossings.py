@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from tensorflow.core.framework import node_def_pb2
 
-from tfnorm.graph.inline import data_inputs
+from tfnorm.graph.nodes import data_inputs
 from tfnorm.graph.ops import (
     COUNTS,
     MOVES,

@@ -12,12 +12,13 @@ from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from tfnorm._tensorflow import COMPILED, op_definition
+from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
-from tfnorm.graph.inline import Inlined, Inliner, data_inputs, needed
+from tfnorm.graph.inline import Inlined, Inliner
+from tfnorm.graph.nodes import data_inputs, needed
 from tfnorm.graph.ops import STATE_READS, advice, is_assignment, is_random
 from tfnorm.graph.origins import Layers
 from tfnorm.session import DEFAULT_SIGNATURE, find_saved_model
-from tfnorm.verify.culprit.rows import epsilon
 from tfnorm.verify.inspection.batch_axes import BatchAxes
 from tfnorm.verify.inspection.crossings import crossing
 from tfnorm.verify.inspection.variables import Variables

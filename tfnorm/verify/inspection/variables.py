@@ -12,8 +12,8 @@ from google.protobuf.message import DecodeError
 
 from tfnorm._keras import EXPORTED_AGAIN
 from tfnorm._tensorflow import saved_names
+from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
-from tfnorm.verify.culprit.rows import epsilon
 
 # The reader raises one or the other, by the kind of damage.
 _DAMAGES = (tf.errors.OpError, RuntimeError, IndexError, ValueError, DecodeError)

@@ -38,7 +38,7 @@ class Reference:
             return
         self.values = np.concatenate(rows)
         self._size, self._scale = self._magnitudes()
-        own = epsilon(self.dtype)
+        own = epsilon(self.dtype) if is_floating(self.values) else 0.0
         self._epsilon = own and max(own, epsilon(tolerance.precision or self.dtype))
         self.at_other_shapes = self._at_other_shapes(own)
         self.at_most = self._at_most(own)
