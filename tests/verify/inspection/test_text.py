@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tfnorm.verify.inspection.inspect import Finding, Inspection
+from tfnorm.verify.inspection.findings import Finding, Findings
 from tfnorm.verify.inspection.text import to_dict, to_text
 
 ERROR = Finding("error", "d/Mean", "Mean", "d", "it reduces", "Don't.")
@@ -9,7 +9,7 @@ INFO = Finding("info", None, None, None, "1 MB", "")
 
 
 def _inspection(*findings):
-    return Inspection(Path("exports/ranker/3"), "serving_default", findings)
+    return Findings(Path("exports/ranker/3"), "serving_default", findings)
 
 
 def test_each_finding_has_its_severity_its_op_and_what_to_do():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
@@ -21,57 +20,17 @@ from tfnorm.graph.origins import Layers
 from tfnorm.session import DEFAULT_SIGNATURE, find_saved_model
 from tfnorm.verify.inspection.batch_axes import BatchAxes
 from tfnorm.verify.inspection.crossings import crossing
+from tfnorm.verify.inspection.findings import SEVERITIES, Finding, Findings
+from tfnorm.verify.inspection.text import to_text
 from tfnorm.verify.inspection.variables import Variables
-
-SEVERITIES = ("error", "warning", "info")
 
 _PYTHON = ("PyFunc", "EagerPyFunc", "PyFuncStateless")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know about a SavedModel.
-
-    Args:
-        severity: "error" (scores will be wrong, or TensorFlow Serving refuses the model), "warning"
-            (they may be) or "info".
-        op: the op's name, or the variable's or input's; None for the model as a whole.
-        op_type: what it is, such as `Mean`; None where `op` is no op.
-        layer: the Keras layer around it, or else the name scope; None where there is none.
-        message: what was found.
-        advice: what to do; empty where there is nothing to do.
-    """
-
-    severity: str
-    op: str | None
-    op_type: str | None
-    layer: str | None
-    message: str
-    advice: str
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What `inspect_saved_model` found.
-
-    Args:
-        directory: of the SavedModel.
-        signature: the signature looked into.
-        findings: worst first, then in the order of the graph.
-    """
-
-    directory: Path
-    signature: str
-    findings: tuple[Finding, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether there is no error."""
-        return all(finding.severity != "error" for finding in self.findings)
+class Inspection(Findings):
+    """What `inspect_saved_model` found; as a string, it is the text that `tfnorm inspect` prints."""
 
     def __str__(self) -> str:
-        from tfnorm.verify.inspection.text import to_text
-
         return to_text(self)
 
 

@@ -6,15 +6,16 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from tfnorm.terminal import plain_text
-from tfnorm.verify.inspection.inspect import SEVERITIES, Finding, Inspection
+from tfnorm.verify.inspection.findings import SEVERITIES, Finding, Findings
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
 
 
-def render(inspection: Inspection) -> RenderableType:
+def render(inspection: Findings) -> RenderableType:
     """The inspection for `rich.print` or a `rich.console.Console`: the worst first."""
     from rich.console import Group
     from rich.padding import Padding
@@ -30,7 +31,7 @@ def render(inspection: Inspection) -> RenderableType:
     )
 
 
-def to_text(inspection: Inspection, width: int = 100) -> str:
+def to_text(inspection: Findings, width: int = 100) -> str:
     """The inspection as plain text.
 
     Args:
@@ -39,7 +40,7 @@ def to_text(inspection: Inspection, width: int = 100) -> str:
     return plain_text(render(inspection), width)
 
 
-def to_dict(inspection: Inspection) -> dict:
+def to_dict(inspection: Findings) -> dict[str, object]:
     """The inspection as dicts, lists and plain values."""
     return {
         "directory": str(inspection.directory),
@@ -57,7 +58,7 @@ def _said(finding: Finding) -> str:
     return f"{where}{finding.message}{advice}"
 
 
-def _verdict(inspection: Inspection):
+def _verdict(inspection: Findings) -> Text:
     from rich.text import Text
 
     counts = {

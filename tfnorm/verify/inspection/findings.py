@@ -1,0 +1,50 @@
+"""What an inspection gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SEVERITIES = ("error", "warning", "info")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know about a SavedModel.
+
+    Args:
+        severity: "error" (scores will be wrong, or TensorFlow Serving refuses the model), "warning"
+            (they may be) or "info".
+        op: the op's name, or the variable's or input's; None for the model as a whole.
+        op_type: what it is, such as `Mean`; None where `op` is no op.
+        layer: the Keras layer around it, or else the name scope; None where there is none.
+        message: what was found.
+        advice: what to do; empty where there is nothing to do.
+    """
+
+    severity: str
+    op: str | None
+    op_type: str | None
+    layer: str | None
+    message: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that is to know about a SavedModel.
+
+    Args:
+        directory: of the SavedModel.
+        signature: the signature looked into.
+        findings: worst first, then in the order of the graph.
+    """
+
+    directory: Path
+    signature: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is no error."""
+        return all(finding.severity != "error" for finding in self.findings)
