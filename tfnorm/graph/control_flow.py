@@ -18,9 +18,9 @@ def branches(node: node_def_pb2.NodeDef) -> list[str]:
 
 def loop_body(node: node_def_pb2.NodeDef) -> str:
     """The function that a `While` repeats."""
-    return node.attr["body"].func.name
+    return str(node.attr["body"].func.name)
 
 
 def loop_condition(node: node_def_pb2.NodeDef) -> str:
     """The function that a `While` asks before each turn."""
-    return node.attr["cond"].func.name
+    return str(node.attr["cond"].func.name)

@@ -111,9 +111,19 @@ class Inliner:
         place = _Place(prefix, name, caller)
         return self._write(self._body(name), place, arguments=arguments, control=control)
 
-    def _write(self, body: _Body, place: _Place, **bound) -> Inlined:
+    def _write(
+        self,
+        body: _Body,
+        place: _Place,
+        *,
+        arguments: Sequence[str] = (),
+        control: Sequence[str] = (),
+        outside: dict[str, str] | None = None,
+    ) -> Inlined:
         written = Inlined()
-        outputs, _ = self._expand(body, place, written, **bound)
+        outputs, _ = self._expand(
+            body, place, written, arguments=arguments, control=control, outside=outside
+        )
         roots = [*outputs, *written.decisions, *(f"^{effect}" for effect in written.effects)]
         live = needed(written.nodes.values(), roots)
         nodes = {node.name: node for node in sort(live)}

@@ -52,7 +52,8 @@ class Layers:
         if not self._numbered:
             owners = [scope for scope in scopes if scope in self._owners]
             scopes = [scope for scope in scopes if not _INNER_SCOPES.match(scope)]
-            return (owners[-1:] or scopes[1:2] or scopes or [None])[0]
+            found = owners[-1:] or scopes[1:2] or scopes
+            return found[0] if found else None
         layers = []
         for scope in scopes:
             if not _NUMBERED.match(scope) or _INNER_SCOPES.match(scope):

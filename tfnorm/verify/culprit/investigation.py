@@ -77,7 +77,7 @@ def find_culprit(
 
 def _subject(probe: Probe, batches: Batches) -> Subject:
     """How many rows to watch, in batches of which size: the first that the model takes."""
-    choices = _WATCHED_AND_SIZE
+    choices: Sequence[tuple[int, int]] = _WATCHED_AND_SIZE
     if fixed := batches.fixed_size:
         choices = ((max(1, fixed // 2), fixed),)
     refusals = []

@@ -84,11 +84,12 @@ class Probe:
         """
         fed = {self._placeholders[name]: array for name, array in feeds.items()}
         try:
-            return self._session.run([list(tensors), self._effects], {**fed, **(replaced or {})})[0]
+            found = self._session.run([list(tensors), self._effects], {**fed, **(replaced or {})})
         except tf.errors.InvalidArgumentError as error:
             raise InputError(
                 f"{self.signature.name!r} refuses these inputs: {error.message}"
             ) from error
+        return list(found[0])
 
     def inside(self, region: Region, caller: str, function: str, values: Sequence[str]) -> Region:
         """A function of a control flow op in `region`, called with the tensors `values`."""
@@ -162,7 +163,7 @@ class Probe:
         """
         fed = {self._placeholders[name]: array for name, array in feeds.items()}
         fed |= {placeholder: values[t] for t, placeholder in copied.placeholders.items()}
-        return self._session.run([f"{copied.name}:{i}" for i in outputs], fed)
+        return list(self._session.run([f"{copied.name}:{i}" for i in outputs], fed))
 
     def _fetchable(self, tensor: str) -> bool:
         return self.dtype(tensor) not in _OPAQUE

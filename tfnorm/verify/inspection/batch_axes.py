@@ -83,7 +83,8 @@ class BatchAxes:
 
 def _known(nodes: Iterable[node_def_pb2.NodeDef]) -> list[node_def_pb2.NodeDef]:
     """The nodes that don't depend on an op unknown to TensorFlow; `nodes` are sorted."""
-    unknown, known = set(), []
+    unknown: set[str] = set()
+    known = []
     for node in nodes:
         inputs = {producer(tensor) for tensor in data_inputs(node)}
         if op_definition(node.op) is None or not unknown.isdisjoint(inputs):

@@ -42,11 +42,15 @@ class Variables:
 
     def __init__(self, directory: Path):
         self._path = directory / "variables" / "variables"
-        self._reader, self.names = None, {}
+        self.names: dict[str, str] = {}
+        self._shapes: dict[str, list[int]] = {}
+        self._types: dict[str, tf.DType] = {}
         if not self._path.with_suffix(".index").is_file():
             return
         try:
             self._reader = tf.train.load_checkpoint(str(self._path))
+            self._shapes = self._reader.get_variable_to_shape_map()
+            self._types = self._reader.get_variable_to_dtype_map()
             self.names = self._read_names()
         except _DAMAGES as error:
             raise self._damaged(error) from error
@@ -54,17 +58,16 @@ class Variables:
     @property
     def parameters(self) -> int:
         """How many numbers they hold."""
-        shapes = self._reader.get_variable_to_shape_map() if self._reader else {}
-        return sum(int(np.prod(shapes[key])) for key in self.names)
+        return sum(int(np.prod(self._shapes[key])) for key in self.names)
 
     def faults(self) -> Iterator[Fault]:
         """What is wrong with them, in their own order."""
         mean: tuple[str, np.ndarray] | None = None
-        types = self._reader.get_variable_to_dtype_map() if self._reader else {}
         for key, name in self.names.items():
-            if not epsilon(types[key]):
+            if not epsilon(self._types[key]):
                 continue
-            value = np.asarray(self._read(key), np.float64)
+            value = self._read(key)
+            value = value if np.iscomplexobj(value) else value.astype(np.float64)
             owner, _, kind = name.rpartition("/")
             if bad := value.size - int(np.isfinite(value).sum()):
                 yield Fault(name, f"{bad:,} of its {value.size:,} values are NaN or infinite")
@@ -89,7 +92,7 @@ class Variables:
 
     def _read(self, key: str) -> np.ndarray:
         try:
-            return self._reader.get_tensor(key)
+            return np.asarray(self._reader.get_tensor(key))
         except _DAMAGES as error:
             raise self._damaged(error) from error
 

@@ -46,5 +46,5 @@ class Padding(PairExperiment):
 
 def _pad(array: np.ndarray, axis: int, count: int) -> np.ndarray:
     widths = [(0, count if i == axis else 0) for i in range(array.ndim)]
-    nothing = {"U": "", "S": b"", "O": b""}.get(array.dtype.kind, 0)
-    return np.pad(array, widths, constant_values=nothing)  # type: ignore[call-overload]
+    nothing: dict[str, str | bytes] = {"U": "", "S": b"", "O": b""}
+    return np.pad(array, widths, constant_values=nothing.get(array.dtype.kind, 0))
