@@ -67,21 +67,26 @@ class SizeFlow:
         new = [node for node in readers if node.name not in self._copies]
         self._copies |= self._probe.add_copies(region, new)
         known = self._known([t for node in readers for t in rows[node.name]], readers)
-        for node in readers:
-            for tensor in dict.fromkeys(data_inputs(node)):
-                if tensor not in sizes:
-                    continue
-                changed = {**known, tensor: sizes[tensor]}
-                if not self._passes_on(region, node.name, changed, known, rows[node.name]):
-                    continue
-                if node.op in BRANCHES and tensor != data_inputs(node)[0]:
-                    branch = self._probe.taken_branch(region, node.name, self._small)
-                    if found := self._find(branch, large, sizes):
-                        return found
-                source = _source(region, tensor, sizes)
+        for name, node in region.nodes.items():
+            if name not in rows:
+                continue
+            passing = [
+                tensor
+                for tensor in dict.fromkeys(data_inputs(node))
+                if tensor in sizes
+                and self._passes_on(
+                    region, name, {**known, tensor: sizes[tensor]}, known, rows[name]
+                )
+            ]
+            if node.op in BRANCHES and data_inputs(node)[0] not in passing:
+                branch = self._probe.taken_branch(region, name, self._small)
+                if found := self._find(branch, large, sizes):
+                    return found
+            if passing:
+                source = _source(region, passing[0], sizes)
                 if source and region.nodes[source].op not in SHAPES:
                     return Mixed(region, source, None)
-                return Mixed(region, node.name, source)
+                return Mixed(region, name, source)
         return None
 
     def _known(self, rows: list[str], readers: list[node_def_pb2.NodeDef]) -> Feeds:

@@ -1,0 +1,40 @@
+"""Graphs written by hand, and models that are one function, for those who read graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow.core.framework import graph_pb2, node_def_pb2
+
+
+def node(name: str, op: str, *inputs: str, **functions: str) -> node_def_pb2.NodeDef:
+    """A node; `functions` are the attributes that name a function."""
+    made = node_def_pb2.NodeDef(name=name, op=op, input=inputs)
+    for attribute, function in functions.items():
+        made.attr[attribute].func.name = function
+    return made
+
+
+def nodes(*made: node_def_pb2.NodeDef) -> dict[str, node_def_pb2.NodeDef]:
+    """Nodes by name."""
+    return {each.name: each for each in made}
+
+
+def traced(call, *specs: tf.TensorSpec) -> tuple[graph_pb2.GraphDef, list[str], list[str]]:
+    """A function's graph without its calls, and the names of its inputs and of its outputs."""
+    graph = tf.Graph()
+    with graph.as_default():
+        fed = [tf.compat.v1.placeholder(spec.dtype, spec.shape, spec.name) for spec in specs]
+        given = tf.nest.flatten(call(*fed))
+    return graph.as_graph_def(), [t.name for t in fed], [t.name for t in given]
+
+
+def saved(directory: Path, call, *specs: tf.TensorSpec, **variables: object) -> Path:
+    """A SavedModel that is one function, with the variables and tables that it uses."""
+    module = tf.Module()
+    for name, variable in variables.items():
+        setattr(module, name, variable)
+    module.serve = tf.function(call, input_signature=specs)
+    tf.saved_model.save(module, str(directory), signatures=module.serve)
+    return directory
