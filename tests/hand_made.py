@@ -7,6 +7,9 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 
+from tfnorm.graph.inline import Inlined, Inliner
+from tfnorm.verify.inspection.batch_axes import BatchAxes
+
 
 def node(name: str, op: str, *inputs: str, **functions: str) -> node_def_pb2.NodeDef:
     """A node; `functions` are the attributes that name a function."""
@@ -38,3 +41,11 @@ def saved(directory: Path, call, *specs: tf.TensorSpec, **variables: object) -> 
     module.serve = tf.function(call, input_signature=specs)
     tf.saved_model.save(module, str(directory), signatures=module.serve)
     return directory
+
+
+def axes_of(call, *specs: tf.TensorSpec) -> tuple[Inlined, BatchAxes]:
+    """A function's graph, control flow written out, and where its batch axis goes."""
+    graph_def, fed, given = traced(call, *specs)
+    inlined = Inliner(graph_def, control_flow=True).graph(given)
+    inputs = dict(zip(fed, specs, strict=True))
+    return inlined, BatchAxes(inlined, graph_def.library, inputs)

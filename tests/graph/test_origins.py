@@ -129,3 +129,14 @@ def test_debug_info_that_is_missing_or_damaged_gives_no_line(tmp_path):
     (tmp_path / "debug").mkdir()
     (tmp_path / "debug" / "saved_model_debug_info.pb").write_bytes(b"\xff" * 9)
     assert Sources(tmp_path).line(origin) is None
+
+
+def test_one_layer_that_reads_anothers_variable_does_not_number_all_scopes():
+    layers = _layers(
+        reads=[
+            ("ranker/a/read", "a/kernel"),
+            ("ranker/b/read", "b/kernel"),
+            ("ranker/dense_2/read", "dense/kernel"),
+        ],
+    )
+    assert layers.layer("ranker/dense_2/Mean") == "dense_2"

@@ -61,7 +61,7 @@ def test_a_replaced_tensor_is_what_its_readers_see(probe):
 
 
 @pytest.mark.parametrize(
-    ("branch", "op"), [(0, "AddV2"), (1, "Sub"), (2, "Mul"), (7, "Mul"), (-1, "Mul")]
+    ("branch", "op"), [(0, "AddV2"), (1, "Sub"), (2, "Mul"), (7, "Mul"), (-2, "Mul")]
 )
 def test_the_branch_taken_is_the_one_chosen_and_the_last_for_any_other_number(probe, branch, op):
     region = probe.taken_branch(probe.base, _named(probe, "StatelessCase"), _feeds(branch))

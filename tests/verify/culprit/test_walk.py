@@ -58,3 +58,15 @@ def test_what_leaves_a_loop_and_cannot_be_compared_has_moved(region):
 def test_nothing_outside_of_the_piece_is_passed(region):
     walk = _walk(region, ["score:0", "rows:0", "mean:0"], inside=["score", "rows"])
     assert walk.roots == ["rows"]
+
+
+def test_a_loop_of_tf1_in_which_nothing_moved_does_not_accuse_itself():
+    loop = nodes(
+        node("enter", "Enter", "x:0"),
+        node("merge", "Merge", "enter:0", "next:0"),
+        node("next", "NextIteration", "merge:0"),
+        node("exit", "Exit", "merge:0"),
+    )
+    origins = {name: Origin(name, "", name) for name in loop}
+    region = Region(loop, origins, ["exit:0"], [], frozenset(loop), frozenset())
+    assert walk_back(region, ["exit:0"], inside=set(loop), moved=set()).roots == []

@@ -15,7 +15,9 @@ from tfnorm.graph.nodes import data_inputs, producer
 # Shapes are inferred for two batch sizes that divide nothing else, and for one length elsewhere.
 _SIZES = (7, 11)
 _LENGTHS = (13, None)
-_LOOPS_IN_A_ROW = 8
+_ROUNDS = 16
+# Where the ops that read a list are told the shape of its items: the number of the input.
+_LIST_READERS = {"TensorListStack": 1, "TensorListGetItem": 2, "TensorListGather": 2}
 
 
 class BatchAxes:
@@ -115,7 +117,7 @@ def _infer(
         copied.attr["dtype"].type = fed[node.name].dtype.as_datatype_enum
         copied.attr["shape"].shape.CopyFrom(_sized(fed[node.name].shape, size, length).as_proto())
     graph = _imported(graph_def)
-    for _ in range(_LOOPS_IN_A_ROW):
+    for _ in range(_ROUNDS):
         if not _tell_what_lists_hold(graph_def, graph):
             break
         graph = _imported(graph_def)
@@ -129,32 +131,48 @@ def _imported(graph_def: graph_pb2.GraphDef) -> tf.Graph:
 
 
 def _tell_what_lists_hold(graph_def: graph_pb2.GraphDef, graph: tf.Graph) -> bool:
-    """Give each stacked list the shape of the items that a loop wrote to it.
+    """Give what is read from a list the shape of the items that were put into it, and their number.
 
-    TensorFlow itself forgets it between a loop and what follows: the layers after an RNN would have
-    no known batch axis. Returns whether anything new was told.
+    TensorFlow itself forgets both around a loop: the layers after an RNN would have no known batch
+    axis. Returns whether anything new was told.
     """
     told = False
     nodes = {node.name: node for node in graph_def.node}
     for node in list(graph_def.node):
-        if (
-            node.op != "TensorListStack"
-            or graph.get_tensor_by_name(f"{node.name}:0").shape[1:].is_fully_defined()
-        ):
+        if node.op not in _LIST_READERS:
             continue
-        written = nodes.get(producer(node.input[0]))
-        while written is not None and written.op == "Identity":
-            written = nodes.get(producer(written.input[0]))
-        if written is None or written.op != "TensorListSetItem":
-            continue
-        item = graph.get_tensor_by_name(written.input[2]).shape
-        if item.is_fully_defined():
+        read = graph.get_tensor_by_name(f"{node.name}:0").shape
+        stacked = node.op != "TensorListGetItem"
+        count, item = _held(nodes, graph, node.input[0])
+        if item.is_fully_defined() and not (read[1:] if stacked else read).is_fully_defined():
             shape = graph_def.node.add(name=f"{node.name}/told", op="Const")
             shape.attr["dtype"].type = tf.int32.as_datatype_enum
             shape.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(item.as_list(), tf.int32))
-            node.input[1] = f"{shape.name}:0"
+            node.input[_LIST_READERS[node.op]] = f"{shape.name}:0"
+            told = True
+        if node.op == "TensorListStack" and count is not None and read[:1] == [None]:
+            node.attr["num_elements"].i = count
             told = True
     return told
+
+
+def _held(
+    nodes: Mapping[str, node_def_pb2.NodeDef], graph: tf.Graph, made: str
+) -> tuple[int | None, tf.TensorShape]:
+    """How many items a list has, and their shape, as far as what made it tells."""
+    node = nodes.get(producer(made))
+    if node is not None and node.op == "Identity":
+        return _held(nodes, graph, node.input[0])
+    if node is not None and node.op == "TensorListSetItem":
+        return _held(nodes, graph, node.input[0])[0], graph.get_tensor_by_name(node.input[2]).shape
+    if node is not None and node.op == "TensorListReserve":
+        count = tf.get_static_value(graph.get_tensor_by_name(node.input[1]))
+        return None if count is None else int(count), tf.TensorShape(None)
+    if node is not None and node.op == "TensorListFromTensor":
+        stacked = graph.get_tensor_by_name(node.input[0]).shape
+        if stacked.rank:
+            return stacked[0], stacked[1:]
+    return None, tf.TensorShape(None)
 
 
 def _open(spec: tf.TensorSpec) -> tf.TensorSpec:

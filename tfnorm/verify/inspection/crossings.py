@@ -87,7 +87,8 @@ def _picks(
             return "takes fixed rows of the batch"
     if node.op in ("GatherV2", "Gather"):
         axis = axes.constant(inputs[2]) if node.op == "GatherV2" else np.asarray(0)
-        if axis is not None and int(axis) in batch and axes.constant(inputs[1]) is not None:
+        rank = len(axes.shape(inputs[0]) or ())
+        if _touches(axis, batch, rank) and axes.constant(inputs[1]) is not None:
             return "takes fixed rows of the batch"
     return None
 

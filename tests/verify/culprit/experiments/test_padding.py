@@ -69,3 +69,9 @@ def test_padding_is_watched_in_all_rows_and_not_in_the_first_alone(probe_of):
 def test_a_signature_without_variable_lengths_has_no_pairs(probe_of):
     fixed = tf.TensorSpec([None, 7, 2], tf.float32, "long")
     assert list(Padding().pairs(_subject(probe_of, tf.tanh, fixed))) == []
+
+
+def test_an_input_without_steps_is_not_padded(probe_of):
+    probe = probe_of(lambda x: {"score": tf.reduce_sum(x, axis=[1, 2])}, LONG)
+    batches = Batches(probe.signature, {"long": np.ones((6, 0, 2), np.float32)})
+    assert list(Padding().pairs(Subject(probe, batches, 2, 6))) == []

@@ -1,0 +1,108 @@
+"""Which ops let the rows of a batch see each other, told from their axes."""
+
+import pytest
+import tensorflow as tf
+from hand_made import axes_of
+
+from tfnorm.verify.inspection.crossings import crossing
+
+X = tf.TensorSpec([None, 4, 3], tf.float32, "x")
+FLAT = tf.TensorSpec([None, 4], tf.float32, "x")
+IDS = tf.TensorSpec([None], tf.int64, "ids")
+OVER, RANKS = "reduces over the batch axis", "ranks over the batch axis"
+SOFTMAX, SCANS = "normalizes over the batch axis", "scans along the batch axis"
+COUNTS, MOVES = "counts over the batch axis", "moves rows along the batch axis"
+FIXED, SUMS = "takes fixed rows of the batch", "sums over the batch axis"
+EACH_OTHER, SLIDES = "multiplies rows with each other", "slides along the batch axis"
+
+
+def _crossings(call, spec):
+    """Op type -> what it does across the batch axis."""
+    inlined, axes = axes_of(call, spec)
+    found = {node.op: crossing(node, axes) for node in inlined.nodes.values()}
+    return {op: what for op, what in found.items() if what}
+
+
+def _conv(x):
+    return tf.nn.conv1d(x, tf.ones([2, 3, 5]), 1, "SAME")
+
+
+def _einsum(equation):
+    return lambda x: tf.einsum(equation, x, x)
+
+
+@pytest.mark.parametrize(
+    ("call", "spec", "expected"),
+    [
+        (lambda x: tf.reduce_mean(x, 0), X, {"Mean": OVER}),
+        (lambda x: tf.reduce_mean(x, -3), X, {"Mean": OVER}),
+        (lambda x: tf.reduce_mean(x, [1, -3]), X, {"Mean": OVER}),
+        (lambda x: tf.reduce_mean(x, -1), X, {}),
+        (lambda x: tf.reduce_mean(x, [-1, -2]), X, {}),
+        (lambda x: tf.reduce_max(x), X, {"Max": OVER}),
+        (lambda x: tf.argmax(x, axis=0), X, {"ArgMax": OVER}),
+        (lambda x: tf.argmax(x, axis=-1), X, {}),
+        (lambda x: tf.reduce_sum(tf.transpose(x, [1, 0, 2]), -2), X, {"Sum": OVER}),
+        (lambda x: tf.reduce_sum(tf.transpose(x, [1, 0, 2]), -3), X, {}),
+        (lambda x: tf.nn.softmax(tf.transpose(x)), FLAT, {"Softmax": SOFTMAX}),
+        (lambda x: tf.nn.softmax(x), FLAT, {}),
+        (lambda x: tf.nn.log_softmax(tf.transpose(x)), FLAT, {"LogSoftmax": SOFTMAX}),
+        (lambda x: tf.cumsum(x, axis=-2), FLAT, {"Cumsum": SCANS}),
+        (lambda x: tf.cumsum(x, axis=-1), FLAT, {}),
+        (lambda x: tf.math.cumprod(x, axis=0), FLAT, {"Cumprod": SCANS}),
+        (lambda x: tf.math.top_k(tf.transpose(x), 2).values, FLAT, {"TopKV2": RANKS}),
+        (lambda x: tf.math.top_k(x, 2).values, FLAT, {}),
+        (lambda i: tf.unique(i).y, IDS, {"Unique": COUNTS}),
+        (lambda i: tf.raw_ops.Bincount(arr=tf.cast(i, tf.int32), size=9, weights=[]), IDS,
+         {"Bincount": COUNTS}),
+        (lambda x: tf.reverse(x, [-3]), X, {"ReverseV2": MOVES}),
+        (lambda x: tf.reverse(x, [-2]), X, {}),
+        (lambda x: tf.roll(x, 1, -3), X, {"Roll": MOVES}),
+        (lambda x: tf.roll(x, 1, 1), X, {}),
+        (lambda x: tf.random.shuffle(x), X, {"RandomShuffle": MOVES}),
+        (lambda x: x[::-1], X, {"StridedSlice": MOVES}),
+        (lambda x: x[:, ::-1], X, {}),
+        (lambda x: x - x[0], X, {"StridedSlice": FIXED}),
+        (lambda x: x[:, 0], X, {}),
+        (lambda x: tf.slice(x, [0, 0, 0], [2, 4, 3]), X, {"Slice": FIXED}),
+        (lambda x: tf.gather(x, [0, 1]), X, {"GatherV2": FIXED}),
+        (lambda x: tf.gather(x, [0, 1], axis=1), X, {}),
+        (lambda x: tf.gather(x, [0, 1], axis=-3), X, {"GatherV2": FIXED}),
+        (lambda x: tf.matmul(x, x, transpose_b=True), FLAT, {"MatMul": EACH_OTHER}),
+        (lambda x: tf.matmul(x, x, transpose_a=True), FLAT, {"MatMul": SUMS}),
+        (lambda x: tf.matmul(x, tf.ones([4, 2])), FLAT, {}),
+        (lambda x: tf.matmul(x, x, transpose_b=True), X, {}),
+        (lambda x: tf.matmul(x, tf.ones([4, 2]), adjoint_a=True), X, {}),
+        (lambda x: tf.matmul(tf.transpose(x, [1, 2, 0]), tf.ones([4, 2, 3]), False, False, True, True), X,
+         {}),
+        (_einsum("bf,cf->bc"), FLAT, {"Einsum": EACH_OTHER}),
+        (_einsum("bf,bg->fg"), FLAT, {"Einsum": SUMS}),
+        (_einsum("bf,bf->b"), FLAT, {}),
+        (_conv, X, {}),
+        (lambda x: _conv(tf.transpose(x, [1, 0, 2])), X, {"Conv2D": SLIDES}),
+    ],
+)  # fmt: skip
+def test_an_op_is_told_by_its_axes(call, spec, expected):
+    assert _crossings(call, spec) == expected
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_normalization_is_told_by_its_mode(training):
+    def call(x):
+        given = {} if training else {"mean": tf.zeros([3]), "variance": tf.ones([3])}
+        return tf.compat.v1.nn.fused_batch_norm(
+            x[:, None], tf.ones([3]), tf.zeros([3]), is_training=training, **given
+        )[0]
+
+    expected = {"FusedBatchNormV3": "normalizes with the batch's statistics"} if training else {}
+    assert _crossings(call, X) == expected
+
+
+def test_a_sequence_is_reversed_along_its_own_axis_or_along_the_batch():
+    def call(sequence, batch):
+        return lambda x: tf.reverse_sequence(
+            x, tf.ones([tf.shape(x)[batch]], tf.int32), seq_axis=sequence, batch_axis=batch
+        )
+
+    assert _crossings(call(1, 0), X) == {}
+    assert _crossings(call(0, 1), X) == {"ReverseSequence": MOVES}
