@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.examples.files import ACCEPTED, LABELS, Table, read_file
+from tfnorm.examples.files import ACCEPTED, read_file
 from tfnorm.examples.spread import spread
+from tfnorm.examples.table import LABELS, Table
 from tfnorm.scorers.inputs import check_names, described, dimensions
 from tfnorm.scorers.scorer import Scorer
 
@@ -78,7 +79,9 @@ def load(examples: Examples | None, scorer: Scorer, limit: int | None = None) ->
     return Loaded(arrays, table.given, labels, table.requests)
 
 
-def _given(examples: Mapping[str, np.ndarray] | np.ndarray, scorer: Scorer, limit) -> Table:
+def _given(
+    examples: Mapping[str, np.ndarray] | np.ndarray, scorer: Scorer, limit: int | None
+) -> Table:
     """What was given in memory."""
     if isinstance(examples, Mapping):
         arrays = {name: np.asarray(a) for name, a in examples.items()}
@@ -151,9 +154,9 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
     """Text as UTF-8 bytes; anything but text as it is."""
     if array.dtype.kind not in "OSU":
         return array
-    encoded = np.empty(array.shape, dtype=object)
-    encoded.flat = [item if isinstance(item, bytes) else str(item).encode() for item in array.flat]
-    return encoded
+    encoded = np.empty(array.size, dtype=object)
+    encoded[:] = [item if isinstance(item, bytes) else str(item).encode() for item in array.flat]
+    return encoded.reshape(array.shape)
 
 
 def _check_count(source: str, arrays: Mapping[str, np.ndarray]) -> None:

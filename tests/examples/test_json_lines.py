@@ -1,0 +1,67 @@
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from written_examples import INPUTS, ONE, ROWS, SCORER, assert_rows, write_lines
+
+from tfnorm.errors import InputError
+from tfnorm.examples.load import load
+
+
+def test_an_instance_a_line_is_read(tmp_path):
+    loaded = load(write_lines(tmp_path / "rows.jsonl", *map(json.dumps, ROWS)), SCORER)
+    assert_rows(loaded.rows)
+    assert (loaded.given, loaded.requests, loaded.labels) == (3, [], None)
+
+
+def test_requests_of_tensorflow_serving_are_read_and_told_apart(tmp_path):
+    columns = {name: [row[name] for row in ROWS[:1]] for name in INPUTS}
+    lines = [json.dumps({"inputs": columns}), json.dumps({"instances": ROWS[1:]})]
+    loaded = load(write_lines(tmp_path / "requests.jsonl", *lines), SCORER)
+    assert_rows(loaded.rows)
+    assert loaded.requests == [1, 2]
+
+
+def test_a_request_over_many_lines_and_a_list_of_instances_are_read(tmp_path):
+    request = write_lines(tmp_path / "request.json", json.dumps({"instances": ROWS}, indent=2))
+    assert_rows(load(request, SCORER).rows)
+    assert_rows(load(write_lines(tmp_path / "any name", json.dumps(ROWS)), SCORER).rows)
+
+
+def test_a_value_a_line_is_enough_for_a_model_of_one_input(tmp_path):
+    loaded = load(write_lines(tmp_path / "x.jsonl", "[1, 2]", "[3, 4]", ""), ONE)
+    assert loaded.rows["x"].tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["{", "}{"], "can't be read"),
+        (['{"x": [1, 2]}', "no"], "line 2 is no JSON"),
+        (['{"x": [1, 2]}', '{"y": 3}'], "example 0 lacks 'y'"),
+        (['{"x": [1, 2]}', '{"x": [1, 2, 3]}'], "'x' has values of different lengths, up to 3"),
+        (['{"x": [1, 2]}', '{"x": 1}'], "'x' has values of 0 and 1 axes"),
+        (['{"x": {"a": 1}}'], "line 1: 'x' is no tensor: an object with 'a'"),
+        (['{"x": [[1], [1, 2]]}'], "line 1: 'x' is no tensor"),
+        (['{"x": {"b64": "*"}}'], "line 1: 'x' is no tensor"),
+        (['{"x": [1, 2]}', '{"x": [1, null]}'], "'x'"),
+        (["[1, 2]"], "1 examples; accepted: 2 or more"),
+        (['{"instances": 5}'], "line 1: 'instances' is 5; accepted: a list"),
+        (['{"instances": {"x": [1, 2]}}'], "line 1: 'instances' is {.*; accepted: a list"),
+        (['{"inputs": 5}'], "line 1: 'inputs' is 5; accepted: a list"),
+        (['{"inputs": {"x": 5}}'], "line 1: 'x' is 5; accepted: a list"),
+        (['{"inputs": {"x": [1], "y": [1, 2]}}'], "can't be read"),
+    ],
+)
+def test_lines_that_are_no_examples_are_refused_by_number(tmp_path, lines, message):
+    with pytest.raises(InputError, match=message):
+        load(write_lines(tmp_path / "x.jsonl", *lines), ONE)
+
+
+def test_a_whole_number_does_for_a_float_but_not_the_other_way_round(tmp_path):
+    scorer = SimpleNamespace(name="m", inputs={"id": tf.TensorSpec([None], tf.int32, "id")})
+    assert load(write_lines(tmp_path / "a.jsonl", "1", "2"), scorer).rows["id"].dtype == np.int32
+    with pytest.raises(InputError, match="'id' has dtype float64"):
+        load(write_lines(tmp_path / "b.jsonl", "1.5", "2"), scorer)

@@ -1,0 +1,73 @@
+import gzip
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+from written_examples import (
+    EXAMPLES,
+    LOGGED,
+    ONE,
+    SCORER,
+    SERIALIZED,
+    assert_rows,
+    example,
+    predict,
+    write_records,
+)
+
+from tfnorm.errors import InputError
+from tfnorm.examples.load import load
+
+
+@pytest.mark.parametrize("options", [None, "GZIP"])
+def test_tf_examples_are_read_feature_by_feature(tmp_path, options):
+    assert_rows(load(write_records(tmp_path / "a.tfrecord", EXAMPLES, options), SCORER).rows)
+
+
+def test_tf_examples_go_as_they_are_to_a_signature_that_parses_them(tmp_path):
+    loaded = load(write_records(tmp_path / "a.tfrecord", EXAMPLES), SERIALIZED)
+    assert loaded.rows["examples"].tolist() == EXAMPLES
+
+
+def test_logged_requests_are_read_with_the_batches_they_were(tmp_path):
+    loaded = load(write_records(tmp_path / "log", map(predict, LOGGED)), SCORER)
+    assert_rows(loaded.rows)
+    assert loaded.requests == [1, 2]
+
+
+def test_a_log_of_classify_requests_has_examples(tmp_path):
+    log = PredictionLog()
+    for record in EXAMPLES:
+        log.classify_log.request.input.example_list.examples.append(
+            tf.train.Example.FromString(record)
+        )
+    path = write_records(tmp_path / "log", [log.SerializeToString()])
+    assert len(load(path, SERIALIZED).rows["examples"]) == 3
+    assert_rows(load(path, SCORER).rows)
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        ([b"\xff\xff"], "a record is no tf.Example"),
+        ([example(x=[1.0])] * 2, r"feature 'x' has 1 values; accepted: \[2\]"),
+        ([example(y=[1.0])] * 2, "lack: 'x'"),
+        ([predict({"x": np.float32(1)})], "not as many rows of each input: x"),
+        ([predict({"x": np.ones((2, 2), np.float32)}), EXAMPLES[0]], "record 1 is no Predic"),
+        ([], "holds no examples"),
+    ],
+)
+def test_records_that_are_no_examples_are_refused(tmp_path, records, message):
+    with pytest.raises(InputError, match=message):
+        load(write_records(tmp_path / "a.tfrecord", records), ONE)
+
+
+def test_damaged_records_are_refused_by_the_files_name(tmp_path):
+    path = write_records(tmp_path / "a.tfrecord", EXAMPLES)
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(InputError, match=r"a\.tfrecord can't be read"):
+        load(path, SCORER)
+    (tmp_path / "b.tfrecord").write_bytes(gzip.compress(b"not records"))
+    with pytest.raises(InputError, match=r"b\.tfrecord: it holds no examples"):
+        load(tmp_path / "b.tfrecord", SCORER)

@@ -1,0 +1,116 @@
+"""Examples in lines of JSON: an instance or a request of TensorFlow Serving's each."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.errors import InputError
+from tfnorm.examples.spread import Thinned
+from tfnorm.examples.table import Inputs, Row, Table, stacked
+
+
+def read_json(path: Path, inputs: Inputs | None, limit: int | None) -> Table:
+    """The rows that are kept of the instances.
+
+    Args:
+        path: the file.
+        inputs: what the scorer takes; None where it doesn't say.
+        limit: how many examples to keep, evenly spread; None for all.
+
+    Raises:
+        InputError: a line is no instance and no request, or does not fit.
+    """
+    thinned: Thinned[tuple[int, object]] = Thinned(limit)
+    sizes = []
+    for number, line in enumerate(_json_lines(path), start=1):
+        request = _instances(line, inputs, number)
+        sizes.append(len(request))
+        for instance in request:
+            thinned.add((number, instance))
+    rows = [_json_row(instance, inputs, number) for number, instance in thinned.rows()]
+    requests = sizes if max(sizes, default=1) > 1 and len(rows) == thinned.seen else []
+    return Table(stacked(rows, inputs), thinned.seen, requests)
+
+
+def _json_lines(path: Path) -> Iterator[object]:
+    """Each line's value; a file that is one value of several lines is one."""
+    with path.open(encoding="utf-8") as file:
+        first = file.readline()
+        try:
+            yield json.loads(first)
+        except json.JSONDecodeError:
+            yield json.loads(first + file.read())
+            return
+        for number, line in enumerate(file, start=2):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise InputError(f"line {number} is no JSON: {error}") from error
+
+
+def _instances(line: object, inputs: Inputs | None, number: int) -> list[object]:
+    """The instances of a line: a request's, or the line itself."""
+    if isinstance(line, list) and any(isinstance(i, dict) and i.keys() != {"b64"} for i in line):
+        return line
+    if isinstance(line, dict) and "instances" in line and "instances" not in (inputs or {}):
+        return _listed(line["instances"], "instances", number)
+    if isinstance(line, dict) and "inputs" in line and "inputs" not in (inputs or {}):
+        columns = line["inputs"]
+        if not isinstance(columns, dict):
+            return _listed(columns, "inputs", number)
+        listed = [_listed(column, name, number) for name, column in columns.items()]
+        rows = zip(*listed, strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+    return [line]
+
+
+def _listed(value: object, name: str, line: int) -> list[object]:
+    if not isinstance(value, list):
+        raise InputError(f"line {line}: {name!r} is {str(value)[:40]}; accepted: a list")
+    return value
+
+
+def _json_row(instance: object, inputs: Inputs | None, line: int) -> Row:
+    if not isinstance(instance, dict) or instance.keys() == {"b64"}:
+        if inputs is None or len(inputs) != 1:
+            raise InputError(
+                f"line {line} has {str(instance)[:40]!r}; accepted: an object of input name -> value"
+            )
+        instance = {next(iter(inputs)): instance}
+    row = {}
+    for name, value in instance.items():
+        try:
+            row[name] = _json_value(value, (inputs or {}).get(name))
+        except (ValueError, TypeError, binascii.Error) as error:
+            raise InputError(f"line {line}: {name!r} is no tensor: {error}") from error
+    return row
+
+
+def _json_value(value: object, spec: tf.TensorSpec | None) -> np.ndarray:
+    array = np.array(_decoded(value))
+    if array.dtype.kind in "SU":
+        array = np.array(_decoded(value), object)
+    if not array.size and spec is not None:
+        return array.astype(spec.dtype.as_numpy_dtype)
+    # JSON has no other numbers: 1 stands for 1.0.
+    if spec is not None and spec.dtype.is_floating and array.dtype.kind in "iu":
+        return array.astype(np.float64)
+    return array
+
+
+def _decoded(value: object) -> object:
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    if isinstance(value, dict):
+        if value.keys() != {"b64"}:
+            raise ValueError(f"an object with {', '.join(map(repr, value))}")
+        return base64.b64decode(value["b64"], validate=True)
+    return value.encode() if isinstance(value, str) else value

@@ -1,0 +1,66 @@
+"""The examples of a file, and rows put together to such a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.errors import InputError
+
+LABELS = "labels"
+
+Inputs = Mapping[str, tf.TensorSpec]
+Row = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The examples of a file.
+
+    Attributes:
+        arrays: name -> `[examples, ...]`; `LABELS` too, where the file has them.
+        given: how many examples the file has.
+        requests: how many examples each request had, where the file is a log and all were kept.
+    """
+
+    arrays: dict[str, np.ndarray]
+    given: int
+    requests: list[int] = field(default_factory=list)
+
+
+def stacked(rows: Sequence[Row], inputs: Inputs | None) -> dict[str, np.ndarray]:
+    """The rows as arrays; shorter ones are padded with zeros where an input's length is free."""
+    if not rows:
+        raise InputError("it holds no examples")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for number, row in enumerate(rows):
+        if missing := [name for name in names if name not in row]:
+            raise InputError(f"example {number} lacks {', '.join(map(repr, missing))}")
+    return {name: _column([row[name] for row in rows], name, inputs) for name in names}
+
+
+def _column(values: list[np.ndarray], name: str, inputs: Inputs | None) -> np.ndarray:
+    ranks = {value.ndim for value in values}
+    if len(ranks) > 1:
+        raise InputError(f"{name!r} has values of {' and '.join(map(str, sorted(ranks)))} axes")
+    longest: tuple[int, ...] = tuple(np.max([value.shape for value in values], axis=0).tolist())
+    free = _free_axes((inputs or {}).get(name), len(longest))
+    for axis, size in enumerate(longest):
+        if axis not in free and any(value.shape[axis] != size for value in values):
+            raise InputError(f"{name!r} has values of different lengths, up to {size}")
+    dtype = np.result_type(*{value.dtype for value in values})
+    column = np.full((len(values), *longest), b"" if dtype.kind == "O" else 0, dtype)
+    for row, value in enumerate(values):
+        place: tuple[int | slice, ...] = (row, *(slice(size) for size in value.shape))
+        column[place] = value if value.ndim else value[()]
+    return column
+
+
+def _free_axes(spec: tf.TensorSpec | None, rank: int) -> set[int]:
+    """The axes of an example in which its length may vary."""
+    if spec is None or spec.shape.rank != rank + 1:
+        return set()
+    return {axis for axis, size in enumerate(spec.shape.as_list()[1:]) if size is None}
