@@ -2,6 +2,7 @@
 
 from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.load import load_scorer
+from tfnorm.scorers.scorer import Scorer
 from tfnorm.verify.assertion import assert_batch_invariant
 from tfnorm.verify.culprit.investigation import find_culprit
 from tfnorm.verify.inspection.inspect import Finding, Inspection, inspect_saved_model
@@ -15,6 +16,7 @@ __all__ = [
     "Finding",
     "Inspection",
     "InvarianceReport",
+    "Scorer",
     "assert_batch_invariant",
     "batch_invariance",
     "find_culprit",
