@@ -32,6 +32,16 @@ def test_neighbours_follow_the_examples_in_the_order_of_their_numbers():
     assert runner.done == 8
 
 
+def test_neighbours_are_tried_but_for_the_others_which_are_examples():
+    scorer = FunctionScorer(_identity)
+    _begun(scorer)
+    tried = [feeds["x"].tolist() for feeds in scorer.asked[len(ROWS["x"]) :]]
+    others, *groups = [group.rows["x"] for group in TODO.neighbours.values()]
+    expected = [rows[i : i + 4].tolist() for rows in groups for i in range(0, len(rows), 4)]
+    assert tried == [*expected, [8.0], [1.0]]
+    assert len(others) == len(ROWS["x"])
+
+
 def test_neighbours_that_are_refused_are_told_and_not_tried():
     def refuse(feeds):
         if feeds["x"].max() > 100:

@@ -53,6 +53,11 @@ def test_the_composition_that_changes_most_pairs_is_told_and_auc_by_size():
     assert stake("score", BEFORE, moved, None).auc == {}
 
 
+def test_auc_is_told_of_sizes_that_all_examples_were_scored_in():
+    few = Composition("a batch of 4", "size", np.arange(4)[None])
+    assert stake("score", BEFORE, [(few, AFTER)], LABELS).auc == {1: auc(LABELS, BEFORE)}
+
+
 def _at_stake(names, moved, kind="size"):
     """What is at stake of outputs that are all `BEFORE` alone and, in a batch of 5, `moved`."""
     tolerance = Tolerance(precision="float32")

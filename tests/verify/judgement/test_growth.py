@@ -32,6 +32,13 @@ def test_what_scatters_about_its_growth_is_not_told_from_chance():
     assert not grows_with_size(list(zip(SIZES, scattered.astype(float), strict=True)))
 
 
+def test_growth_with_every_second_size_far_off_is_no_power():
+    moves = [(size, size * (6.0 if place % 2 else 1.0)) for place, size in enumerate(SIZES)]
+    assert not grows_with_size(moves)
+    nearly = [(size, size * (1.2 if place % 2 else 1.0)) for place, size in enumerate(SIZES)]
+    assert grows_with_size(nearly)
+
+
 def test_below_64_rows_rounding_grows_too():
     small = [2, 3, 7, 8, 16, 31, 32, 63]
     assert not grows_with_size([(size, float(size)) for size in small])

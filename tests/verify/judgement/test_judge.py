@@ -70,19 +70,36 @@ def test_a_move_beyond_the_tolerance_is_rounding_unless_neighbours_move_the_outp
     assert verdict(np.float32(1e-3)) == ["dependence", "dependence"]
 
 
-def test_a_move_that_grows_with_the_size_is_a_dependence_from_64_rows_on():
-    def compared(size, kind="size"):
-        composition = Composition(f"batches of {size}", kind, np.resize(ALL, (2, size)))
-        step = 0.1 * size * EPSILON * SCORES * SIGNS
-        return compare(_references(), composition, _scored(composition, SCORES + step))
+SIZES = [8, 32, 64, 100, 128, 256, 512]
 
-    sizes = [8, 32, 64, 100, 128, 256, 512]
-    results = judge(["score"], [compared(size) for size in sizes])
+
+def _growing(size, kind="size", epsilons=0.2, precision="float32"):
+    """Moved up or down by so many epsilons a row of the batch."""
+    composition = Composition(f"batches of {size}", kind, np.resize(ALL, (2, size)))
+    own = {"float32": EPSILON, "float16": np.float32(2.0**-10)}[precision]
+    moved = SCORES + np.float32(epsilons * size) * own * SCORES * SIGNS
+    return compare(_references(precision=precision), composition, _scored(composition, moved))
+
+
+def test_a_move_that_grows_with_the_size_is_a_dependence_from_64_rows_on():
+    results = judge(["score"], [_growing(size) for size in SIZES])
     assert [r.verdict for r in results] == ["rounding"] * 2 + ["dependence"] * 5
-    alone = judge(["score"], [compared(512)])
-    assert [r.verdict for r in alone] == ["rounding"]
-    shuffled = judge(["score"], [compared(size, "order") for size in sizes])
-    assert {r.verdict for r in shuffled} == {"rounding"}
+
+
+def test_one_size_alone_does_not_grow():
+    assert [r.verdict for r in judge(["score"], [_growing(512)])] == ["rounding"]
+
+
+def test_growth_is_looked_for_among_the_sizes_and_not_in_what_else_is_tried():
+    others = [_growing(size, "order") for size in SIZES[:-1]]
+    assert {r.verdict for r in judge(["score"], [*others, _growing(512)])} == {"rounding"}
+
+
+def test_growth_below_four_epsilons_is_rounding():
+    results = judge(["score"], [_growing(s, epsilons=0.006, precision="float16") for s in SIZES])
+    assert {r.verdict for r in results} == {"rounding"}
+    results = judge(["score"], [_growing(s, epsilons=0.02, precision="float16") for s in SIZES])
+    assert [r.verdict for r in results] == ["rounding"] * 5 + ["dependence"] * 2
 
 
 def test_a_dependence_of_another_model_is_a_difference():

@@ -54,6 +54,11 @@ def test_an_output_in_16_bits_may_always_round_in_its_last_places():
     np.testing.assert_allclose(_reference(values).at_other_shapes, 4 * 2.0**-7)
 
 
+def test_an_output_in_32_bits_is_held_to_a_tolerance_tighter_than_its_last_places():
+    tight = Tolerance(1e-9, 1e-9, precision="float32")
+    np.testing.assert_allclose(_reference(np.float32([1, 1]), tight).at_other_shapes, 2e-9)
+
+
 @pytest.mark.parametrize("values", [np.array([3, 4]), np.array([True, False])])
 def test_what_is_exact_may_not_move(values):
     reference = _reference(values)
