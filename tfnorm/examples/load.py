@@ -142,7 +142,7 @@ def _cast(array: np.ndarray, dtype: tf.DType) -> np.ndarray | None:
     kinds = {array.dtype.kind, wanted.kind}
     if kinds <= {"i", "u"}:
         cast = array.astype(wanted)
-        return cast if (cast == array).all() and ((cast < 0) == (array < 0)).all() else None
+        return cast if (cast == array).all() else None
     if kinds <= {"f", "V"} and dtype.is_floating:
         with np.errstate(over="ignore"):
             cast = array.astype(wanted)
