@@ -6,30 +6,26 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfnorm.errors import InputError
 from tfnorm.schema.features import Feature, History, Id, Number
-
-if TYPE_CHECKING:
-    from tfnorm.schema.schema import Schema
 
 _KINDS: dict[str, type[Id] | type[Number] | type[History]] = {
     "id": Id,
     "number": Number,
     "history": History,
 }
-_ROLES = ("target", "label", "weight", "group", "time")
+ROLES = ("label", "weight", "group", "time")
+"""What the columns of a log that are no features are for."""
 
 
-def written(schema: Schema) -> dict[str, Any]:
+def written(
+    features: Sequence[Feature], target: Sequence[str], roles: Mapping[str, str | None]
+) -> dict[str, Any]:
     """The form of a schema: what is as by default is left out."""
-    form: dict[str, Any] = {"features": [_written(feature) for feature in schema.features]}
-    form["target"] = list(schema.target)
-    for role in _ROLES[1:]:
-        if (name := getattr(schema, role)) is not None:
-            form[role] = name
-    return form
+    named = {role: name for role, name in roles.items() if name is not None}
+    return {"features": [_written(f) for f in features], "target": list(target), **named}
 
 
 def text(form: dict[str, Any]) -> str:
@@ -49,14 +45,15 @@ def read(form: object, folder: Path) -> dict[str, Any]:
         raise InputError(
             f"the schema is a {type(form).__name__}; accepted: an object with features"
         )
-    _check_keys("the schema", form, ("features", *_ROLES), ("features", "target", "label"))
+    _check_keys("the schema", form, ("features", "target", *ROLES), ("features", "target", "label"))
     if not isinstance(form["features"], list):
         raise InputError(f"features is {_shown(form['features'])}; accepted: a list of features")
     target = form["target"]
     if not isinstance(target, list) or not all(isinstance(name, str) for name in target):
         raise InputError(f"target is {_shown(target)}; accepted: a list of names of features")
     features = [_read(number, f, folder) for number, f in enumerate(form["features"], start=1)]
-    return {"features": features, **{role: form[role] for role in _ROLES if role in form}}
+    roles = {role: form[role] for role in ROLES if role in form}
+    return {"features": features, "target": target, **roles}
 
 
 def _written(feature: Feature) -> dict[str, Any]:

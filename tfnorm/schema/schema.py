@@ -134,7 +134,8 @@ class Schema:
 
     def to_dict(self) -> dict[str, Any]:
         """The form that `from_dict` takes and a file holds."""
-        return json_form.written(self)
+        roles = {role: getattr(self, role) for role in json_form.ROLES}
+        return json_form.written(self.features, self.target, roles)
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> Schema:

@@ -5,7 +5,8 @@ from tfnorm.scorers.load import load_scorer
 from tfnorm.scorers.scorer import Scorer
 from tfnorm.verify.assertion import assert_batch_invariant
 from tfnorm.verify.culprit.investigation import find_culprit
-from tfnorm.verify.inspection.inspect import Finding, Inspection, inspect_saved_model
+from tfnorm.verify.inspection.findings import Finding
+from tfnorm.verify.inspection.inspect import Inspection, inspect_saved_model
 from tfnorm.verify.report.report import InvarianceReport
 from tfnorm.verify.results import Culprit
 from tfnorm.verify.verification import batch_invariance
