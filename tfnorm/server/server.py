@@ -152,7 +152,7 @@ class Server:
         self.start()
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.stop()
 
     def _load(self, name: str, directory: Path, policy: VersionPolicy) -> ServedModel:

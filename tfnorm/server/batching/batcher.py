@@ -107,7 +107,8 @@ def _rows(feeds: Arrays) -> int:
         raise InputError("Batching Run() input tensors must have at least one dimension")
     if len(sizes) != 1:
         raise InputError("Batching Run() input tensors must have equal 0th-dimension size")
-    return sizes.pop()[0]
+    rows: int = sizes.pop()[0]
+    return rows
 
 
 def _equally_long(name: str, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:

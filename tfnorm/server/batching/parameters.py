@@ -58,7 +58,7 @@ class BatchingParameters:
     enable_large_batch_splitting: bool = False
     max_execution_batch_size: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in _INTEGERS.keys() - {"max_execution_batch_size"}:
             least = _LEAST.get(name, 1)
             if getattr(self, name) < least:
@@ -88,7 +88,7 @@ class BatchingParameters:
         return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
 
 
-def read_batching_parameters(file: str | os.PathLike) -> BatchingParameters:
+def read_batching_parameters(file: str | os.PathLike[str]) -> BatchingParameters:
     """The parameters in a file that TensorFlow Serving takes as `--batching_parameters_file`.
 
     Args:
@@ -149,4 +149,5 @@ def _message() -> type:
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     pool.AddSerializedFile(file.SerializeToString())
     found = pool.FindMessageTypeByName("tfnorm.BatchingParameters")
-    return message_factory.GetMessageClass(found)
+    message_class: type = message_factory.GetMessageClass(found)
+    return message_class

@@ -8,7 +8,7 @@ from tfnorm.errors import InputError
 from tfnorm.server.inference.predict import Runner
 from tfnorm.session import DEFAULT_SIGNATURE, Signature
 
-_INPUT = tf.saved_model.CLASSIFY_INPUTS
+_INPUT: str = tf.saved_model.CLASSIFY_INPUTS
 
 
 def signature_of(runner: Runner, name: str, method: str) -> Signature:

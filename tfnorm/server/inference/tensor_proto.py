@@ -66,7 +66,8 @@ def to_array(name: str, proto: TensorProto, spec: tf.TensorSpec, max_bytes: int)
     if size > max_bytes:
         raise InputError(f"{came}, {size:,} bytes; accepted: up to {max_bytes:,} bytes")
     try:
-        return tf.make_ndarray(proto)
+        array: np.ndarray = tf.make_ndarray(proto)
+        return array
     except (ValueError, OverflowError) as error:
         raise InputError(f"{came} that can't be read: {error}") from error
 
@@ -102,7 +103,7 @@ def from_array(array: np.ndarray) -> TensorProto:
         dtype=dtype.as_datatype_enum, tensor_shape=tf.TensorShape(array.shape).as_proto()
     )
     values = getattr(proto, field)
-    flat = array.ravel().view(stored)
+    flat: np.ndarray = array.ravel().view(stored)
     for start in range(0, flat.size, _CHUNK):
         values.extend(flat[start : start + _CHUNK].tolist())
     return proto
@@ -135,8 +136,8 @@ def _wire_bytes(array: np.ndarray) -> int:
 
 def _named(dtype: int) -> str:
     if dtype in _DTYPES:
-        return _DTYPES[dtype].name
-    return DataType.Name(dtype) if dtype in DataType.values() else str(dtype)
+        return str(_DTYPES[dtype].name)
+    return str(DataType.Name(dtype) if dtype in DataType.values() else dtype)
 
 
 def _shown(shape: Sequence[int]) -> str:

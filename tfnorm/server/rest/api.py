@@ -160,7 +160,7 @@ def _path(request: Request) -> str:
     """The path as it came, with its query: TensorFlow Serving matches both before it decodes."""
     query = request.scope["query_string"]
     path = request.scope["raw_path"] + (b"?" + query if query else b"")
-    return path.decode("latin-1")
+    return str(path, "latin-1")
 
 
 def _preflight(request: Request) -> Response:
@@ -172,9 +172,10 @@ def _preflight(request: Request) -> Response:
 
 
 def _to_dict(message: Message) -> dict[str, Any]:
-    return MessageToDict(
+    found: dict[str, Any] = MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
+    return found
 
 
 def _json(text: bytes, status: int = HTTPStatus.OK) -> Response:
@@ -185,5 +186,6 @@ def _error(status: int, reason: str) -> Response:
     return _json(json.dumps({"error": reason}).encode(), status)
 
 
-async def _http_error(request: Request, error: HTTPException) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
     return _error(error.status_code, f"{error.detail}: {request.method} {request.scope['path']}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tfnorm.errors import InputError
@@ -39,10 +39,11 @@ def parse(body: bytes, max_bytes: int) -> dict[str, Any]:
     """
     _check_size(body, max_bytes)
     text = body.decode(errors="surrogateescape")
-    start = _SPACE.match(text, text.startswith(_MARK)).end()
+    leading = _SPACE.match(text, text.startswith(_MARK))
+    start = leading.end() if leading else 0
     if start == len(text):
         raise InputError("JSON Parse error: The document is empty")
-    hooks = {}
+    hooks: dict[str, Any] = {}
     if _LONG_NUMBER.search(text):
         hooks = {"parse_float": _finite(float), "parse_int": _finite(int)}
     decoder = json.JSONDecoder(object_pairs_hook=_first_of_equal_keys, **hooks)
@@ -110,7 +111,7 @@ def _first_of_equal_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found if len(found) == len(pairs) else dict(reversed(pairs))
 
 
-def _finite(convert: type) -> Any:
+def _finite(convert: Callable[[str], float]) -> Callable[[str], float]:
     def read(digits: str) -> float:
         if math.isinf(float(digits)):
             raise ValueError("Number too big to be stored in double.")

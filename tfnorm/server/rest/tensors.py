@@ -63,7 +63,7 @@ def is_row_format(document: Mapping[str, Any]) -> bool:
     return "instances" in document
 
 
-def _transpose(instances: Any, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, list]:
+def _transpose(instances: Any, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, list[Any]]:
     """Input name -> its value in each instance."""
     if type(instances) is not list:
         raise InputError("Expecting 'instances' to be a list/array")
@@ -202,4 +202,5 @@ def _at(name: str, index: int, shape: Sequence[int]) -> str:
 
 def dtype_name(dtype: tf.DType) -> str:
     """As TensorFlow Serving calls it: float, half, int64."""
-    return DataType.Name(dtype.as_datatype_enum).removeprefix("DT_").lower()
+    name: str = DataType.Name(dtype.as_datatype_enum)
+    return name.removeprefix("DT_").lower()

@@ -180,7 +180,7 @@ class GrpcApi:
             try:
                 request = self._parsed(data, request_type)
                 spec = getattr(request, "model_spec", spec)
-                answered = answer(request).SerializeToString()
+                answered: bytes = answer(request).SerializeToString()
             # Whatever it is, the client is told.
             except Exception as error:
                 failure = explained(error, name)

@@ -20,6 +20,9 @@ from tfnorm.server.versions.loaded import LoadedVersion
 from tfnorm.server.versions.policy import NEWEST, VersionPolicy
 from tfnorm.session import find_saved_model, versions
 
+# The files of a version, with their sizes and times.
+Fingerprint = frozenset[tuple[Path, int, int]]
+
 _log = logging.getLogger(__name__)
 MAX_REQUEST_BYTES = 64 * 2**20
 # As in TensorFlow Serving.
@@ -33,7 +36,7 @@ class _Failed:
     """A version that can't be served, as it was then."""
 
     path: Path
-    files: frozenset
+    files: Fingerprint
     retries: int
     next_try: float
 
@@ -93,7 +96,7 @@ class ServedModel:
             tf.errors.NotFoundError: it is not available.
         """
         with self._lock:
-            newest = max(self._loaded, default=None)
+            newest = max(self._loaded, default=-1)
             loaded = self._loaded.get(newest if number is None else number)
             if loaded is None:
                 wanted = f"Specific({self.name}, {number})"
@@ -234,7 +237,7 @@ class ServedModel:
         self._failed.pop(number, None)
         self._serve(loaded)
 
-    def _fail(self, number: int, path: Path, files: frozenset) -> None:
+    def _fail(self, number: int, path: Path, files: Fingerprint) -> None:
         last = self._failed.get(number)
         again = last is not None and (last.path, last.files) == (path, files)
         retries = last.retries + 1 if last is not None and again else 0
@@ -282,7 +285,7 @@ def not_found(message: str) -> tf.errors.NotFoundError:
     return tf.errors.NotFoundError(None, None, message)
 
 
-def _fingerprint(path: Path) -> frozenset:
+def _fingerprint(path: Path) -> Fingerprint:
     """The files below `path` with their sizes and times: it changes while they are written."""
     found = set()
     for file in path.rglob("*"):
