@@ -12,10 +12,10 @@ from tfnorm.errors import InputError
 from tfnorm.examples.load import Loaded
 from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.scorer import Scorer
+from tfnorm.verify.blame import blame
 from tfnorm.verify.compositions.agenda import Agenda, agenda
 from tfnorm.verify.compositions.plan import Composition
 from tfnorm.verify.compositions.runner import Rows, Runner, Scored
-from tfnorm.verify.culprit.blame import blame
 from tfnorm.verify.judgement.judge import Compared, compare, judge, over_all, refused_alone
 from tfnorm.verify.judgement.reference import Reference
 from tfnorm.verify.judgement.tolerance import Tolerance

@@ -131,6 +131,14 @@ def test_at_equal_batch_sizes_four_epsilons_tell_rounding_from_a_dependence():
         assert comparison.dependent == (verdict == "dependence")
 
 
+@pytest.mark.parametrize(("same_shapes", "verdict"), [(True, "dependence"), (False, "rounding")])
+def test_where_shapes_may_differ_a_value_rounds_as_the_model_computes(same_shapes, verdict):
+    reference = Reference([row[None] for row in SCORES], Tolerance(precision="float16"))
+    comparison = Comparison(reference, controlled=True, same_shapes=same_shapes)
+    comparison.add(SCORES + EPSILON * SCORES * RANDOM, np.arange(40), SCORES)
+    assert comparison.verdict(False) == verdict
+
+
 def test_a_wider_tolerance_widens_all_bounds_alike():
     def verdict(**tolerances):
         reference = Reference([row[None] for row in SCORES], Tolerance(**tolerances))

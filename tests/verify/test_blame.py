@@ -7,7 +7,7 @@ from verify.made_scorers import FunctionScorer
 
 from tfnorm.errors import InputError
 from tfnorm.session import SavedModel
-from tfnorm.verify.culprit.blame import blame
+from tfnorm.verify.blame import blame
 
 X = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
 
