@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,15 @@ def test_the_figures_are_those_of_the_model_on_the_test_split(log):
     assert trained.gauc == pytest.approx(gauc(labels, scores, log.test.users), abs=1e-2)
     assert trained.log_loss == pytest.approx(log_loss(labels, scores), abs=1e-6)
     assert trained.best_auc == log.best_auc
+
+
+def test_without_users_there_is_no_gauc(log):
+    anonymous = replace(log, test=replace(log.test, users=None))
+    trained = train(anonymous, Recipe(model="base", epochs=1, batch_size=1200))
+    assert trained.gauc is None
+    assert trained.auc == pytest.approx(
+        auc(log.test.labels, trained.model.predict(log.test.features, verbose=0)[:, 0]), abs=1e-6
+    )
 
 
 def test_the_report_has_the_seed_the_recipe_and_the_versions(log):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -39,7 +40,7 @@ class Checkpoints(keras.callbacks.Callback):
     def __init__(
         self,
         directory: Path,
-        identity: dict,
+        identity: dict[str, Any],
         stopping: keras.callbacks.EarlyStopping | None,
     ):
         super().__init__()
@@ -55,7 +56,7 @@ class Checkpoints(keras.callbacks.Callback):
             self.epoch = state["epoch"]
             self.history = state["history"]
 
-    def on_train_begin(self, logs=None) -> None:
+    def on_train_begin(self, logs: object = None) -> None:
         self._history = {name: list(values) for name, values in self.history.items()}
         if self._found is None:
             return
@@ -66,7 +67,7 @@ class Checkpoints(keras.callbacks.Callback):
             with np.load(self._found / _BEST) as best:
                 self._stopping.best_weights = list(best.values())
 
-    def on_epoch_end(self, epoch: int, logs: dict) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         for name, value in logs.items():
             self._history.setdefault(name, []).append(float(value))
         work = self._directory / "unfinished"
@@ -88,7 +89,7 @@ class Checkpoints(keras.callbacks.Callback):
             shutil.rmtree(checkpoint, ignore_errors=True)
 
 
-def _check_same(kept: dict, given: dict, place: Path) -> None:
+def _check_same(kept: dict[str, Any], given: dict[str, Any], place: Path) -> None:
     different = [name for name in given if kept.get(name) != given[name]]
     if different:
         was, now = (

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -43,7 +44,7 @@ class Trained:
     recipe: Recipe
     history: dict[str, list[float]]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """All but the model, and what it was trained with, for JSON."""
         return {
             "auc": self.auc,
@@ -146,7 +147,7 @@ def train(
         model,
         auc(labels, scores),
         log.best_auc,
-        gauc(labels, scores, users) if has_gauc(labels, users) else None,
+        gauc(labels, scores, users) if users is not None and has_gauc(labels, users) else None,
         log_loss(labels, scores),
         recipe,
         {name: history.get(name, []) + values for name, values in fitted.history.items()},
@@ -161,7 +162,7 @@ class _Validation(keras.callbacks.Callback):
         self._examples = examples
         self._batches = examples.batches(1024)
 
-    def on_epoch_end(self, epoch: int, logs: dict) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         scores = self.model.predict(self._batches, verbose=0)[:, 0]
         logs["val_auc"] = auc(self._examples.labels, scores)
         logs["val_log_loss"] = log_loss(self._examples.labels, scores)
@@ -177,8 +178,8 @@ class _Steps(keras.callbacks.Callback):
         self._epochs = epochs
         self._before = 0
 
-    def on_epoch_begin(self, epoch: int, logs=None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
         self._before = epoch * self._steps
 
-    def on_train_batch_end(self, batch: int, logs=None) -> None:
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
         self._progress("train", self._before + batch + 1, self._epochs * self._steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -31,14 +32,14 @@ class Histograms(keras.callbacks.Callback):
         self._features = {name: column[:_SAMPLE] for name, column in examples.features.items()}
         self._labels = examples.labels[:_SAMPLE, None]
 
-    def on_train_begin(self, logs=None) -> None:
+    def on_train_begin(self, logs: object = None) -> None:
         self._layers = [
             layer for layer in self.model.layers if keras.backend.is_float_dtype(layer.output.dtype)
         ]
         self._inner = keras.Model(self.model.input, [layer.output for layer in self._layers])
         self._look = tf.function(self._activations_and_gradients)
 
-    def on_epoch_end(self, epoch: int, logs=None) -> None:
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
         activations, gradients = self._look(self._features, self._labels)
         with self._writer.as_default(step=epoch):
             for layer, values in zip(self._layers, activations, strict=True):
@@ -49,10 +50,12 @@ class Histograms(keras.callbacks.Callback):
                 if variable.name.startswith("moving_"):
                     tf.summary.histogram(f"moving_statistics/{variable.path}", variable.value)
 
-    def on_train_end(self, logs=None) -> None:
+    def on_train_end(self, logs: object = None) -> None:
         self._writer.close()
 
-    def _activations_and_gradients(self, features, labels):
+    def _activations_and_gradients(
+        self, features: Mapping[str, tf.Tensor], labels: tf.Tensor
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         variables = [variable.value for variable in self.model.trainable_variables]
         with tf.GradientTape() as tape:
             activations = self._inner(features, training=False)
