@@ -175,6 +175,19 @@ class Constant(tf.Module):
         return {"score": tf.zeros_like(x) + self.value}
 
 
+ECHOED = (
+    *("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64"),
+    *("uint8", "uint16", "uint32", "uint64", "bool", "string", "complex64"),
+)
+
+
+def echo(dtype, output="y"):
+    """Gives back what it takes, of any shape."""
+    return tf.function(
+        lambda x: {output: tf.identity(x)}, input_signature=[tf.TensorSpec(None, dtype, "x")]
+    )
+
+
 def save_everything(module, directory):
     """Saves `Everything`; those that take records have the methods that TensorFlow Serving wants."""
     names = [
@@ -183,6 +196,8 @@ def save_everything(module, directory):
         if hasattr(value, "get_concrete_function") and name != "score"
     ]
     signatures = {"serving_default": module.score, "defaulted": module.score}
+    signatures |= {f"echo_{dtype}": echo(dtype) for dtype in ECHOED}
+    signatures["echo_bytes"] = echo("string", "y_bytes")
     tf.saved_model.save(
         module,
         str(directory),

@@ -174,8 +174,12 @@ def decoded(value: Any) -> bytes:
         return value.encode(errors="surrogateescape")
     if not is_base64(value):
         raise _type_error(value, tf.string)
-    text = "".join(value["b64"].split()).rstrip("=")
-    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    text = "".join(value["b64"].split())
+    digits = text.rstrip("=")
+    padding = "=" * (-len(digits) % 4)
+    if text not in (digits, digits + padding):
+        raise ValueError("Unable to base64 decode: its padding is of another length")
+    return base64.b64decode(digits + padding, validate=True)
 
 
 def _type_error(value: Any, dtype: tf.DType) -> ValueError:
