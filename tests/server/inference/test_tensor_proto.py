@@ -36,14 +36,6 @@ def test_tensorflow_reads_what_is_sent(array):
     np.testing.assert_array_equal(tf.make_ndarray(sent), array, strict=True)
 
 
-@pytest.mark.parametrize("array", ARRAYS, ids=lambda array: f"{array.dtype}{list(array.shape)}")
-def test_what_tensorflow_sends_is_read(array):
-    dtype = tf.string if array.dtype == object else array.dtype
-    spec = tf.TensorSpec([None] * array.ndim, dtype)
-    came = tensor_proto.to_array("x", tf.make_tensor_proto(array), spec, 10_000)
-    np.testing.assert_array_equal(came, array, strict=True)
-
-
 @pytest.mark.parametrize(
     ("array", "size"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import (
     descriptor_pb2,
@@ -115,7 +116,7 @@ def read_batching_parameters(file: str | os.PathLike[str]) -> BatchingParameters
         raise InputError(f"{file}: {error}") from error
 
 
-def _message() -> type:
+def _message() -> Any:
     """The message, which `tensorflow-serving-api` doesn't ship."""
     kinds = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(

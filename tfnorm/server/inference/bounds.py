@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-
-STRING_BYTES = 24
-"""What TensorFlow takes for a string, its characters aside."""
-
-
-def array_bytes(shape: Sequence[int], dtype: tf.DType) -> int:
-    """The bytes of an array, its strings' characters aside.
-
-    A dimension of 0 counts as 1: the others still say how many rows a model works on.
-    """
-    each = STRING_BYTES if dtype == tf.string else dtype.size
-    return math.prod(max(size, 1) for size in shape) * each
+from tfnorm.protocol.tensor_proto import STRING_BYTES, array_bytes
 
 
 def check_feeds(feeds: Mapping[str, np.ndarray], most: int) -> None:

@@ -10,7 +10,8 @@ import tensorflow as tf
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
 from tfnorm.errors import InputError
-from tfnorm.server.inference import bounds, tensor_proto
+from tfnorm.protocol.tensor_proto import array_bytes, to_array
+from tfnorm.server.inference import bounds
 from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
 
 
@@ -60,8 +61,8 @@ def predict(runner: Runner, request: PredictRequest, max_bytes: int) -> dict[str
     feeds: dict[str, np.ndarray] = {}
     left = max_bytes
     for key, spec in signature.inputs.items():
-        feeds[key] = tensor_proto.to_array(key, given[key], spec, left)
-        left -= bounds.array_bytes(feeds[key].shape, spec.dtype)
+        feeds[key] = to_array(f"input {key!r}", given[key], spec, left)
+        left -= array_bytes(feeds[key].shape, spec.dtype)
     return run(runner, feeds, signature=name, outputs=sorted(wanted) or None, max_bytes=max_bytes)
 
 

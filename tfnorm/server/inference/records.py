@@ -6,7 +6,7 @@ import numpy as np
 from tensorflow_serving.apis.input_pb2 import Input
 
 from tfnorm.errors import InputError
-from tfnorm.server.inference.bounds import STRING_BYTES
+from tfnorm.protocol.tensor_proto import STRING_BYTES
 
 
 def serialized(given: Input, max_bytes: int) -> np.ndarray:

@@ -40,4 +40,5 @@ def single_input(signature: Signature) -> str:
             f"Expected one input Tensor, {_INPUT!r}; "
             f"signature {signature.name!r} takes {', '.join(signature.inputs)}"
         )
-    return _INPUT
+    (name,) = signature.inputs
+    return name

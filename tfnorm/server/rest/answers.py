@@ -14,8 +14,9 @@ from tensorflow_serving.apis.classification_pb2 import ClassificationResult
 from tensorflow_serving.apis.regression_pb2 import RegressionResult
 
 from tfnorm.errors import InputError
+from tfnorm.protocol.json_values import dtype_name
 from tfnorm.server.inference.bounds import too_large
-from tfnorm.server.rest.tensors import FLOATS, INTEGERS, dtype_name
+from tfnorm.server.rest.tensors import CARRIED
 
 # Values that are Python objects at a time: they take about ten times what the array takes.
 _CHUNK = 1 << 14
@@ -171,7 +172,7 @@ def _values(name: str, array: np.ndarray) -> Any:
 
 def _check_dtype(name: str, array: np.ndarray) -> None:
     dtype = tf.string if array.dtype == object else tf.as_dtype(array.dtype)
-    if dtype not in FLOATS | INTEGERS | {tf.bool, tf.string}:
+    if dtype not in CARRIED:
         raise InputError(
             f"Failed to write JSON value for tensor type: {dtype_name(dtype)}, of output {name!r}, "
             "as TensorFlow Serving would; use gRPC"

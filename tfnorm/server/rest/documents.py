@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tfnorm.errors import InputError
+from tfnorm.protocol.json_values import shown
 
 # What Python takes for each, measured.
 _LIST_BYTES = 64
@@ -17,11 +18,10 @@ _KEY_BYTES = 140
 _VALUE_BYTES = 40
 _QUOTE_BYTES = 25
 _WIDEST_CHARACTER = 4
-_SPACE = re.compile(r"[ \t\n\r]*")
+_CONTENT = re.compile(r"[^ \t\n\r]")
 _MARK = "\ufeff"
 # Where a number may be too large for a double.
 _LONG_NUMBER = re.compile(r"[eE]\+?0*\d{3}|\d{309}")
-_SHOWN = 256
 
 
 def parse(body: bytes, max_bytes: int) -> dict[str, Any]:
@@ -39,16 +39,15 @@ def parse(body: bytes, max_bytes: int) -> dict[str, Any]:
     """
     _check_size(body, max_bytes)
     text = body.decode(errors="surrogateescape")
-    leading = _SPACE.match(text, text.startswith(_MARK))
-    start = leading.end() if leading else 0
-    if start == len(text):
+    begins = _CONTENT.search(text, text.startswith(_MARK))
+    if begins is None:
         raise InputError("JSON Parse error: The document is empty")
     hooks: dict[str, Any] = {}
     if _LONG_NUMBER.search(text):
         hooks = {"parse_float": _finite(float), "parse_int": _finite(int)}
     decoder = json.JSONDecoder(object_pairs_hook=_first_of_equal_keys, **hooks)
     try:
-        document, _ = decoder.raw_decode(text, start)
+        document, _ = decoder.raw_decode(text, begins.start())
     except json.JSONDecodeError as error:
         raise InputError(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
     except RecursionError as error:
@@ -73,20 +72,6 @@ def signature_name(document: Mapping[str, Any]) -> str:
             "'signature_name' key must be a string value."
         )
     return name
-
-
-def shown(value: Any) -> str:
-    """The beginning of a value, for an error."""
-    encoder = json.JSONEncoder()
-    text = ""
-    try:
-        for piece in encoder.iterencode(value):
-            text += piece[:_SHOWN]
-            if len(text) >= _SHOWN:
-                break
-    except RecursionError:
-        return "(nested too deep to show)"
-    return text[:_SHOWN]
 
 
 def _check_size(body: bytes, max_bytes: int) -> None:
@@ -115,6 +100,7 @@ def _finite(convert: Callable[[str], float]) -> Callable[[str], float]:
     def read(digits: str) -> float:
         if math.isinf(float(digits)):
             raise ValueError("Number too big to be stored in double.")
-        return convert(digits)
+        number: float = convert(digits)
+        return number
 
     return read

@@ -9,8 +9,7 @@ import tensorflow as tf
 from tensorflow_serving.apis.input_pb2 import Input
 
 from tfnorm.errors import InputError
-from tfnorm.server.rest.documents import shown
-from tfnorm.server.rest.tensors import decoded, is_base64
+from tfnorm.protocol.json_values import decoded, is_base64, shown
 
 _INT64 = range(-(2**63), 2**63)
 _LARGEST_UINT64 = 2**64 - 1

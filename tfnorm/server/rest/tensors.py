@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import itertools
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework.types_pb2 import DataType
 
 from tfnorm.errors import InputError
-from tfnorm.server.rest.documents import shown
+from tfnorm.protocol.json_values import dtype_name, is_base64, shown, to_array
 
-# NumPy before 2 has no more dimensions.
-_MAX_RANK = 32
-FLOATS = frozenset({tf.float32, tf.float64})
-INTEGERS = frozenset({tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint32, tf.uint64})
-_JSON_TYPES = {
-    type(None): "Null",
-    bool: "Boolean",
-    int: "Number",
-    float: "Number",
-    str: "String",
-    list: "Array",
-    dict: "Object",
-}
+CARRIED = frozenset(
+    {tf.float32, tf.float64, tf.bool, tf.string}
+    | {tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint32, tf.uint64}
+)
+"""The dtypes that TensorFlow Serving reads from JSON, and writes."""
 
 
 def feeds(
@@ -55,7 +43,12 @@ def feeds(
         columns = _columns(document["inputs"], inputs)
     else:
         raise InputError("Missing 'inputs' or 'instances' key")
-    return {name: _array(name, columns[name], spec.dtype) for name, spec in inputs.items()}
+    for spec in inputs.values():
+        _check_dtype(spec.dtype)
+    return {
+        name: to_array(f"input {name!r}", columns[name], spec.dtype)
+        for name, spec in inputs.items()
+    }
 
 
 def is_row_format(document: Mapping[str, Any]) -> bool:
@@ -102,109 +95,15 @@ def _columns(given: Any, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, Any]:
     return {name: given[name] for name in inputs}
 
 
-def _array(name: str, value: Any, dtype: tf.DType) -> np.ndarray:
-    """A JSON value, nested to any depth, as one array of `dtype`."""
-    shape: list[int] = []
-    level = [value]
-    while level and type(level[0]) is list:
-        size = len(level[0])
-        for index, item in enumerate(level):
-            if type(item) is not list or len(item) != size:
-                came = f"a list of {len(item)}" if type(item) is list else shown(item)
-                raise InputError(
-                    f"{_at(name, index, shape)} is {came}, where the first is a list of {size}; "
-                    "accepted: lists of one size at each level"
-                )
-        shape.append(size)
-        if len(shape) > _MAX_RANK:
-            raise InputError(f"input {name!r} is nested deeper than {_MAX_RANK} lists")
-        level = list(itertools.chain.from_iterable(level))
-    read = _reader(dtype)
-    values = []
-    try:
-        for leaf in level:
-            values.append(read(leaf))
-    except ValueError as error:
-        raise InputError(f"{_at(name, len(values), shape)}: {error}") from error
-    # A number beyond float32 becomes infinite, as in TensorFlow Serving.
-    with np.errstate(over="ignore"):
-        return np.array(values, dtype.as_numpy_dtype).reshape(shape)
+def _is_named(value: Any) -> bool:
+    return type(value) is dict and not is_base64(value)
 
 
-def _reader(dtype: tf.DType) -> Callable[[Any], Any]:
-    """What makes a value of `dtype` of one in JSON, or raises: 1.0 is no integer, 1 no boolean."""
-    if dtype == tf.string:
-        return decoded
-    if dtype in FLOATS:
-        largest = sys.float_info.max
-
-        def fits(value: Any) -> bool:
-            return type(value) is float or (type(value) is int and abs(value) <= largest)
-
-    elif dtype in INTEGERS:
-        low, high = dtype.min, dtype.max
-
-        def fits(value: Any) -> bool:
-            return type(value) is int and low <= value <= high
-
-    elif dtype == tf.bool:
-
-        def fits(value: Any) -> bool:
-            return type(value) is bool
-
-    else:
+def _check_dtype(dtype: tf.DType) -> None:
+    if dtype not in CARRIED:
         raise tf.errors.UnimplementedError(
             None,
             None,
             f"Conversion of JSON Value to type: {dtype_name(dtype)} is not implemented, here and "
             "in TensorFlow Serving; use gRPC",
         )
-
-    def read(value: Any) -> Any:
-        if not fits(value):
-            raise _type_error(value, dtype)
-        return value
-
-    return read
-
-
-def decoded(value: Any) -> bytes:
-    """The bytes of a string, or of one in base64; ValueError where it is neither."""
-    if type(value) is str:
-        return value.encode(errors="surrogateescape")
-    if not is_base64(value):
-        raise _type_error(value, tf.string)
-    text = "".join(value["b64"].split())
-    digits = text.rstrip("=")
-    padding = "=" * (-len(digits) % 4)
-    if text not in (digits, digits + padding):
-        raise ValueError("Unable to base64 decode: its padding is of another length")
-    return base64.b64decode(digits + padding, validate=True)
-
-
-def _type_error(value: Any, dtype: tf.DType) -> ValueError:
-    return ValueError(
-        f"JSON Value: {shown(value)} Type: {_JSON_TYPES[type(value)]} "
-        f"is not of expected type: {dtype_name(dtype)}"
-    )
-
-
-def is_base64(value: Any) -> bool:
-    """Whether a value is bytes in base64."""
-    return type(value) is dict and value.keys() == {"b64"} and type(value["b64"]) is str
-
-
-def _is_named(value: Any) -> bool:
-    return type(value) is dict and not is_base64(value)
-
-
-def _at(name: str, index: int, shape: Sequence[int]) -> str:
-    """Where in input `name` the value is that comes at `index` in `shape`, flattened."""
-    position = np.unravel_index(index, shape) if shape else ()
-    return f"input {name!r}" + "".join(f"[{i}]" for i in position)
-
-
-def dtype_name(dtype: tf.DType) -> str:
-    """As TensorFlow Serving calls it: float, half, int64."""
-    name: str = DataType.Name(dtype.as_datatype_enum)
-    return name.removeprefix("DT_").lower()

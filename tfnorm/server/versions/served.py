@@ -287,7 +287,7 @@ def not_found(message: str) -> tf.errors.NotFoundError:
 
 def _fingerprint(path: Path) -> Fingerprint:
     """The files below `path` with their sizes and times: it changes while they are written."""
-    found = set()
+    found: set[tuple[Path, int, int]] = set()
     for file in path.rglob("*"):
         # It may go while one looks.
         with contextlib.suppress(FileNotFoundError):

@@ -1,0 +1,1 @@
+"""TensorFlow Serving's messages as arrays, for whoever asks and whoever answers."""
