@@ -127,6 +127,10 @@ def tensor_specs(
     infos: Mapping[str, tf.compat.v1.saved_model.TensorInfo],
 ) -> dict[str, tf.TensorSpec]:
     """The inputs or outputs of a signature as its SignatureDef has them, in the order of their names."""
+    for name, info in infos.items():
+        sizes = [dim.size for dim in info.tensor_shape.dim]
+        if min(sizes, default=0) < -1:
+            raise ValueError(f"{name!r} has shape {sizes}")
     return {
         name: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype), name)
         for name, info in sorted(infos.items())

@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 
 from tfnorm.errors import InputError
@@ -46,3 +48,19 @@ def test_what_a_server_refuses_is_not_asked_again():
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         Connection(**options)
+
+
+def test_an_answer_is_waited_for_no_longer_than_the_timeout():
+    ended = threading.Event()
+    with pytest.raises(TimeoutError):
+        Connection(timeout=0.05).within(lambda: ended.wait(20))
+    ended.set()
+    assert Connection().within(lambda: 3) == 3
+
+
+def test_what_a_request_raises_is_raised_where_it_is_waited_for():
+    def request():
+        raise KeyError("a")
+
+    with pytest.raises(KeyError, match="a"):
+        Connection().within(request)

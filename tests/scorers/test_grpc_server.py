@@ -1,11 +1,15 @@
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import numpy as np
 import pytest
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 from verify.tiny_servers import CERTIFICATE, Service, grpc_server, signature_def
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.connection import Unreachable
+from tfnorm.scorers.connection import Busy, Nonsense, Unreachable
 from tfnorm.verify import Connection, batch_invariance, load_scorer
 
 SIGNATURE = signature_def(
@@ -129,6 +133,151 @@ def test_a_server_that_does_not_answer_is_given_up():
         pytest.raises(InputError, match="did not answer in time"),
     ):
         load_scorer(f"{address}/ranker", connection=Connection(timeout=0.2)).score(EXAMPLES)
+
+
+SCORE = {"dtype": 1, "tensor_shape": {"dim": [{"size": 20}]}, "float_val": [0.5]}
+WORD = {"dtype": 7, "tensor_shape": {"dim": [{"size": 20}]}, "string_val": [b"a"]}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ({}, "lacks 'score', 'word'"),
+        ({"score": SCORE}, "lacks 'word'"),
+        ({"score": SCORE, "word": WORD, "more": SCORE}, "no output of the signature: 'more'"),
+        ({"score": {**SCORE, "dtype": 2}, "word": WORD}, "dtype float64"),
+        ({"score": {**SCORE, "dtype": 0}, "word": WORD}, "DT_INVALID"),
+        ({"score": {**SCORE, "dtype": 999}, "word": WORD}, "dtype 999"),
+        ({"score": {**SCORE, "tensor_content": b"abc"}, "word": WORD}, "can't be read"),
+        ({"score": {**SCORE, "float_val": [0.5] * 21}, "word": WORD}, "can't be read"),
+        ({"score": {**SCORE, "tensor_shape": {"dim": [{"size": -1}]}}, "word": WORD}, r"\[-1\]"),
+        ({"score": {**SCORE, "tensor_shape": {"dim": [{"size": 2**40}]}}, "word": WORD}, "bytes"),
+        ({"score": SCORE, "word": {**WORD, "tensor_shape": {"dim": [{"size": 2**31}]}}}, "bytes"),
+        ({"score": {**SCORE, "tensor_shape": {}}, "word": WORD}, r"shape \[\]"),
+        ({"score": {**SCORE, "tensor_shape": {"unknown_rank": True}}, "word": WORD}, "dimension"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_no_verdict(clean, outputs, message):
+    scorer = load_scorer(f"{clean.address}/ranker")
+    answer = predict_pb2.PredictResponse(outputs=outputs)
+    scorer._service.Predict = lambda *_, **__: answer
+    with pytest.raises(Nonsense, match=message) as caught:
+        scorer.score(EXAMPLES)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_answer_that_is_no_message_is_no_verdict():
+    signature = Service(_clean, SIGNATURE)
+
+    class Garbled(grpc.GenericRpcHandler):
+        def service(self, details):
+            name = details.method.rpartition("/")[2]
+            if name == "Predict":
+                return grpc.unary_unary_rpc_method_handler(lambda request, context: b"\xff\xff")
+            request = get_model_metadata_pb2.GetModelMetadataRequest
+            return grpc.unary_unary_rpc_method_handler(
+                lambda data, context: signature.GetModelMetadata(
+                    request.FromString(data), context
+                ).SerializeToString()
+            )
+
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[Garbled()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        scorer = load_scorer(f"grpc://127.0.0.1:{port}/ranker")
+        with pytest.raises(Unreachable, match="failed on a request"):
+            scorer.score(EXAMPLES)
+    finally:
+        server.stop(0).wait()
+
+
+def test_an_answer_of_another_version_is_no_verdict(clean):
+    scorer = load_scorer(f"{clean.address}/ranker")
+    call = scorer._service.Predict
+
+    def rolled(*arguments, **options):
+        response = call(*arguments, **options)
+        response.model_spec.version.value = 4
+        return response
+
+    scorer._service.Predict = rolled
+    with pytest.raises(Nonsense, match="version 4 answered where version 3 was asked for"):
+        scorer.score(EXAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "message"),
+    [
+        ("INVALID_ARGUMENT", InputError, "INVALID_ARGUMENT: because"),
+        ("NOT_FOUND", Unreachable, "the version that is scored is there no more"),
+        ("RESOURCE_EXHAUSTED", Busy, "turns requests away .RESOURCE_EXHAUSTED: because"),
+        ("UNAVAILABLE", Busy, "turns requests away .UNAVAILABLE: because"),
+        ("INTERNAL", Unreachable, "the server failed on a request .INTERNAL: because"),
+        ("UNKNOWN", Unreachable, "the server failed on a request .UNKNOWN"),
+        ("PERMISSION_DENIED", Unreachable, "the server failed on a request .PERMISSION_DENIED"),
+        ("DEADLINE_EXCEEDED", Unreachable, "did not answer in time"),
+    ],
+)
+def test_a_code_is_told_as_what_it_is(clean, code, kind, message, monkeypatch):
+    scorer = load_scorer(f"{clean.address}/ranker", connection=ONCE)
+    monkeypatch.setattr(
+        clean,
+        "function",
+        lambda inputs: clean.context.abort(getattr(grpc.StatusCode, code), "because"),
+    )
+    check = clean._check
+
+    def kept(request, context):
+        clean.context = context
+        check(request, context)
+
+    monkeypatch.setattr(clean, "_check", kept)
+    with pytest.raises(InputError, match=message) as caught:
+        scorer.score(EXAMPLES)
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("inputs", "metadata", "message"),
+    [
+        ({"x": {"dtype": 999}}, None, "makes no sense"),
+        ({"x": {"dtype": 0}}, None, "makes no sense"),
+        ({"x": {"dtype": 1, "tensor_shape": {"dim": [{"size": -7}]}}}, None, "makes no sense"),
+        ({}, b"\xff", "no signatures"),
+        ({}, "other type", "no signatures"),
+        ({}, "none", "no signatures"),
+    ],
+)
+def test_metadata_that_makes_no_sense_is_an_input_error(
+    clean, inputs, metadata, message, monkeypatch
+):
+    whole = clean.GetModelMetadata
+
+    def damaged(request, context):
+        response = whole(request, context)
+        definitions = get_model_metadata_pb2.SignatureDefMap()
+        definitions.signature_def["serving_default"].MergeFrom(
+            meta_graph_pb2.SignatureDef(inputs=inputs)
+        )
+        response.metadata["signature_def"].Pack(definitions)
+        if isinstance(metadata, bytes):
+            response.metadata["signature_def"].value = metadata
+        elif metadata == "other type":
+            response.metadata["signature_def"].Pack(response.model_spec)
+        elif metadata == "none":
+            response.metadata.clear()
+        return response
+
+    monkeypatch.setattr(clean, "GetModelMetadata", damaged)
+    with grpc_server(clean) as address, pytest.raises(InputError, match=message):
+        load_scorer(f"{address}/ranker")
+
+
+def test_a_version_beyond_int64_is_an_input_error(clean):
+    for version in (2**63, 10**30):
+        with pytest.raises(InputError, match=f"there is no version {version}"):
+            load_scorer(f"{clean.address}/ranker/{version}")
 
 
 def test_the_version_that_has_a_label_is_scored(clean):

@@ -6,10 +6,11 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from verify.tiny_servers import CERTIFICATE, rest_server, signature_def
+from google.protobuf import json_format
+from verify.tiny_servers import CERTIFICATE, _Handler, rest_server, signature_def
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.connection import Unreachable
+from tfnorm.scorers.connection import Busy, Unreachable
 from tfnorm.verify import Connection, batch_invariance, load_scorer
 
 ONE = signature_def({"x": ("float32", [-1, 3])}, {"score": ("float32", [-1])})
@@ -117,7 +118,17 @@ def test_a_signature_that_is_not_there_is_an_input_error():
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        ({"predictions": [1.0]}, "has not the outputs score"),
+        ({"predictions": [1.0]}, "the answer has no 'outputs'"),
+        ({"outputs": None}, "JSON Value: null"),
+        ({"outputs": ["1.5"]}, "is not of expected type: float"),
+        ({"outputs": [True]}, "is not of expected type: float"),
+        ({"outputs": [None]}, "is not of expected type: float"),
+        ({"outputs": {"score": [1.0]}}, "is not of expected type: float"),
+        ({"outputs": [[1.0]]}, r"shape \[1, 1\], where the signature has \[None\]"),
+        (b'{"outputs": ' + b"[" * 100_000, "without a JSON object"),
+        (b'{"outputs": [1' + b"0" * 5_000 + b"]}", "without a JSON object"),
+        (b'{"outputs": [1.0]}\xff', "without a JSON object"),
+        (b"null", "without a JSON object"),
         ({"outputs": [[1.0], [2.0, 3.0]]}, "is not a tensor"),
         ({"outputs": ["a"]}, "is not a tensor"),
         ([1.0], "200 without a JSON object"),
@@ -127,8 +138,113 @@ def test_a_signature_that_is_not_there_is_an_input_error():
 def test_an_answer_that_is_no_prediction_is_an_input_error(answer, message):
     with rest_server(lambda request: answer, ONE) as server:
         scorer = load_scorer(server.url)
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(Unreachable, match=message) as caught:
             scorer.score(EXAMPLES)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        ("int8", [300]),
+        ("uint8", [-1]),
+        ("int64", [1.5]),
+        ("int32", [True]),
+        ("bool", [1]),
+        ("string", [1]),
+        ("string", [{"b64": "!"}]),
+        ("string", [{"b64": 1}]),
+        ("string", [None]),
+    ],
+)
+def test_values_beyond_their_type_are_no_answer(dtype, values):
+    definition = signature_def({"x": (dtype, [-1])}, {"y": (dtype, [-1])})
+    given = np.zeros(1, tf.as_dtype(dtype).as_numpy_dtype)
+    with rest_server(lambda request: {"outputs": values}, definition) as server:
+        scorer = load_scorer(server.url)
+        with pytest.raises(Unreachable, match="the answer is not a tensor"):
+            scorer.score({"x": given if dtype != "string" else np.array([b"a"], object)})
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [{"score": [1.0]}, {"score": [1.0], "word_bytes": ["a"], "more": [1]}, [1.0], None],
+)
+def test_outputs_that_are_not_the_signatures_are_no_answer(outputs):
+    examples = {**EXAMPLES, "word": np.array([b"a"] * 20, object)}
+    with rest_server(lambda request: {"outputs": outputs}, TWO) as server:
+        scorer = load_scorer(server.url)
+        with pytest.raises(Unreachable, match=r"outputs|'more'|'word_bytes'"):
+            scorer.score(examples)
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"inputs": {"x": {"dtype": "DT_STRANGE"}}},
+        {"inputs": {"x": {"dtype": 12345}}},
+        {"inputs": {"x": {"dtype": "DT_INVALID"}}},
+        {"inputs": {"x": {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": "-7"}]}}}},
+        {"inputs": {"x": {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": "1e99"}]}}}},
+        {"inputs": [1]},
+        [1],
+        None,
+    ],
+)
+def test_metadata_that_makes_no_sense_is_an_input_error(definition, monkeypatch):
+    monkeypatch.setattr(json_format, "MessageToDict", lambda *_, **__: definition)
+    with rest_server(_sum, ONE) as server, pytest.raises(InputError, match="metadata"):
+        load_scorer(server.url)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "message"),
+    [
+        (400, InputError, "400 because"),
+        (404, Unreachable, "the version that is scored is there no more .404 because"),
+        (429, Busy, "turns requests away .429 because"),
+        (500, Unreachable, "the server failed on a request .500 because"),
+        (502, Busy, "turns requests away"),
+        (504, Unreachable, "did not answer in time"),
+        (403, Unreachable, "the server failed on a request .403"),
+    ],
+)
+def test_a_status_is_told_as_what_it_is(status, kind, message, monkeypatch):
+    with rest_server(_sum, ONE) as server:
+        scorer = load_scorer(server.url, connection=ONCE)
+        monkeypatch.setattr(
+            _Handler, "_answer", lambda self, *_: self._send(status, b'{"error": "because"}')
+        )
+        with pytest.raises(InputError, match=message) as caught:
+            scorer.score(EXAMPLES)
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_a_server_that_sends_a_byte_at_a_time_is_given_up_at_the_timeout(part):
+    with rest_server(_sum, ONE) as server:
+        scorer = load_scorer(server.url, connection=Connection(timeout=0.5, retries=0))
+        ended = threading.Event()
+
+        def drip(self, *_):
+            if part == "body":
+                self.send_response(200)
+                self.send_header("Content-Length", "1000000")
+                self.end_headers()
+            else:
+                self.wfile.write(b"HTTP/1.1 200 ")
+            while not ended.wait(0.05):
+                self.wfile.write(b"1")
+                self.wfile.flush()
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(_Handler, "_answer", drip)
+            began = time.monotonic()
+            with pytest.raises(Unreachable, match="did not answer in time"):
+                scorer.score(EXAMPLES)
+            assert time.monotonic() - began < 10
+            ended.set()
+        assert scorer.score(EXAMPLES)["score"].shape == (20,)
 
 
 def test_a_server_that_is_not_there_is_an_input_error():

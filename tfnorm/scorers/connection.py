@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +18,9 @@ SCORE_SECONDS = 120.0
 FIRST_WAIT = 0.1
 """Seconds before the first retry; twice as long before each further one."""
 
+# Of gRPC, of TensorFlow, and of tfnorm's server.
+_TOO_LARGE = re.compile(r"message larger than max|\bOOM\b|fewer rows|has not the memory")
+
 _T = TypeVar("_T")
 
 
@@ -24,6 +30,10 @@ class Unreachable(InputError):
 
 class Busy(Unreachable):
     """A server that may answer when it is asked again."""
+
+
+class Nonsense(Unreachable):
+    """A server whose answers make no sense, or come from another version: no verdict on the model."""
 
 
 def late(name: str) -> Unreachable:
@@ -38,12 +48,59 @@ def absent(name: str, reason: object) -> Busy:
     return Busy(f"{name}: no server answers there ({reason}); start it, or correct the address")
 
 
+def busy(name: str, reason: object) -> Busy:
+    """The error of a server that turns requests away."""
+    return Busy(
+        f"{name}: the server turns requests away ({reason}); it may be loading or overloaded"
+    )
+
+
+def is_too_large(reason: str) -> bool:
+    """Whether a server turns a request away because of its size."""
+    return _TOO_LARGE.search(reason) is not None
+
+
+def failed(name: str, reason: object) -> Unreachable:
+    """The error of a server that fails, rather than refuse what it is given."""
+    return Unreachable(f"{name}: the server failed on a request ({reason}); its log may say why")
+
+
+def gone(name: str, reason: object) -> Unreachable:
+    """The error of a version that was there when the scorer was made."""
+    return Unreachable(
+        f"{name}: the version that is scored is there no more ({reason}); "
+        "let no other version roll out meanwhile"
+    )
+
+
+def check_version(name: str, expected: int, came: int) -> None:
+    """Raise where an answer comes from another version than was asked for."""
+    if came != expected:
+        raise Nonsense(
+            f"{name}: version {came} answered where version {expected} was asked for; "
+            "let no other version roll out meanwhile"
+        )
+
+
+def check_outputs(name: str, outputs: Mapping[str, object], expected: Mapping[str, object]) -> None:
+    """Raise unless an answer has each output of the signature, and no other."""
+    for problem, names in (
+        ("lacks", expected.keys() - outputs.keys()),
+        ("has what is no output of the signature:", outputs.keys() - expected.keys()),
+    ):
+        if names:
+            raise Nonsense(
+                f"{name}: the answer {problem} {', '.join(map(repr, sorted(names)))}; "
+                f"the signature gives {', '.join(map(repr, expected))}"
+            )
+
+
 @dataclass(frozen=True)
 class Connection:
     """How to reach a server.
 
     Args:
-        timeout: seconds that an answer may take.
+        timeout: seconds that a whole answer may take.
         retries: how often to ask again a server that is unavailable: it may be restarting, or
             loading. The waits double, from a tenth of a second.
         certificates: a PEM file of authorities to trust, for `grpcs://` and `https://`; None for
@@ -91,3 +148,23 @@ class Connection:
             except Busy:
                 time.sleep(FIRST_WAIT * 2**retry)
         return request()
+
+    def within(self, request: Callable[[], _T]) -> _T:
+        """The answer to a request that looks at the time only between the pieces that it gets.
+
+        Raises:
+            TimeoutError: it takes longer than `timeout`; it is left to itself.
+        """
+        answer: Future[_T] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(request())
+            # Whatever it is, it is raised where it is waited for.
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=run, name="tfnorm-answer", daemon=True).start()
+        if not wait([answer], self.timeout).done:
+            raise TimeoutError
+        return answer.result()

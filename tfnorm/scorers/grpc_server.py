@@ -10,7 +10,8 @@ from typing import TypeVar
 import grpc
 import numpy as np
 import tensorflow as tf
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
+from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     predict_pb2,
@@ -18,10 +19,18 @@ from tensorflow_serving.apis import (
 )
 
 from tfnorm.errors import InputError
+from tfnorm.protocol.tensor_proto import to_array
 from tfnorm.scorers.connection import (
     CONNECT_SECONDS,
     Connection,
+    Nonsense,
     absent,
+    busy,
+    check_outputs,
+    check_version,
+    failed,
+    gone,
+    is_too_large,
     late,
 )
 from tfnorm.scorers.inputs import check_names
@@ -33,6 +42,23 @@ _URL = re.compile(
     r"(?P<scheme>grpcs?)://(?P<address>[^/\s]+:\d+)/(?P<model>[^/\s]+)"
     r"(/(versions/)?(?P<version>\d+)|/labels/(?P<label>[^/\s]+))?/?"
 )
+# Codes that say something of the request, and so of the model.
+_REFUSALS = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+# What gRPC itself says where no server did.
+_NOBODY = re.compile(
+    "failed to connect|socket closed|connection (reset|refused)|handshake|name resolution|goaway",
+    re.IGNORECASE,
+)
+# Of an answer's array: a message of a few bytes can ask for any amount.
+_MOST_BYTES = 2**30
 ACCEPTED = (
     "grpc://HOST:PORT/NAME[/VERSION], grpc://HOST:PORT/NAME/labels/LABEL, or the same by grpcs"
 )
@@ -59,27 +85,28 @@ class GrpcScorer(Scorer):
         self.name = url
         self.signature = signature
         self._connection = connection or Connection()
+        self._scoring = False
         self._metadata = [(k.lower(), v) for k, v in self._connection.headers.items()]
         self._channel = self._open(parts["address"], parts["scheme"] == "grpcs")
         self._service = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         request.model_spec.name = parts["model"]
         if parts["version"]:
-            request.model_spec.version.value = int(parts["version"])
+            request.model_spec.version.value = _number(url, parts["version"])
         if parts["label"]:
             request.model_spec.version_label = parts["label"]
         try:
             seconds = min(CONNECT_SECONDS, self._connection.timeout)
             response = self._call(self._service.GetModelMetadata, request, seconds)
-            definitions = get_model_metadata_pb2.SignatureDefMap()
-            response.metadata["signature_def"].Unpack(definitions)
-            self.inputs, _ = signature_specs(definitions.signature_def, signature, url)
+            definitions = _signature_defs(response, url)
+            self.inputs, self._outputs = signature_specs(definitions, signature, url)
         except InputError:
             self.close()
             raise
         self._model_spec = request.model_spec
         self._model_spec.MergeFrom(response.model_spec)
         self._model_spec.signature_name = signature
+        self._scoring = True
 
     def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         check_names(examples, self.inputs)
@@ -89,7 +116,17 @@ class GrpcScorer(Scorer):
                 tf.make_tensor_proto(array, self.inputs[name].dtype, array.shape)
             )
         response = self._call(self._service.Predict, request, self._connection.timeout)
-        return {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
+        asked, answering = self._model_spec, response.model_spec
+        if asked.HasField("version") and answering.HasField("version"):
+            check_version(self.name, asked.version.value, answering.version.value)
+        check_outputs(self.name, response.outputs, self._outputs)
+        try:
+            return {
+                name: to_array(f"output {name!r}", response.outputs[name], spec, _MOST_BYTES)
+                for name, spec in self._outputs.items()
+            }
+        except InputError as error:
+            raise Nonsense(f"{self.name}: the answer makes no sense: {error}") from error
 
     def close(self) -> None:
         self._channel.close()
@@ -116,14 +153,41 @@ class GrpcScorer(Scorer):
         return self._connection.ask(ask)
 
     def _explained(self, error: grpc.RpcError) -> InputError:
-        reason = " ".join((error.details() or "").split())
-        if error.code() is grpc.StatusCode.UNAVAILABLE:
-            return absent(self.name, reason)
-        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        code = error.code()
+        reason = f"{code.name}: {' '.join((error.details() or '').split())}"
+        if code is grpc.StatusCode.UNAVAILABLE:
+            nobody = _NOBODY.search(reason)
+            return absent(self.name, reason) if nobody else busy(self.name, reason)
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return late(self.name)
-        if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return InputError(
-                f"{self.name}: RESOURCE_EXHAUSTED: {reason}; try smaller batches (--batch-size), or "
-                "raise the limit"
-            )
-        return InputError(f"{self.name}: {error.code().name}: {reason}")
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            if is_too_large(reason):
+                return InputError(
+                    f"{self.name}: {reason}; try smaller batches (--batch-size), or raise the limit"
+                )
+            return busy(self.name, reason)
+        if code is grpc.StatusCode.NOT_FOUND and self._scoring:
+            return gone(self.name, reason)
+        if code in _REFUSALS:
+            return InputError(f"{self.name}: {reason}")
+        return failed(self.name, reason)
+
+
+def _number(url: str, version: str) -> int:
+    largest = 2**63 - 1
+    if len(version) > len(str(largest)) or int(version) > largest:
+        raise InputError(f"{url}: there is no version {version}; accepted: 0 to {largest}")
+    return int(version)
+
+
+def _signature_defs(
+    response: get_model_metadata_pb2.GetModelMetadataResponse, url: str
+) -> dict[str, meta_graph_pb2.SignatureDef]:
+    definitions = get_model_metadata_pb2.SignatureDefMap()
+    try:
+        found = response.metadata["signature_def"].Unpack(definitions)
+    except DecodeError:
+        found = False
+    if not found:
+        raise InputError(f"{url}: its metadata has no signatures; is it TensorFlow Serving?")
+    return dict(definitions.signature_def)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.scorers.messages import one_line
 from tfnorm.session import tensor_specs
 
 
@@ -16,7 +17,7 @@ def signature_specs(
     """The inputs and outputs of a signature.
 
     Raises:
-        InputError: the server has no such signature.
+        InputError: the server has no such signature, or what it says of it makes no sense.
     """
     if signature not in signature_defs:
         raise InputError(
@@ -24,4 +25,9 @@ def signature_specs(
             f"it has {', '.join(map(repr, sorted(signature_defs))) or 'none'}"
         )
     definition = signature_defs[signature]
-    return tensor_specs(definition.inputs), tensor_specs(definition.outputs)
+    try:
+        return tensor_specs(definition.inputs), tensor_specs(definition.outputs)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{target}: its metadata of signature {signature!r} makes no sense: {one_line(error)}"
+        ) from error

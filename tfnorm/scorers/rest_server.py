@@ -17,12 +17,18 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfnorm.differences import is_floating
 from tfnorm.errors import InputError
+from tfnorm.protocol import json_values
 from tfnorm.scorers.connection import (
     CONNECT_SECONDS,
-    Busy,
     Connection,
+    Nonsense,
     Unreachable,
     absent,
+    busy,
+    check_outputs,
+    failed,
+    gone,
+    is_too_large,
     late,
 )
 from tfnorm.scorers.inputs import check_names
@@ -33,6 +39,9 @@ _URL = re.compile(
     r"(?P<model>https?://[^\s?#]+/v1/models/[^/\s?#:]+)"
     r"(/versions/(?P<version>\d+)|/labels/[^/\s?#:]+)?/?"
 )
+# Statuses that say something of the request, and so of the model.
+_REFUSALS = frozenset({400, 404, 413, 501})
+_TURNED_AWAY = frozenset({429, 502, 503})
 
 
 class RestScorer(Scorer):
@@ -62,6 +71,7 @@ class RestScorer(Scorer):
         self.name = url
         self.signature = signature
         self._connection = connection or Connection()
+        self._scoring = False
         # A session is not made for several threads.
         self._sessions = threading.local()
         self._opened: list[requests.Session] = []
@@ -75,6 +85,7 @@ class RestScorer(Scorer):
             raise
         pinned = f"/versions/{version}" if version else ""
         self._predict = f"{parts['model']}{pinned}:predict"
+        self._scoring = True
 
     def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         check_names(examples, self.inputs)
@@ -86,21 +97,36 @@ class RestScorer(Scorer):
             }
         )
         answer = self._call("POST", self._predict, body)
-        outputs = answer.get("outputs")
-        if len(self._outputs) == 1 and "outputs" in answer:
+        if "outputs" not in answer:
+            raise Nonsense(f"{self.name}: the answer has no 'outputs'")
+        outputs = answer["outputs"]
+        if len(self._outputs) == 1:
             outputs = {next(iter(self._outputs)): outputs}
-        if not isinstance(outputs, dict) or not self._outputs.keys() <= outputs.keys():
-            raise InputError(
+        if not isinstance(outputs, dict):
+            raise Nonsense(
                 f"{self.name}: the answer has not the outputs {', '.join(self._outputs)}"
             )
-        try:
-            return {name: _array(outputs[name], spec) for name, spec in self._outputs.items()}
-        except (TypeError, ValueError, KeyError) as error:
-            raise InputError(f"{self.name}: the answer is not a tensor: {error}") from error
+        check_outputs(self.name, outputs, self._outputs)
+        return {
+            name: self._array(name, outputs[name], spec) for name, spec in self._outputs.items()
+        }
 
     def close(self) -> None:
         for session in self._opened:
             session.close()
+
+    def _array(self, name: str, value: object, spec: tf.TensorSpec) -> np.ndarray:
+        """A tensor of the answer, in the dtype and shape that the signature has for it."""
+        try:
+            array = json_values.to_array(f"output {name!r}", value, spec.dtype)
+        except InputError as error:
+            raise Nonsense(f"{self.name}: the answer is not a tensor: {error}") from error
+        if not spec.shape.is_compatible_with(array.shape):
+            raise Nonsense(
+                f"{self.name}: output {name!r} has shape {list(array.shape)}, where the signature "
+                f"has {spec.shape.as_list()}"
+            )
+        return array
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._sessions, "mine", None)
@@ -114,40 +140,67 @@ class RestScorer(Scorer):
         return self._connection.ask(lambda: self._asked(method, url, body))
 
     def _asked(self, method: str, url: str, body: str | None) -> dict[str, Any]:
-        seconds = self._connection.timeout
-        trusted = self._connection.certificates
+        session = self._session()
         try:
-            response = self._session().request(
-                method,
-                url,
-                data=body,
-                headers={"Content-Type": "application/json"} if body else None,
-                # On the session it would give way to the environment's.
-                verify=True if trusted is None else str(trusted),
-                timeout=(min(CONNECT_SECONDS, seconds), seconds),
+            status, answer = self._connection.within(
+                lambda: self._exchange(session, method, url, body)
             )
+        except TimeoutError as error:
+            # Its thread may still read from it.
+            del self._sessions.mine
+            raise late(self.name) from error
         except requests.Timeout as error:
             raise late(self.name) from error
         except requests.exceptions.SSLError as error:
             raise Unreachable(f"{self.name}: its certificate is not trusted ({error})") from error
         except requests.RequestException as error:
             raise absent(self.name, error) from error
+        if status == requests.codes.ok and isinstance(answer, dict):
+            return answer
+        reason = answer.get("error") if isinstance(answer, dict) else None
+        reason = reason or "without a JSON object; is it TensorFlow Serving?"
+        raise self._refusal(status, f"{status} {' '.join(str(reason).split())}")
+
+    def _exchange(
+        self, session: requests.Session, method: str, url: str, body: str | None
+    ) -> tuple[int, object]:
+        """The status, and what the JSON of the answer is; None where it is none."""
+        seconds = self._connection.timeout
+        trusted = self._connection.certificates
+        response = session.request(
+            method,
+            url,
+            data=body,
+            headers={"Content-Type": "application/json"} if body else None,
+            # On the session it would give way to the environment's.
+            verify=True if trusted is None else str(trusted),
+            timeout=(min(CONNECT_SECONDS, seconds), seconds),
+        )
         try:
-            answer = response.json()
-        except requests.JSONDecodeError:
-            answer = None
-        if response.status_code != requests.codes.ok or not isinstance(answer, dict):
-            reason = answer.get("error") if isinstance(answer, dict) else None
-            reason = reason or "without a JSON object; is it TensorFlow Serving?"
-            line = f"{self.name}: {response.status_code} {' '.join(str(reason).split())}"
-            unavailable = response.status_code == requests.codes.unavailable
-            raise (Busy if unavailable else InputError)(line)
-        return answer
+            return response.status_code, response.json()
+        # Nested too deep, or numbers with too many digits: JSON, but no answer of such a server.
+        except (ValueError, RecursionError):
+            return response.status_code, None
+
+    def _refusal(self, status: int, line: str) -> InputError:
+        if status in _TURNED_AWAY and not is_too_large(line):
+            return busy(self.name, line)
+        if status == requests.codes.gateway_timeout:
+            return late(self.name)
+        if status == requests.codes.not_found and self._scoring:
+            return gone(self.name, line)
+        if status == requests.codes.ok:
+            return Nonsense(f"{self.name}: {line}")
+        if status in _REFUSALS or is_too_large(line):
+            return InputError(f"{self.name}: {line}")
+        return failed(self.name, line)
 
 
 def _version(metadata: dict[str, Any]) -> str:
     specification = metadata.get("model_spec")
-    return specification.get("version", "") if isinstance(specification, dict) else ""
+    version = specification.get("version", "") if isinstance(specification, dict) else ""
+    # It becomes a part of an address.
+    return version if isinstance(version, str) and version.isdecimal() else ""
 
 
 def _signature_defs(metadata: dict[str, Any], url: str) -> dict[str, meta_graph_pb2.SignatureDef]:
@@ -159,7 +212,7 @@ def _signature_defs(metadata: dict[str, Any], url: str) -> dict[str, meta_graph_
             )
             for name, definition in definitions.items()
         }
-    except (KeyError, TypeError, AttributeError, json_format.ParseError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, json_format.ParseError) as error:
         raise InputError(
             f"{url}: its metadata has no signatures; is it TensorFlow Serving?"
         ) from error
@@ -173,16 +226,5 @@ def _plain(array: np.ndarray) -> object:
     return (array.astype(np.float64) if is_floating(array) else array).tolist()
 
 
-def _array(value: object, spec: tf.TensorSpec) -> np.ndarray:
-    """A tensor of the answer, in the dtype that the signature has for it."""
-    if spec.dtype == tf.string:
-        items = np.array(value, dtype=object)
-        return np.array([_bytes(item) for item in items.ravel()], dtype=object).reshape(items.shape)
-    dtype = spec.dtype.as_numpy_dtype
-    return np.array(value, np.float64 if spec.dtype.is_floating else dtype).astype(dtype)
-
-
 def _bytes(item: object) -> bytes:
-    if isinstance(item, dict):
-        return base64.b64decode(item["b64"])
     return item if isinstance(item, bytes) else str(item).encode()
