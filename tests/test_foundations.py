@@ -57,6 +57,29 @@ def test_the_arguments_of_a_node_are_filled_in_by_the_ids_of_its_tensors(model):
     assert _keras.filled_in(node, values) == ((["a", "b"],), {})
 
 
+@pytest.mark.parametrize(
+    ("call", "trains"),
+    [
+        (lambda x: keras.layers.Dense(2)(x), False),
+        (lambda x: keras.layers.Dropout(0.5)(x), False),
+        (lambda x: keras.layers.Dropout(0.5)(x, training=False), False),
+        (lambda x: keras.layers.Dropout(0.5)(x, training=True), True),
+        # It trains by default, which Keras notes as if it were told to.
+        (lambda x: keras.layers.RandomFlip()(x), False),
+        (lambda x: keras.Sequential([keras.layers.Dropout(0.5)])(x, training=True), True),
+        (lambda x: keras.ops.square(x), False),
+    ],
+)
+def test_a_node_knows_whether_its_call_was_told_to_train(call, trains):
+    assert _keras.is_told_to_train(_keras.producer(call(keras.Input((2, 2, 1))))) == trains
+
+
+def test_a_model_that_was_first_called_in_training_has_no_nodes_that_were_told_to_train():
+    model = keras.Sequential([keras.layers.Dropout(0.5)])
+    model(tf.ones([2, 3]), training=True)
+    assert not _keras.is_told_to_train(_keras.producer(model.outputs[0]))
+
+
 def test_a_mask_is_a_named_argument_of_a_node_and_carried_by_its_tensor(model):
     node = _keras.producer(model.get_layer("gru").output)
     (given,), (carried,) = _keras.masks_given(node), _keras.masks_carried(node)

@@ -7,6 +7,7 @@ guessed at, what guesses it is tried out before its first use, and raises rather
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,12 @@ def filled_in(node: Node, values: Mapping[int, Any]) -> tuple[tuple[Any, ...], d
 def masks_given(node: Node) -> list[Any]:
     """What a call is given as `mask`, flat; an empty list where it is given none."""
     return list(keras.tree.flatten(node.arguments.kwargs.get("mask", ())))
+
+
+def is_told_to_train(node: Node) -> bool:
+    """Whether a call is given training=True, other than by the layer's own default."""
+    parameter = inspect.signature(node.operation.call).parameters.get("training")
+    return bool(node.arguments.kwargs.get("training")) and not (parameter and parameter.default)
 
 
 def masks_carried(node: Node) -> list[Any]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,7 +174,7 @@ class SavedModel:
             self._session.close()
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"{self.path} can't be loaded as a SavedModel: {reason}") from error
-        self._callables: dict[tuple[str, tuple[str, ...]], object] = {}
+        self._callables: dict[tuple[str, tuple[str, ...]], Callable[..., list[np.ndarray]]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -245,10 +245,12 @@ class SavedModel:
     def __enter__(self) -> SavedModel:
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _callable(self, signature: Signature, outputs: tuple[str, ...]):
+    def _callable(
+        self, signature: Signature, outputs: tuple[str, ...]
+    ) -> Callable[..., list[np.ndarray]]:
         key = (signature.name, outputs)
         with self._lock:
             if key not in self._callables:
@@ -274,7 +276,7 @@ def _without_patterns(path: Path) -> Iterator[Path]:
 
 def _reason(error: tf.errors.OpError) -> str:
     """The line of the op that failed, without the graph's frame around it."""
-    lines = (line.strip() for line in error.message.splitlines())
+    lines = (line.strip() for line in str(error.message).splitlines())
     return next(line for line in lines if line and line != "Graph execution error:")
 
 

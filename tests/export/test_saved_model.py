@@ -178,6 +178,17 @@ def test_ids_that_an_int32_input_can_not_hold_are_refused(tmp_path):
         export_saved_model(model, tmp_path, examples={"ids": np.array([2**32 + 1])})
 
 
+@pytest.mark.parametrize("layer", [keras.layers.Dropout(0.5), BatchNormalization()])
+def test_a_layer_that_always_trains_is_refused_not_exported_as_another(tmp_path, layer):
+    inputs = keras.Input((3,), name="x")
+    outputs = keras.layers.Dense(1)(
+        type(layer).from_config(layer.get_config())(inputs, training=True)
+    )
+    with pytest.raises(InputError, match=r"is called with training=True, which model\(x\) heeds"):
+        export_saved_model(keras.Model(inputs, outputs), tmp_path / "ranker")
+    assert not (tmp_path / "ranker").exists()
+
+
 def test_the_graph_has_stock_ops_none_marked_for_xla_and_no_assignment(model, tmp_path):
     @tf.function(jit_compile=True)
     def square(x):

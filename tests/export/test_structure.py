@@ -3,7 +3,9 @@ import pytest
 from keras.layers import Add, Dense, Dropout
 
 from tfnorm._keras import producer
-from tfnorm.export.structure import read_by, structure
+from tfnorm.errors import InputError
+from tfnorm.export.structure import check_inference, read_by, structure
+from tfnorm.layers import BatchNormalization, Dice
 
 
 def names(layers):
@@ -170,3 +172,49 @@ def test_a_mask_is_not_what_a_call_reads():
     (read,) = read_by(producer(y))
     assert read is not masked
     assert read.shape == (None, 4, 3)
+
+
+class Towers(keras.Model):
+    def __init__(self, tower):
+        super().__init__()
+        self.tower = tower
+
+    def call(self, inputs):
+        return self.tower(inputs)
+
+
+def graph(call):
+    x = keras.Input((3,), name="x")
+    return keras.Model(x, call(x))
+
+
+def rows():
+    return keras.Sequential([keras.Input((3,)), Dense(2), Dropout(0.5)], name="rows")
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (lambda: graph(lambda x: Dropout(0.5, name="noise")(x, training=True)), "noise"),
+        (lambda: graph(lambda x: BatchNormalization(name="bn")(x, training=True)), "bn"),
+        (lambda: graph(lambda x: Dice(name="dice")(x, training=True)), "dice"),
+        (lambda: graph(lambda x: Dropout(0.5, name="d")(x) + x), None),
+        (lambda: graph(lambda x: Dropout(0.5, name="d")(x, training=False)), None),
+        (lambda: graph(lambda x: rows()(x, training=True)), "rows"),
+        (
+            lambda: graph(lambda x: graph(lambda y: Dropout(0.5, name="d")(y, training=True))(x)),
+            "d",
+        ),
+        (
+            lambda: Towers(graph(lambda x: Dropout(0.5, name="deep")(x, training=True))),
+            "deep",
+        ),
+    ],
+)
+def test_a_layer_that_a_graph_has_train_always_is_refused_by_name(model, name):
+    found = structure(model())
+    if name is None:
+        check_inference(found)
+    else:
+        with pytest.raises(InputError, match=f"layer '{name}' .* is called with training=True"):
+            check_inference(found)

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-import ml_dtypes
 import numpy as np
 
+from tfnorm.differences import epsilon
+
 Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Inputs that were tried on a model.
+
+    Attributes:
+        features: input name -> array.
+        scores: output name -> what the model gave for them.
+    """
+
+    features: Arrays
+    scores: Arrays
+
+    def __len__(self) -> int:
+        return len(next(iter(self.features.values())))
+
 
 # Another runtime, with kernels of its own: what is wrong is off by more.
 SAVED_TOLERANCE = 1e-3
@@ -29,11 +48,10 @@ def difference(scores: Arrays, expected: Arrays, tolerance: float) -> float | No
 def _moved(score: np.ndarray, wanted: np.ndarray, tolerance: float) -> float | None:
     if wanted.dtype.kind in "SO":
         return None if np.array_equal(score, wanted) else np.inf
-    if wanted.dtype.kind in "biu":
-        tolerance = 0
-    else:
-        tolerance = max(tolerance, 64 * float(ml_dtypes.finfo(wanted.dtype).eps))
-    score, wanted = score.astype(np.float64), wanted.astype(np.float64)
+    counts = wanted.dtype.kind in "biu"
+    tolerance = 0 if counts else max(tolerance, 64 * epsilon(wanted.dtype.name))
+    exact = np.complex128 if wanted.dtype.kind == "c" else np.float64
+    score, wanted = score.astype(exact), wanted.astype(exact)
     largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=0)
     if np.allclose(score, wanted, tolerance, tolerance / 10 * largest, equal_nan=True):
         return None

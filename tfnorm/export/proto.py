@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tfnorm._tensorflow import XLA_MARKS
@@ -32,7 +33,7 @@ def finish(path: Path, names: Mapping[str, str], methods: Mapping[str, str]) -> 
     file.write_bytes(saved.SerializeToString(deterministic=True))
 
 
-def _unmark(graph) -> None:
+def _unmark(graph: graph_pb2.GraphDef) -> None:
     definitions = [*graph.node, *graph.library.function]
     for function in graph.library.function:
         definitions += function.node_def

@@ -28,7 +28,7 @@ _NO_SYNC_OF_FOLDERS = (
 )
 
 
-def check_place(directory: str | os.PathLike, version: int | None) -> Path:
+def check_place(directory: str | os.PathLike[str], version: int | None) -> Path:
     """The folder of versions as a path, if `version` may be written there.
 
     Raises:

@@ -16,7 +16,7 @@ from tfnorm.assets import examples_file, warmup_file
 from tfnorm.errors import InputError
 from tfnorm.export import proto
 from tfnorm.export.bitwise import rewrite as bitwise
-from tfnorm.export.difference import SAVED_TOLERANCE, Arrays, difference
+from tfnorm.export.difference import SAVED_TOLERANCE, Arrays, Tried, difference
 from tfnorm.export.folding.checked import fold_and_trace
 from tfnorm.export.inputs import kept
 from tfnorm.export.inputs.guessed import random_features
@@ -75,7 +75,7 @@ class ExportReport:
 
 def export_saved_model(
     model: keras.Model,
-    directory: str | os.PathLike,
+    directory: str | os.PathLike[str],
     *,
     version: int | None = None,
     examples: Mapping[str, np.ndarray] | None = None,
@@ -142,19 +142,16 @@ def export_saved_model(
     if arrays is not None:
         arrays = kept.fitted(arrays, called.inputs)
     check_weights(model)
+    found = structure(model)
     with _tracing:
         plain = trace(called)
         if not allow_untrained_statistics:
             check_statistics(model, plain.function.variables)
 
-        found = structure(model)
-        if arrays is None:
-            features, expected = _guessed(plain, called, found)
-        else:
-            features, expected = _scored(plain, arrays)
+        tried = _guessed(plain, called, found) if arrays is None else _scored(plain, arrays)
         traced, folding = plain, None
         if fold:
-            folding, traced = fold_and_trace(called, found, features, expected)
+            folding, traced = fold_and_trace(called, found, tried)
         tolerance = SAVED_TOLERANCE
         if same_bits:
             traced = bitwise.stabilize(traced)
@@ -164,10 +161,10 @@ def export_saved_model(
     if signatures:
         parse = parser(called.inputs, feature_spec)
         functions |= trace_signatures(signatures, traced, parse)
-        if features is not None:
-            check_padding(traced, parse, features, expected)
-        if features is not None and CLASSIFY in signatures:
-            check_probabilities(expected)
+        if tried is not None:
+            check_padding(traced, parse, tried)
+        if tried is not None and CLASSIFY in signatures:
+            check_probabilities(tried)
 
     def write(work: Path) -> None:
         tf.saved_model.save(traced.module, str(work), functions)
@@ -175,14 +172,14 @@ def export_saved_model(
         if arrays is not None:
             examples_file(work).parent.mkdir()
             kept.write(examples_file(work), arrays)
-        if warmup_batch_sizes:
+        if arrays is not None and warmup_batch_sizes:
             warmup.write(warmup_file(work), warmup_batch_sizes, signatures, arrays)
         # Loaded as TensorFlow Serving does.
         with SavedModel(work) as saved:
-            if features is not None:
-                _check_scores(saved, features, expected, tolerance)
+            if tried is not None:
+                _check_scores(saved, tried, tolerance)
                 if same_bits:
-                    bitwise.check_bits(saved, features)
+                    bitwise.check_bits(saved, tried.features)
 
     path = publish(folder, version, write)
     return ExportReport(
@@ -191,44 +188,38 @@ def export_saved_model(
         inputs=called.inputs,
         outputs=traced.outputs,
         signatures=signatures,
-        examples=0 if arrays is None else _count(arrays),
-        compared=0 if features is None else _count(features),
+        examples=0 if arrays is None else len(next(iter(arrays.values()))),
+        compared=0 if tried is None else len(tried),
         folded=_by_name(folding.folded) if folding else (),
         not_folded=_by_name(folding.not_folded) if folding else (),
     )
 
 
-def _scored(plain: Traced, arrays: Arrays) -> tuple[Arrays, Arrays]:
+def _scored(plain: Traced, arrays: Arrays) -> Tried:
     """The first examples, and the model's scores of them."""
     features = {name: array[:_COMPARED] for name, array in arrays.items()}
     try:
-        return features, plain.score(features)
+        return Tried(features, plain.score(features))
     except tf.errors.OpError as error:
         raise InputError(f"the model can't score the examples: {one_line(error)}") from error
 
 
-def _guessed(
-    plain: Traced, called: Interface, found: Structure
-) -> tuple[Arrays, Arrays] | tuple[None, None]:
+def _guessed(plain: Traced, called: Interface, found: Structure) -> Tried | None:
     """Random features and the model's scores of them, if it takes them."""
     features = random_features(called, found)
     if features is None:
-        return None, None
+        return None
     try:
-        return features, plain.score(features)
+        return Tried(features, plain.score(features))
     except tf.errors.OpError:
-        return None, None
+        return None
 
 
-def _check_scores(saved: SavedModel, features: Arrays, expected: Arrays, tolerance: float) -> None:
+def _check_scores(saved: SavedModel, tried: Tried, tolerance: float) -> None:
     """Raise InputError if what was written scores otherwise than the model."""
-    moved = difference(saved.run(features), expected, tolerance)
+    moved = difference(saved.run(tried.features), tried.scores, tolerance)
     if moved is not None:
         raise InputError(f"the SavedModel scores up to {moved:.2g} away from the model")
-
-
-def _count(arrays: Arrays) -> int:
-    return len(next(iter(arrays.values())))
 
 
 def _by_name(layers: Mapping[keras.layers.Layer, str]) -> tuple[tuple[str, str], ...]:

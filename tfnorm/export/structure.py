@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 
 import keras
 
-from tfnorm._keras import Node, layers_inside, masks_given, producer, runs_keras_call
+from tfnorm._keras import (
+    Node,
+    layers_inside,
+    masks_given,
+    producer,
+    runs_keras_call,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +27,7 @@ class Graph:
         called_from_python: whether nothing but Python code tells when and how the model is called.
     """
 
-    readers: dict[int, list]
+    readers: dict[int, list[Node | None]]
     called_from_python: bool
 
 
@@ -34,7 +40,7 @@ class Structure:
         hidden: layer -> the layer whose Python code calls it.
     """
 
-    uses: dict[keras.Operation, list[tuple[Graph, object]]] = field(
+    uses: dict[keras.Operation, list[tuple[Graph, Node]]] = field(
         default_factory=lambda: defaultdict(list)
     )
     hidden: dict[keras.layers.Layer, keras.layers.Layer] = field(default_factory=dict)
@@ -64,7 +70,7 @@ def read_by(node: Node) -> list[keras.KerasTensor]:
 def _add_graph(found: Structure, model: keras.Model, called_from_python: bool) -> None:
     outputs = keras.tree.flatten(model.outputs)
     nodes = _nodes(outputs)
-    readers = defaultdict(list)
+    readers: dict[int, list[Node | None]] = defaultdict(list)
     for node in nodes:
         for tensor in node.input_tensors:
             readers[id(tensor)].append(node)
@@ -99,8 +105,8 @@ def _is_graph(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, keras.Model) and hasattr(layer, "outputs") and runs_keras_call(layer)
 
 
-def _nodes(outputs: list[keras.KerasTensor]) -> list:
-    ordered: dict[int, object] = {}
+def _nodes(outputs: list[keras.KerasTensor]) -> list[Node]:
+    ordered: dict[int, Node] = {}
     pending = [(producer(tensor), False) for tensor in reversed(outputs)]
     while pending:
         node, ready = pending.pop()

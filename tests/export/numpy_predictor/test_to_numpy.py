@@ -269,10 +269,6 @@ def test_dropout_and_noise_do_nothing_and_a_comment_says_so(layer):
     assert "does nothing at inference\n    return x" in predictor.source
 
 
-def test_dropout_called_in_training_mode_does_nothing_at_inference_as_in_keras():
-    check_layer(keras.layers.Dropout(0.5), 6, training=True)
-
-
 def test_moving_statistics_are_used_and_not_the_batch_s():
     model = keras.Sequential([keras.Input((3,)), BatchNormalization(), Dice()])
     model.compile("sgd", "mse")
@@ -740,6 +736,13 @@ def test_what_is_saved_is_what_ran_in_memory(din, tmp_path):
         assert set(saved.files) == predictor.weights.keys()
         for key in saved.files:
             np.testing.assert_array_equal(saved[key], predictor.weights[key])
+
+
+def test_a_layer_that_always_trains_is_refused():
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dropout(0.5, name="noise")(inputs, training=True))
+    with pytest.raises(InputError, match=r"'noise' .* is called with training=True"):
+        to_numpy(model)
 
 
 def test_save_fills_an_empty_folder_but_overwrites_nothing(din, tmp_path):

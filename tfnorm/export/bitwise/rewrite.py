@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
+from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
 from tfnorm.export.bitwise import stable_ops
 from tfnorm.export.bitwise.replay import copy, replay
@@ -86,7 +86,7 @@ def stabilize(traced: Traced) -> Traced:
         if output.shape.rank == 0:
             raise InputError(f"output {name!r} is one number a batch; accepted: rows of examples")
 
-    def score(features):
+    def score(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         inputs = tf.nest.flatten(features)
         count = tf.shape(inputs[0])[0]
         if any(op.type in _NEEDS_A_ROW for op in source.graph.get_operations()):
@@ -109,11 +109,7 @@ def tolerance(traced: Traced) -> float:
     dtypes = {
         output.dtype for op in traced.function.graph.get_operations() for output in op.outputs
     }
-    coarsest = max(
-        (float(ml_dtypes.finfo(dtype.as_numpy_dtype).eps) for dtype in dtypes if dtype.is_floating),
-        default=0,
-    )
-    return max(SAVED_TOLERANCE, 8 * coarsest)
+    return max(SAVED_TOLERANCE, *(8 * epsilon(dtype.name) for dtype in dtypes))
 
 
 def check_bits(saved: SavedModel, features: Mapping[str, np.ndarray]) -> None:
@@ -183,12 +179,12 @@ def _reduction(op: tf.Operation, inputs: Sequence[tf.Tensor]) -> tf.Tensor | Non
     x, axes = inputs[0], tf.get_static_value(inputs[1])
     if not x.dtype.is_floating or not _depends_on_batch(x) or x.shape.rank is None or axes is None:
         return None
-    axes = {int(axis) % x.shape.rank for axis in np.ravel(axes)}
+    axes = sorted({int(axis) % x.shape.rank for axis in np.ravel(axes)})
     if 0 in axes:
         return None
     counts = x.op.type == "Cast" and not x.op.inputs[0].dtype.is_floating
     free = op.type == "Sum" and not counts and any(x.shape[axis] is None for axis in axes)
-    if axes == set(range(x.shape.rank - len(axes), x.shape.rank)) and not free:
+    if axes == [*range(x.shape.rank - len(axes), x.shape.rank)] and not free:
         return None
     x = stable_ops.whole_steps(x, axes) if free else x
     keep_dims = op.get_attr("keep_dims")

@@ -7,7 +7,7 @@ and a sum. docs/bitwise.md tells what was measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
@@ -31,7 +31,7 @@ def elementwise(function: Callable[..., tf.Tensor], *inputs: tf.Tensor) -> tf.Te
 
 def in_packets(shape: tf.TensorShape) -> bool:
     """Whether a tensor of this shape has whole packets of elements, whatever its free axes."""
-    return math.prod(size for size in shape if size is not None) % PACKET == 0
+    return int(math.prod(size for size in shape if size is not None)) % PACKET == 0
 
 
 def softmax(x: tf.Tensor) -> tf.Tensor:
@@ -72,7 +72,7 @@ def reduce(
 
 def longest_sum(dtype: tf.DType) -> int:
     """How many products of this dtype are summed in one way, whatever else there is to do."""
-    return LONGEST_SUM // max(dtype.size, 4)
+    return LONGEST_SUM // max(int(dtype.size), 4)
 
 
 def matmul(
@@ -226,7 +226,7 @@ def _pieces(matrix: tf.Tensor, axis: int, size: int) -> list[tf.Tensor]:
         return [matrix]
     parts = _concatenated(_unshaped(matrix, size)) if axis == 1 else None
     if parts is None or max(part.shape[-1] for part in parts) > longest:
-        return tf.split(matrix, _sizes_of_pieces(size, longest), axis)
+        return list(tf.split(matrix, _sizes_of_pieces(size, longest), axis))
     # Put together anew, rather than cut.
     groups: list[list[tf.Tensor]] = []
     for part in parts:
@@ -293,8 +293,8 @@ def _sizes(tensor: tf.Tensor) -> list[int | tf.Tensor]:
     return [shape[i] if size is None else size for i, size in enumerate(tensor.shape)]
 
 
-def _product(sizes) -> int | tf.Tensor:
-    product = 1
+def _product(sizes: Iterable[int | tf.Tensor]) -> int | tf.Tensor:
+    product: int | tf.Tensor = 1
     for size in sizes:
         product = product * size
     return product

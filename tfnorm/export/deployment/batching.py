@@ -71,7 +71,9 @@ def _moved(saved: SavedModel, free: Mapping[str, tf.TensorSpec], examples: Path)
         return f"there are no examples that tell whether padding {names} moves a score"
     expected = saved.run(rows)
     try:
-        scores = saved.run(rows | {name: _padded(rows[name], spec) for name, spec in free.items()})
+        scores = saved.run(
+            {**rows, **{name: _padded(rows[name], spec) for name, spec in free.items()}}
+        )
     except InputError as error:
         return f"{names} can't be padded: {error}"
     for name, wanted in expected.items():

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from tfnorm.errors import InputError
 from tfnorm.export.deployment.batching import Batching, find_batching
@@ -50,7 +51,7 @@ class ServingConfig:
 
 
 def check_serving_config(
-    directory: str | os.PathLike, exports: str | os.PathLike, name: str | None = None
+    directory: str | os.PathLike[str], exports: str | os.PathLike[str], name: str | None = None
 ) -> str:
     """The name of the model, if the configuration may be written.
 
@@ -89,7 +90,7 @@ def check_serving_config(
 
 
 def write_serving_config(
-    export: str | os.PathLike, directory: str | os.PathLike, *, name: str | None = None
+    export: str | os.PathLike[str], directory: str | os.PathLike[str], *, name: str | None = None
 ) -> ServingConfig:
     """Write the files of a TensorFlow Serving deployment that fits an export.
 
@@ -207,7 +208,7 @@ def _models(name: str, labels: Mapping[str, int], *, logged: bool) -> str:
         )
         model.logging_config.log_collector_config.filename_prefix = f"/logs/{name}"
         model.logging_config.sampling_config.sampling_rate = _LOGGED_REQUESTS
-    return about + text_format.MessageToString(config)
+    return f"{about}{text_format.MessageToString(config)}"
 
 
 def _parameters(batching: Batching) -> str:
@@ -230,7 +231,7 @@ def _memory(export: Path) -> str:
     return f"{math.ceil((_MEMORY_OF_SERVER + _MEMORY_OF_FILES * files) / 2**28) * 256}Mi"
 
 
-def _filled(template: str, **values) -> str:
+def _filled(template: str, **values: object) -> str:
     return Template((_TEMPLATES / template).read_text("utf-8")).substitute(values)
 
 
@@ -247,7 +248,7 @@ def _write(files: Mapping[str, str], directory: Path) -> None:
         work.rename(directory)
 
 
-def _model_server_config():
+def _model_server_config() -> Any:
     try:
         from tensorflow_serving.config import model_server_config_pb2
     except ImportError as error:

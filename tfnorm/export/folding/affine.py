@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,6 +16,10 @@ from tfnorm._keras import has_replaced_call
 # Where a mean is d standard deviations from zero, scale x and offset cancel to 1/d of their size,
 # which costs log10(d) of the 7 digits of a float32; scale (x - mean) costs none.
 FARTHEST_MEAN = 16
+
+
+# What is run instead of a layer's `call`, with its arguments.
+Call = Callable[..., tf.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +52,7 @@ def is_dice(layer: keras.layers.Layer) -> bool:
     return _runs(layer, layers.Dice)
 
 
-def _runs(layer: keras.layers.Layer, kind: type) -> bool:
+def _runs(layer: keras.layers.Layer, kind: Any) -> bool:
     """Whether `layer` computes what `kind` does."""
     return (
         isinstance(layer, kind) and type(layer).call is kind.call and not has_replaced_call(layer)
@@ -62,8 +67,8 @@ def standardization(layer: keras.layers.Layer) -> Affine:
 
 def normalization(layer: keras.layers.Layer) -> Affine:
     """What a BatchNormalization does at inference."""
-    gamma = 1.0 if layer.gamma is None else float64(layer.gamma)
-    beta = 0.0 if layer.beta is None else float64(layer.beta)
+    gamma = np.ones(()) if layer.gamma is None else float64(layer.gamma)
+    beta = np.zeros(()) if layer.beta is None else float64(layer.beta)
     return Affine(gamma, beta).after(standardization(layer))
 
 
@@ -74,7 +79,7 @@ def farthest_mean(layer: keras.layers.Layer) -> tuple[int, float]:
     return channel, float(distances[channel])
 
 
-def normalize(layer: keras.layers.Layer, affine: Affine) -> Callable:
+def normalize(layer: keras.layers.Layer, affine: Affine) -> Call:
     """A `call` for a BatchNormalization: scale x + offset."""
 
     def infer(x: tf.Tensor) -> tf.Tensor:
@@ -84,7 +89,7 @@ def normalize(layer: keras.layers.Layer, affine: Affine) -> Callable:
     return _at_inference(layer, infer)
 
 
-def activate(layer: keras.layers.Layer) -> Callable:
+def activate(layer: keras.layers.Layer) -> Call:
     """A `call` for a Dice: x (alpha + (1 - alpha) sigmoid(scale x + offset))."""
     inner = standardization(layer)
     alpha = float64(layer.alpha)
@@ -97,16 +102,16 @@ def activate(layer: keras.layers.Layer) -> Callable:
     return _at_inference(layer, infer)
 
 
-def leave_out(layer: keras.layers.Layer) -> Callable:
+def leave_out(layer: keras.layers.Layer) -> Call:
     """A `call` for a BatchNormalization that another layer has taken up."""
     # No tf.identity: it would keep TensorFlow from fusing what is before and after.
     return _at_inference(layer, lambda x: x)
 
 
-def _at_inference(layer: keras.layers.Layer, infer: Callable) -> Callable:
+def _at_inference(layer: keras.layers.Layer, infer: Callable[[tf.Tensor], tf.Tensor]) -> Call:
     own = layer.call
 
-    def call(inputs, training=None, mask=None):
+    def call(inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         if training:
             return own(inputs, training=training, mask=mask)
         return infer(tf.cast(inputs, layer.compute_dtype))
@@ -120,6 +125,6 @@ def _broadcast(layer: keras.layers.Layer, x: tf.Tensor, *channels: np.ndarray) -
     return [tf.constant(values.reshape(shape), x.dtype) for values in channels]
 
 
-def float64(weight) -> np.ndarray:
+def float64(weight: keras.Variable) -> np.ndarray:
     """A weight as a NumPy array."""
-    return keras.ops.convert_to_numpy(weight).astype(np.float64)
+    return np.asarray(keras.ops.convert_to_numpy(weight), np.float64)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import keras
 
-from tfnorm.export.difference import Arrays, difference
+from tfnorm.export.difference import Tried, difference
 from tfnorm.export.folding.fold import Folding, fold
 from tfnorm.export.structure import Structure
 from tfnorm.export.tracing.interface import Interface
@@ -16,19 +16,20 @@ FOLDED_TOLERANCE = 1e-5
 
 
 def fold_and_trace(
-    called: Interface, found: Structure, features: Arrays | None, expected: Arrays | None
+    called: Interface, found: Structure, tried: Tried | None
 ) -> tuple[Folding, Traced]:
-    """Fold as much as leaves the scores of `features` at `expected`.
+    """Fold as much as leaves the scores as they were.
 
-    Without features nothing is checked, and nothing folded that would have to be.
+    Without scores nothing is checked, and nothing folded that would have to be.
     """
 
     def attempt(kept: Mapping[keras.layers.Layer, str]) -> tuple[Folding, Traced, float | None]:
-        folding = fold(found, kept, checked=features is not None)
+        folding = fold(found, kept, checked=tried is not None)
         traced = trace(called, folding.applied)
-        if features is None:
+        if tried is None:
             return folding, traced, None
-        return folding, traced, difference(traced.score(features), expected, FOLDED_TOLERANCE)
+        scores = traced.score(tried.features)
+        return folding, traced, difference(scores, tried.scores, FOLDED_TOLERANCE)
 
     folding, traced, moved = attempt({})
     if moved is None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras.layers import Layer
 
-from tfnorm._keras import producer, replaced_calls
+from tfnorm._keras import Node, producer, replaced_calls
 from tfnorm.export.folding import affine
-from tfnorm.export.folding.affine import Affine
+from tfnorm.export.folding.affine import Affine, Call
 from tfnorm.export.folding.linear import Linear, channel_axis, has_activation, is_linear, pads
-from tfnorm.export.structure import Structure, read_by
+from tfnorm.export.structure import Graph, Structure, read_by
 
 _one_at_a_time = threading.Lock()
+# The calls of a layer, each with its graph.
+Calls = list[tuple[Graph, Node]]
 
 _SAME_AT_INFERENCE = (
     keras.layers.ActivityRegularization,
@@ -42,7 +46,7 @@ class Folding:
         not_folded: layer -> why it has not been.
     """
 
-    calls: dict[Layer, Callable]
+    calls: dict[Layer, Call]
     folded: dict[Layer, str]
     not_folded: dict[Layer, str]
 
@@ -104,7 +108,7 @@ class _Folder:
             left = [layer for layer in self._normalizations if layer not in self.folded]
             progress = sum(self._fold(layer) for layer in left) > 0
 
-    def calls(self) -> dict[Layer, Callable]:
+    def calls(self) -> dict[Layer, Call]:
         calls = {layer: affine.activate(layer) for layer in self._dices}
         for layer, scaled in self._normalizations.items():
             gone = layer in self.folded
@@ -119,15 +123,15 @@ class _Folder:
         for attempt in (self._into_source, self._into_readers):
             try:
                 self.folded[layer] = attempt(layer, self._calls_of(layer))
-            except _Refused as reason:
-                reasons.append(str(reason))
+            except _Refused as refused:
+                reasons.append(str(refused))
             else:
                 self.not_folded.pop(layer, None)
                 return True
         self.not_folded[layer] = f"one multiply and add: {'; '.join(dict.fromkeys(reasons))}"
         return False
 
-    def _into_source(self, layer: Layer, calls: list) -> str:
+    def _into_source(self, layer: Layer, calls: Calls) -> str:
         """Fold `layer` into the Dense or Conv whose output it normalizes."""
         sources = [self._source(graph, node) for graph, node in calls]
         target = sources[0].operation
@@ -136,10 +140,10 @@ class _Folder:
         if has_activation(target):
             raise _Refused(f"its input comes from the activation of {_name(target)}")
         self._check(target, sources, layer)
-        self._take({target: self._weights(target).then(self._normalizations[layer])})
-        return target.name
+        self._take({target: self._linear(target).then(self._normalizations[layer])})
+        return str(target.name)
 
-    def _into_readers(self, layer: Layer, calls: list) -> str:
+    def _into_readers(self, layer: Layer, calls: Calls) -> str:
         """Fold `layer` into the Dense, Conv and BatchNormalization layers that read its output."""
         readers = [
             reader for graph, node in calls for reader in self._readers(graph, node.outputs[0])
@@ -152,10 +156,15 @@ class _Folder:
             if pads(target) and np.any(scaled.offset):
                 raise _Refused(f"its output goes to {_name(target)}, which pads it with zeros")
             self._check(target, [node for node in readers if node.operation is target], layer)
-        self._take({target: self._weights(target).after(scaled) for target in targets})
+        self._take(
+            {
+                target: (self._normalizations.get(target) or self._linear(target)).after(scaled)
+                for target in targets
+            }
+        )
         return ", ".join(target.name for target in targets)
 
-    def _source(self, graph, node):
+    def _source(self, graph: Graph, node: Node) -> Node:
         """The node whose output reaches `node` unchanged, and nothing else."""
         while True:
             (tensor,) = read_by(node)
@@ -166,7 +175,7 @@ class _Folder:
             if not self._passes_on(node):
                 return node
 
-    def _readers(self, graph, tensor) -> Iterator:
+    def _readers(self, graph: Graph, tensor: keras.KerasTensor) -> Iterator[Node]:
         """The nodes that `tensor` reaches unchanged."""
         for node in graph.readers[id(tensor)]:
             if node is None:
@@ -176,12 +185,12 @@ class _Folder:
             else:
                 yield node
 
-    def _passes_on(self, node) -> bool:
+    def _passes_on(self, node: Node) -> bool:
         operation = node.operation
         gone = operation in self._normalizations and operation in self.folded
         return gone or type(operation) in _SAME_AT_INFERENCE
 
-    def _calls_of(self, layer: Layer) -> list:
+    def _calls_of(self, layer: Layer) -> Calls:
         """Each call of `layer`, provided that its graphs know them all."""
         if layer in self._structure.hidden:
             raise _Refused(f"Python code of {_name(self._structure.hidden[layer])} calls it")
@@ -192,12 +201,12 @@ class _Folder:
             raise _Refused("it is called with more than one tensor")
         return calls
 
-    def _check(self, target: Layer, nodes: list, layer: Layer) -> None:
+    def _check(self, target: Layer, nodes: list[Node], layer: Layer) -> None:
         """Raise unless `nodes` are all calls of `target`, and its channels those of `layer`."""
         try:
             calls = self._calls_of(target)
-        except _Refused as reason:
-            raise _Refused(f"it meets {_name(target)}: {reason}") from None
+        except _Refused as refused:
+            raise _Refused(f"it meets {_name(target)}: {refused}") from None
         if {id(node) for node in nodes} != {id(node) for _, node in calls}:
             raise _Refused(f"{_name(target)} is called elsewhere too")
         if reason := _unfit_dtype(target):
@@ -207,19 +216,18 @@ class _Folder:
         if layer.axis % rank != axis:
             raise _Refused(f"its axis is {layer.axis}, and the channels of {_name(target)} are not")
 
-    def _weights(self, target: Layer) -> Affine | Linear:
-        if target in self._normalizations:
-            return self._normalizations[target]
+    def _linear(self, target: Layer) -> Linear:
         return self._linears.get(target) or Linear.of(target)
 
-    def _take(self, changed: dict[Layer, Affine | Linear]) -> None:
+    def _take(self, changed: Mapping[Layer, Affine | Linear]) -> None:
         for target, weights in changed.items():
             if not weights.fits(target.variable_dtype):
                 raise _Refused(f"the weights of {_name(target)} would overflow")
         for target, weights in changed.items():
-            (self._normalizations if target in self._normalizations else self._linears)[target] = (
-                weights
-            )
+            if isinstance(weights, Affine):
+                self._normalizations[target] = weights
+            else:
+                self._linears[target] = weights
 
 
 def _unfit(layer: Layer) -> str | None:
@@ -246,14 +254,14 @@ def _name(operation: keras.Operation) -> str:
     return f"{operation.name} ({type(operation).__name__})"
 
 
-def _reader(node) -> str:
+def _reader(node: Node | None) -> str:
     return "the model's outputs" if node is None else _name(node.operation)
 
 
-def _in_this_thread(call: Callable, elsewhere: Callable) -> Callable:
+def _in_this_thread(call: Call, elsewhere: Call) -> Call:
     thread = threading.get_ident()
 
-    def chosen(*args, **kwargs):
+    def chosen(*args: Any, **kwargs: Any) -> tf.Tensor:
         return (call if threading.get_ident() == thread else elsewhere)(*args, **kwargs)
 
     return chosen

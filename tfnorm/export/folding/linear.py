@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import keras
@@ -85,7 +86,7 @@ class Linear:
         """Whether `dtype` can hold it."""
         return fit(dtype, self.kernel, self.bias)
 
-    def build(self, input_shape) -> keras.layers.Layer:
+    def build(self, input_shape: Sequence[int | None]) -> keras.layers.Layer:
         """A layer of the same kind with this kernel and bias."""
         built = type(self.layer)(
             **{name: getattr(self.layer, name) for name in _OPTIONS if hasattr(self.layer, name)},

@@ -15,13 +15,13 @@ _FREE_AXIS = 3
 def random_features(called: Interface, found: Structure) -> dict[str, np.ndarray] | None:
     """Features that the model should take; None where no guess is possible, as for strings."""
     generator = np.random.default_rng(0)
-    features = {}
+    features: dict[str, np.ndarray] = {}
     for name, spec in called.inputs.items():
         if spec.shape.rank is None:
             return None
         shape = [_ROWS, *(size or _FREE_AXIS for size in spec.shape[1:])]
         if spec.dtype.is_floating:
-            values = generator.normal(size=shape)
+            values: np.ndarray = generator.normal(size=shape)
         elif spec.dtype.is_integer or spec.dtype.is_bool:
             values = generator.integers(0, _rows(name, called, found), shape)
         else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import keras
 
@@ -17,21 +18,28 @@ from tfnorm.export.numpy_predictor.program import Code, Program, Value, as_numpy
 CASTS, KEEPS, READS = "casts", "keeps", "reads"
 
 
+# What a layer computes: an expression, the value that it passes on, or the expressions of its outputs.
+Written = str | Value | list[str]
+# A function that an activation or a formula is.
+Function = Callable[..., Any]
+_Writer = TypeVar("_Writer", bound=Callable[..., Written])
+
+
 @dataclass(frozen=True)
 class Formula:
     """How a kind of layer is written: an expression, or the value that it passes on."""
 
-    write: Callable[..., str | Value | list[str]]
+    write: Callable[..., Written]
     dtypes: str
 
 
 FORMULAS: dict[str, Formula] = {}
 
 
-def formula(*kinds: str, dtypes: str = CASTS) -> Callable:
+def formula(*kinds: str, dtypes: str = CASTS) -> Callable[[_Writer], _Writer]:
     """Register how layers are written, by package and class name: `keras.Dense`."""
 
-    def register(write):
+    def register(write: _Writer) -> _Writer:
         for kind in kinds:
             FORMULAS[kind] = Formula(write, dtypes)
         return write
@@ -57,7 +65,14 @@ class Call:
         shape: of the output.
     """
 
-    def __init__(self, layer: keras.Layer, path: str, program: Program, mask, shape: tuple):
+    def __init__(
+        self,
+        layer: keras.Layer,
+        path: str,
+        program: Program,
+        mask: Any,
+        shape: tuple[int | None, ...],
+    ):
         self.layer = layer
         self.path = path
         self.program = program
@@ -65,18 +80,24 @@ class Call:
         self.output_mask = mask if layer.supports_masking and not isinstance(mask, list) else None
         self.shape = shape
 
-    def formula(self, function: Callable, *arguments: str, weights=None, **settings) -> str:
+    def formula(
+        self,
+        function: Function,
+        *arguments: object,
+        weights: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> str:
         """A call of a formula; the layer's weights go in by their names."""
         if self.weights(weights or {}):
             arguments += (f"**w[{quoted(self.path)}]",)
         return self.program.call(function, *arguments, **settings)
 
-    def part(self, name: str, **weights) -> str:
+    def part(self, name: str, **weights: Any) -> Code:
         """The dict of the weights of a part of the layer."""
         self.weights(weights, f"{self.path}/{name}")
-        return f"w[{quoted(f'{self.path}/{name}')}]"
+        return Code(f"w[{quoted(f'{self.path}/{name}')}]")
 
-    def weights(self, weights: dict, path: str | None = None) -> bool:
+    def weights(self, weights: Mapping[str, Any], path: str | None = None) -> bool:
         """Keep those weights that the layer has; returns whether there are any."""
         given = {name: array for name, array in weights.items() if array is not None}
         for name, array in given.items():
@@ -84,7 +105,7 @@ class Call:
             self.program.weights[key] = as_numpy(array).astype(self.layer.compute_dtype)
         return bool(given)
 
-    def activated(self, activation: Callable | None, expression: str) -> str:
+    def activated(self, activation: Function | None, expression: str) -> str:
         """The expression with an activation, a function or a layer, applied to it."""
         if isinstance(activation, keras.Layer):
             name = self.program.assign(f"{self.path}/linear", expression)
@@ -94,7 +115,7 @@ class Call:
         function = self.activation(activation)
         return expression if function is None else f"{function}({expression})"
 
-    def activation(self, activation: Callable | None) -> Code | None:
+    def activation(self, activation: Function | None) -> Code | None:
         """The name of an activation's formula; None for the linear one."""
         if activation in (None, keras.activations.linear):
             return None
@@ -121,7 +142,7 @@ class Call:
         self.output_mask = expression if named else self.program.assign(path, expression)
 
 
-def write(call: Call, *arguments) -> str | Value | list[str]:
+def write(call: Call, *arguments: Any) -> Written:
     """What a layer computes from its arguments.
 
     Raises:
@@ -156,17 +177,17 @@ def result_dtype(layer: keras.Layer, values: Sequence[Value]) -> str:
     dtypes = {value.dtype for value in values}
     if FORMULAS[kind(layer)].dtypes == KEEPS and len(dtypes) == 1 and not values[0].is_float:
         return values[0].dtype
-    return layer.compute_dtype
+    return str(layer.compute_dtype)
 
 
-def _cast(layer: keras.Layer, dtypes: str, arguments):
+def _cast(layer: keras.Layer, dtypes: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """The arguments as the layer takes them."""
     mixed = len({value.dtype for value in keras.tree.flatten(arguments)}) > 1
 
-    def cast(value):
+    def cast_one(value: Value) -> Value:
         wanted = (
             dtypes == CASTS or (dtypes == KEEPS and mixed) or (value.is_float and layer.autocast)
         )
         return value.cast(layer.compute_dtype) if wanted else value
 
-    return keras.tree.map_structure(cast, arguments)
+    return cast(tuple[Any, ...], keras.tree.map_structure(cast_one, arguments))

@@ -6,30 +6,31 @@ To teach `to_numpy` another layer, write its formula in `formulas.py` and its ca
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from tfnorm.export.numpy_predictor import activations, formulas
-from tfnorm.export.numpy_predictor.call import KEEPS, READS, Call, formula, kind
+from tfnorm.export.numpy_predictor.call import KEEPS, READS, Call, Function, Written, formula, kind
 from tfnorm.export.numpy_predictor.program import Code, Program, Value, code, quoted
 
 
 @formula("keras.Dense")
-def _dense(call, layer, x):
+def _dense(call: Call, layer: keras.Layer, x: Value) -> Written:
     weights = {"kernel": layer.kernel, "bias": layer.bias}
     return call.activated(layer.activation, call.formula(formulas.dense, x, weights=weights))
 
 
 @formula("keras.EinsumDense")
-def _einsum_dense(call, layer, x):
+def _einsum_dense(call: Call, layer: keras.Layer, x: Value) -> Written:
     weights = {"kernel": layer.kernel, "bias": layer.bias}
     product = call.formula(formulas.einsum_dense, x, weights=weights, equation=layer.equation)
     return call.activated(layer.activation, product)
 
 
 @formula("keras.Embedding", "tfnorm.IdEmbedding", dtypes=READS)
-def _embedding(call, layer, ids):
+def _embedding(call: Call, layer: keras.Layer, ids: Value) -> Written:
     if layer.mask_zero:
         call.set_mask(f"{ids} != 0")
     if not ids.dtype.startswith(("int", "uint")):
@@ -38,7 +39,7 @@ def _embedding(call, layer, ids):
 
 
 @formula("keras.BatchNormalization", "tfnorm.BatchNormalization")
-def _batch_normalization(call, layer, x):
+def _batch_normalization(call: Call, layer: keras.Layer, x: Value) -> Written:
     weights = {
         "gamma": layer.gamma if layer.scale else None,
         "beta": layer.beta if layer.center else None,
@@ -55,7 +56,7 @@ def _batch_normalization(call, layer, x):
 
 
 @formula("tfnorm.Dice")
-def _dice(call, layer, x):
+def _dice(call: Call, layer: keras.Layer, x: Value) -> Written:
     weights = {
         "alpha": layer.alpha,
         "moving_mean": layer.moving_mean,
@@ -69,7 +70,7 @@ def _dice(call, layer, x):
 
 
 @formula("keras.LayerNormalization")
-def _layer_normalization(call, layer, x):
+def _layer_normalization(call: Call, layer: keras.Layer, x: Value) -> Written:
     if getattr(layer, "rms_scaling", False):
         raise call.refuse("has rms_scaling=True", "rms_scaling=False")
     axes = sorted(axis % len(x.shape) for axis in layer.axis)
@@ -83,32 +84,32 @@ def _layer_normalization(call, layer, x):
 
 
 @formula("keras.UnitNormalization")
-def _unit_normalization(call, layer, x):
+def _unit_normalization(call: Call, layer: keras.Layer, x: Value) -> Written:
     axes = [layer.axis] if isinstance(layer.axis, int) else layer.axis
     return call.formula(formulas.unit_normalization, x, axis=Code(_axes(axes)), epsilon=1e-12)
 
 
 @formula("keras.Normalization")
-def _normalization(call, layer, x):
+def _normalization(call: Call, layer: keras.Layer, x: Value) -> Written:
     written = formulas.unstandardized if layer.invert else formulas.standardized
     weights = {"mean": layer.mean, "variance": layer.variance}
     return call.formula(written, x, weights=weights, epsilon=keras.config.epsilon())
 
 
 @formula("keras.Rescaling")
-def _rescaling(call, layer, x):
+def _rescaling(call: Call, layer: keras.Layer, x: Value) -> Written:
     if np.ndim(layer.scale) or np.ndim(layer.offset):
         raise call.refuse("has a scale or offset for each channel", "numbers")
     return f"{x} * {layer.scale} + {layer.offset}"
 
 
 @formula("keras.Activation")
-def _activation(call, layer, x):
-    return call.activated(layer.activation, x)
+def _activation(call: Call, layer: keras.Layer, x: Value) -> Written:
+    return call.activated(layer.activation, str(x))
 
 
 @formula("keras.ReLU")
-def _relu(call, layer, x):
+def _relu(call: Call, layer: keras.Layer, x: Value) -> Written:
     settings = {
         "max_value": layer.max_value,
         "negative_slope": layer.negative_slope,
@@ -117,7 +118,13 @@ def _relu(call, layer, x):
     return relu(call.program, x, **settings)
 
 
-def relu(program: Program, x: Value, max_value, negative_slope, threshold) -> str:
+def relu(
+    program: Program,
+    x: Value,
+    max_value: float | None,
+    negative_slope: float,
+    threshold: float,
+) -> str:
     """`keras.activations.relu`, in the simplest form that its arguments allow."""
     if max_value is not None or threshold:
         settings = {
@@ -133,22 +140,22 @@ def relu(program: Program, x: Value, max_value, negative_slope, threshold) -> st
 
 
 @formula("keras.LeakyReLU")
-def _leaky_relu(call, layer, x):
+def _leaky_relu(call: Call, layer: keras.Layer, x: Value) -> Written:
     return call.formula(activations.leaky_relu, x, negative_slope=float(layer.negative_slope))
 
 
 @formula("keras.PReLU")
-def _prelu(call, layer, x):
+def _prelu(call: Call, layer: keras.Layer, x: Value) -> Written:
     return call.formula(formulas.prelu, x, weights={"alpha": layer.alpha})
 
 
 @formula("keras.ELU")
-def _elu(call, layer, x):
+def _elu(call: Call, layer: keras.Layer, x: Value) -> Written:
     return call.formula(activations.elu, x, alpha=float(layer.alpha))
 
 
 @formula("keras.Softmax")
-def _softmax(call, layer, x):
+def _softmax(call: Call, layer: keras.Layer, x: Value) -> Written:
     axis = Code(_axes([layer.axis] if isinstance(layer.axis, int) else layer.axis))
     if call.mask is None:
         return call.formula(activations.softmax, x, axis=axis)
@@ -167,59 +174,59 @@ def _softmax(call, layer, x):
     "keras.SpatialDropout3D",
     dtypes=KEEPS,
 )
-def _identity(call, layer, x):
+def _identity(call: Call, layer: keras.Layer, x: Value) -> Written:
     call.program.remark(f"{quoted(call.path)}: {type(layer).__name__} does nothing at inference")
     return x
 
 
 @formula("keras.Masking")
-def _masking(call, layer, x):
+def _masking(call: Call, layer: keras.Layer, x: Value) -> Written:
     call.set_mask(f"({x} != {code(layer.mask_value)}).any(axis=-1)")
     return f"np.where({call.output_mask}[..., None], {x}, 0)"
 
 
 @formula("keras.Flatten", dtypes=KEEPS)
-def _flatten(call, layer, x):
+def _flatten(call: Call, layer: keras.Layer, x: Value) -> Written:
     if layer.data_format == "channels_first" and len(x.shape) > 2:
         return call.formula(formulas.flatten, f"np.moveaxis({x}, 1, -1)")
     return call.formula(formulas.flatten, x)
 
 
 @formula("keras.Reshape", dtypes=KEEPS)
-def _reshape(call, layer, x):
+def _reshape(call: Call, layer: keras.Layer, x: Value) -> Written:
     if None in call.shape[1:]:
         return call.formula(formulas.reshape, x, code(tuple(layer.target_shape)))
     return f"{x}.reshape({', '.join(['-1', *map(str, call.shape[1:])])})"
 
 
 @formula("keras.Permute", dtypes=KEEPS)
-def _permute(call, layer, x):
+def _permute(call: Call, layer: keras.Layer, x: Value) -> Written:
     return f"{x}.transpose({code((0, *layer.dims))})"
 
 
 @formula("keras.RepeatVector", dtypes=KEEPS)
-def _repeat_vector(call, layer, x):
+def _repeat_vector(call: Call, layer: keras.Layer, x: Value) -> Written:
     return f"np.repeat({x}[:, None], {layer.n}, axis=1)"
 
 
 @formula("keras.GlobalAveragePooling1D")
-def _global_average_pooling_1d(call, layer, x):
+def _global_average_pooling_1d(call: Call, layer: keras.Layer, x: Value) -> Written:
     mask, call.output_mask = call.mask, None
     if mask is None:
         return _pooled("mean", layer, x)
     if layer.data_format == "channels_first":
         raise call.refuse("has a mask and channels first", "channels last, or no mask")
-    settings = {"keepdims": True} if layer.keepdims else {}
+    settings: dict[str, Any] = {"keepdims": True} if layer.keepdims else {}
     return call.formula(formulas.masked_average, x, mask, **settings)
 
 
 @formula("keras.GlobalAveragePooling2D", "keras.GlobalAveragePooling3D")
-def _global_average_pooling(call, layer, x):
+def _global_average_pooling(call: Call, layer: keras.Layer, x: Value) -> Written:
     return _pooled("mean", layer, x)
 
 
 @formula("keras.GlobalMaxPooling1D", "keras.GlobalMaxPooling2D", "keras.GlobalMaxPooling3D")
-def _global_max_pooling(call, layer, x):
+def _global_max_pooling(call: Call, layer: keras.Layer, x: Value) -> Written:
     return _pooled("max", layer, x)
 
 
@@ -231,7 +238,7 @@ def _pooled(method: str, layer: keras.Layer, x: Value) -> str:
 
 
 @formula("keras.GRU")
-def _gru(call, layer, x):
+def _gru(call: Call, layer: keras.Layer, x: Value) -> Written:
     cell = layer.cell
     written = formulas.gru if cell.reset_after else formulas.gru_reset_before
     settings = {
@@ -242,7 +249,7 @@ def _gru(call, layer, x):
 
 
 @formula("keras.RNN")
-def _rnn(call, layer, x):
+def _rnn(call: Call, layer: keras.Layer, x: Value) -> Written:
     if kind(layer.cell) != "tfnorm.AUGRUCell":
         raise call.refuse(
             f"has a cell without a NumPy formula, {kind(layer.cell)}", "tfnorm.AUGRUCell"
@@ -250,7 +257,9 @@ def _rnn(call, layer, x):
     return _recurrent(call, layer, x, formulas.augru, {})
 
 
-def _recurrent(call: Call, layer: keras.layers.RNN, x: Value, written: Callable, settings: dict):
+def _recurrent(
+    call: Call, layer: keras.layers.RNN, x: Value, written: Function, settings: dict[str, Any]
+) -> Written:
     """What a recurrent layer gives, by a formula of the states after each step."""
     if layer.stateful:
         raise call.refuse("is stateful, so its scores depend on earlier calls", "stateful=False")
@@ -269,28 +278,32 @@ def _recurrent(call: Call, layer: keras.layers.RNN, x: Value, written: Callable,
     return [states if layer.return_sequences else f"{states}[:, -1]", f"{states}[:, -1]"]
 
 
-def _gate(call: Call, activation: Callable) -> Code:
+def _gate(call: Call, activation: Function) -> Code:
     return call.activation(activation) or Code("lambda x: x")
 
 
 @formula("tfnorm.TargetAttention", dtypes=READS)
-def _target_attention(call, layer, query, keys, valid):
+def _target_attention(
+    call: Call, layer: keras.Layer, query: Value, keys: Value, valid: Value
+) -> Written:
     mlp = [call.part(dense.name, kernel=dense.kernel, bias=dense.bias) for dense in layer.mlp]
     return call.formula(formulas.target_attention, query, keys, valid, *mlp)
 
 
 @formula("tfnorm.InterestScores", dtypes=READS)
-def _interest_scores(call, layer, query, interests, valid):
+def _interest_scores(
+    call: Call, layer: keras.Layer, query: Value, interests: Value, valid: Value
+) -> Written:
     weights = {"kernel": layer.kernel}
     return call.formula(formulas.interest_scores, query, interests, valid, weights=weights)
 
 
 @formula("tfnorm.MaskedMean", dtypes=READS)
-def _masked_mean(call, layer, x, valid):
+def _masked_mean(call: Call, layer: keras.Layer, x: Value, valid: Value) -> Written:
     return call.formula(formulas.masked_mean, x, valid)
 
 
-def _along(axis: int | Sequence[int], x: Value, write: Callable[[str], str]) -> str:
+def _along(axis: int | Sequence[int], x: Value, write: Callable[[object], str]) -> str:
     """A formula for the last axes, along others."""
     rank = len(x.shape)
     axes = [a % rank for a in ([axis] if isinstance(axis, int) else axis)]

@@ -7,30 +7,30 @@ from collections.abc import Sequence
 import keras
 
 from tfnorm.export.numpy_predictor import formulas
-from tfnorm.export.numpy_predictor.call import KEEPS, Call, formula
+from tfnorm.export.numpy_predictor.call import KEEPS, Call, Written, formula
 from tfnorm.export.numpy_predictor.program import Value, quoted
 
 
 @formula("keras.Add", dtypes=KEEPS)
-def _add(call, layer, inputs):
+def _add(call: Call, layer: keras.Layer, inputs: Sequence[Value]) -> Written:
     _merge_masks(call)
     return " + ".join(_ranked(inputs))
 
 
 @formula("keras.Subtract", dtypes=KEEPS)
-def _subtract(call, layer, inputs):
+def _subtract(call: Call, layer: keras.Layer, inputs: Sequence[Value]) -> Written:
     _merge_masks(call)
     return " - ".join(_ranked(inputs))
 
 
 @formula("keras.Average")
-def _average(call, layer, inputs):
+def _average(call: Call, layer: keras.Layer, inputs: Sequence[Value]) -> Written:
     _merge_masks(call)
     return f"({' + '.join(_ranked(inputs))}) / {len(inputs)}"
 
 
 @formula("keras.Multiply", dtypes=KEEPS)
-def _multiply(call, layer, inputs):
+def _multiply(call: Call, layer: keras.Layer, inputs: Sequence[Value]) -> Written:
     _merge_masks(call)
     factors = _ranked(inputs)
     if not any(call.mask):
@@ -44,7 +44,7 @@ def _multiply(call, layer, inputs):
 
 
 @formula("keras.Maximum", "keras.Minimum", dtypes=KEEPS)
-def _extremum(call, layer, inputs):
+def _extremum(call: Call, layer: keras.Layer, inputs: Sequence[Value]) -> Written:
     if any(call.mask):
         raise call.refuse("has inputs with masks", "inputs without")
     first, *others = _ranked(inputs)
@@ -54,7 +54,7 @@ def _extremum(call, layer, inputs):
 
 
 @formula("keras.Concatenate", dtypes=KEEPS)
-def _concatenate(call, layer, inputs):
+def _concatenate(call: Call, layer: keras.Layer, inputs: Sequence[Value]) -> Written:
     if any(call.mask):
         call.set_mask(_concatenated_mask(call, layer.axis, inputs))
     return f"np.concatenate([{', '.join(map(str, inputs))}], axis={layer.axis})"
@@ -69,7 +69,7 @@ def _concatenated_mask(call: Call, axis: int, inputs: Sequence[Value]) -> str:
         mask or f"np.ones({x}.shape[:-1], bool)" for x, mask in zip(inputs, call.mask, strict=True)
     ]
     if axis == len(inputs[0].shape) - 1:
-        return masks[call.mask.index(None)]
+        return next(made for made, mask in zip(masks, call.mask, strict=True) if mask is None)
     return f"np.concatenate([{', '.join(masks)}], axis={axis})"
 
 
@@ -93,7 +93,7 @@ def _ranked(inputs: Sequence[Value]) -> list[str]:
 
 
 @formula("keras.Dot")
-def _dot(call, layer, inputs):
+def _dot(call: Call, layer: keras.Layer, inputs: Sequence[Value]) -> Written:
     axes = [layer.axes] * 2 if isinstance(layer.axes, int) else layer.axes
     axes = [axis % len(x.shape) for axis, x in zip(axes, inputs, strict=True)]
     letters = iter("abcdefghijklm")

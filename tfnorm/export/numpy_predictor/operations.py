@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
 from tfnorm.errors import InputError
 from tfnorm.export.numpy_predictor import activations
-from tfnorm.export.numpy_predictor.call import kind
+from tfnorm.export.numpy_predictor.call import Function, kind
 from tfnorm.export.numpy_predictor.layers import relu
 from tfnorm.export.numpy_predictor.program import Program, Value, code, dtype_code, quoted
 
@@ -41,7 +42,7 @@ _NUMPY = {
     "Square": "square",
 }
 _REDUCTIONS = {"All", "Any", "Max", "Mean", "Min", "Prod", "Sum"}
-_ACTIVATIONS: dict[str, tuple[Callable, tuple[str, ...]]] = {
+_ACTIVATIONS: dict[str, tuple[Function, tuple[str, ...]]] = {
     "Celu": (activations.celu, ("alpha",)),
     "Elu": (activations.elu, ("alpha",)),
     "Glu": (activations.glu, ("axis",)),
@@ -94,7 +95,13 @@ _KNOWN = sorted(
 )
 
 
-def write(program: Program, operation: keras.Operation, path: str, dtype: str, arguments) -> str:
+def write(
+    program: Program,
+    operation: keras.Operation,
+    path: str,
+    dtype: str,
+    arguments: Sequence[Any],
+) -> str:
     """The expression of an operation.
 
     Args:
@@ -134,36 +141,37 @@ def write(program: Program, operation: keras.Operation, path: str, dtype: str, a
         formula = activations.gelu_tanh if operation.approximate else activations.gelu
         return program.call(formula, *given)
     if name == "ReLU":
-        settings = (operation.max_value, operation.negative_slope, operation.threshold)
-        return relu(program, given[0], *settings)
+        return relu(
+            program, given[0], operation.max_value, operation.negative_slope, operation.threshold
+        )
     if name in _ACTIVATIONS:
         formula, names = _ACTIVATIONS[name]
         return program.call(formula, *given, **{n: getattr(operation, n) for n in names})
     return _OTHERS[name](operation, *given)
 
 
-def _argument(program: Program, path: str, dtype: str | None, argument):
+def _argument(program: Program, path: str, dtype: str | None, argument: Any) -> Any:
     """An argument as code can hold it, in the dtype of a floating result, as in Keras."""
     if isinstance(argument, (list, tuple)):
         return [_argument(program, path, dtype, item) for item in argument]
     argument = program.constant(path, argument)
-    if isinstance(argument, Value) and "float" in (dtype or ""):
+    if isinstance(argument, Value) and dtype is not None and "float" in dtype:
         return argument.cast(dtype)
     return argument
 
 
-def _operand(value) -> str:
+def _operand(value: Any) -> str:
     written = code(value)
     return f"({written})" if written.startswith("-") else written
 
 
-def _axis(axis) -> str:
+def _axis(axis: Any) -> str:
     if isinstance(axis, (list, tuple)):
         return code(axis[0] if len(axis) == 1 else tuple(axis))
     return code(axis)
 
 
-def _index(key) -> str:
+def _index(key: Any) -> str:
     return ", ".join(map(code, key)) if isinstance(key, (list, tuple)) else code(key)
 
 
@@ -172,5 +180,5 @@ def _dtype(operation: keras.Operation, dtype: str | None, x: Value) -> str:
     return dtype_code(dtype or getattr(operation, "dtype", None) or x.dtype)
 
 
-def _sizes(shape) -> tuple[int, ...]:
+def _sizes(shape: Sequence[int | None]) -> tuple[int, ...]:
     return tuple(-1 if size is None else size for size in shape)

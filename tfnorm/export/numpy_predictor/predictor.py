@@ -5,8 +5,9 @@ from __future__ import annotations
 import linecache
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -41,11 +42,11 @@ class NumpyPredictor:
         file = f"<predict.py {uuid.uuid4().hex}>"
         # What tracebacks quote.
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-        program = {"__name__": "predict"}
+        program: dict[str, Any] = {"__name__": "predict"}
         exec(compile(source, file, "exec"), program)
         # The weights in memory, where the file has those on disk.
         program["weights"] = lambda: layers
-        self._predict = program["predict"]
+        self._predict: Callable[[Any], np.ndarray | dict[str, np.ndarray]] = program["predict"]
 
     def __call__(
         self, examples: Mapping[str, np.ndarray] | np.ndarray
@@ -68,7 +69,7 @@ class NumpyPredictor:
         except ValueError as error:
             raise InputError(str(error)) from error
 
-    def save(self, directory: str | os.PathLike) -> Path:
+    def save(self, directory: str | os.PathLike[str]) -> Path:
         """Write `predict.py` and `weights.npz`, which need nothing else but NumPy.
 
         Args:
@@ -85,7 +86,7 @@ class NumpyPredictor:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             with workplace(place.parent, "numpy") as work:
-                np.savez(work / "weights.npz", **self.weights)
+                np.savez(work / "weights.npz", **cast(dict[str, Any], self.weights))
                 (work / "predict.py").write_text(self.source, encoding="utf-8")
                 work.rename(place)
         except OSError as error:

@@ -11,6 +11,7 @@ import keyword
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -78,10 +79,10 @@ class Program:
         formulas: those that the lines call, by name.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lines: list[tuple[str | None, str]] = []
         self.weights: dict[str, np.ndarray] = {}
-        self.formulas: dict[str, Callable] = {}
+        self.formulas: dict[str, Callable[..., Any]] = {}
         self._names = {*_TAKEN, *dir(builtins), *keyword.kwlist, *keyword.softkwlist}
         self._names |= {name for module in (activations, formulas) for name in vars(module)}
         self._reserved = frozenset(self._names)
@@ -120,12 +121,12 @@ class Program:
                 needed.update(_IDENTIFIER.findall(line))
         return kept[::-1]
 
-    def call(self, function: Callable, *arguments: str, **settings) -> str:
+    def call(self, function: Callable[..., Any], *arguments: object, **settings: Any) -> str:
         """A call of one of the formulas, which becomes part of the program."""
         given = [*arguments, *(f"{name}={code(value)}" for name, value in settings.items())]
         return f"{self.use(function)}({', '.join(map(str, given))})"
 
-    def use(self, function: Callable) -> Code:
+    def use(self, function: Callable[..., Any]) -> Code:
         """Make a formula, and those that it calls, part of the program; returns its name."""
         if function.__name__ not in self.formulas:
             tree = ast.parse(inspect.getsource(function))
@@ -136,7 +137,7 @@ class Program:
             self.formulas[function.__name__] = function
         return Code(function.__name__)
 
-    def constant(self, path: str, given):
+    def constant(self, path: str, given: Any) -> Any:
         """An argument of a call: arrays become weights of the program, others stay as they are."""
         if not keras.ops.is_tensor(given) and not isinstance(given, (np.ndarray, keras.Variable)):
             return given
@@ -147,7 +148,7 @@ class Program:
         return Value(f"w[{quoted(path)}][{quoted(name)}]", array.dtype.name, array.shape)
 
 
-def code(value) -> str:
+def code(value: Any) -> str:
     """A constant or a variable as Python writes it.
 
     Raises:
@@ -181,7 +182,7 @@ def dtype_code(dtype: str) -> str:
     return "bool" if dtype == "bool" else f"np.{dtype}"
 
 
-def as_numpy(array) -> np.ndarray:
+def as_numpy(array: Any) -> np.ndarray:
     """A copy of a Keras variable, tensor or array."""
     return np.array(keras.ops.convert_to_tensor(array).numpy())
 

@@ -7,6 +7,7 @@ import itertools
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import keras
 
@@ -53,7 +54,7 @@ class Translation:
             values.update({id(t): v for t, v in zip(node.outputs, results, strict=True)})
         return [values[id(tensor)] for tensor in model.outputs]
 
-    def _node(self, node, values: dict[int, Value], path: str) -> list[Value]:
+    def _node(self, node: Node, values: dict[int, Value], path: str) -> list[Value]:
         operation = node.operation
         arguments, named = filled_in(node, values)
         bound = inspect.signature(operation.call).bind(*arguments, **named)
@@ -70,7 +71,7 @@ class Translation:
             return self._nested(operation, given, path)
         return self._layer(operation, given, node.outputs, path)
 
-    def _nested(self, model: keras.Model, given: Sequence, path: str) -> list[Value]:
+    def _nested(self, model: keras.Model, given: Sequence[Any], path: str) -> list[Value]:
         _check_graph(model)
         tensors = model.inputs
         (values,) = given
@@ -83,7 +84,13 @@ class Translation:
         }
         return self._graph(model, [values[id(tensor)] for tensor in model.inputs], f"{path}/")
 
-    def _layer(self, layer: keras.Layer, given: Sequence, outputs, path: str) -> list[Value]:
+    def _layer(
+        self,
+        layer: keras.Layer,
+        given: Sequence[Any],
+        outputs: Sequence[keras.KerasTensor],
+        path: str,
+    ) -> list[Value]:
         given = keras.tree.map_structure(lambda x: self.program.constant(path, x), given)
         values = keras.tree.flatten(given)
         masks = [getattr(value, "mask", None) for value in keras.tree.flatten(given[0])]
@@ -105,17 +112,19 @@ class Translation:
 
     def _path(self, operation: keras.Operation, prefix: str) -> str:
         """What names an operation in the weights; that of a shared one stays the same."""
-        path = prefix + operation.name
+        path = f"{prefix}{operation.name}"
         while self._paths.setdefault(path, operation) is not operation:
             path += "_"
         return path
 
 
-def _nodes(inputs: Sequence, outputs: Sequence) -> list:
+def _nodes(inputs: Sequence[keras.KerasTensor], outputs: Sequence[keras.KerasTensor]) -> list[Node]:
     """The nodes between tensors, each after those that it needs, and as late as that."""
     seen = {id(tensor) for tensor in inputs}
-    ordered = []
-    todo = [(tensor, None) for tensor in reversed(outputs)]
+    ordered: list[Node] = []
+    todo: list[tuple[keras.KerasTensor, Node | None]] = [
+        (tensor, None) for tensor in reversed(outputs)
+    ]
     while todo:
         tensor, node = todo.pop()
         if node is not None:
@@ -172,12 +181,13 @@ def _named_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
 def _named_outputs(model: keras.Model, values: Sequence[Value]) -> dict[str, Value] | Value:
     """The outputs by name, or the only one if it has none."""
     if isinstance(model, keras.Sequential):
-        (value,) = values
-        return value
-    outputs = keras.tree.pack_sequence_as(model.output, values)
+        (only,) = values
+        return only
+    outputs: Any = keras.tree.pack_sequence_as(model.output, values)
     if isinstance(outputs, (list, tuple)):
         if len(outputs) == 1:
-            return outputs[0]
+            (only,) = values
+            return only
         named: dict[str, Value] = {}
         for name, output in zip(model.output_names, outputs, strict=True):
             # One layer can give several outputs.
@@ -190,4 +200,4 @@ def _named_outputs(model: keras.Model, values: Sequence[Value]) -> dict[str, Val
             f"model {model.name!r} has nested outputs; "
             "accepted: one tensor, or a flat list or dict of tensors"
         )
-    return outputs
+    return dict(outputs) if isinstance(outputs, Mapping) else values[0]

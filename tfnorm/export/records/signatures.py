@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.export.difference import Arrays, difference
+from tfnorm.export.difference import Tried, difference
 from tfnorm.export.records.tf_example import Feature, Parser, pad
 from tfnorm.export.tracing.trace import Traced
 from tfnorm.scorers.messages import one_line
@@ -51,7 +51,7 @@ def trace_signatures(
         InputError: the outputs are not what a signature's method gives, or `parse` doesn't give the
             inputs.
     """
-    answers: dict[str, Callable] = {
+    answers: dict[str, Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]] = {
         TF_EXAMPLE: lambda outputs: outputs,
         CLASSIFY: _classify,
         REGRESS: _regress,
@@ -75,7 +75,7 @@ def trace_signatures(
     return {name: trace(name) for name in names}
 
 
-def check_padding(traced: Traced, parse: Parser, features: Arrays, expected: Arrays) -> None:
+def check_padding(traced: Traced, parse: Parser, tried: Tried) -> None:
     """Raise InputError if a score changes where sequences are padded further.
 
     A record's sequences are padded to the longest of its batch, so its score would depend on the batch.
@@ -84,9 +84,9 @@ def check_padding(traced: Traced, parse: Parser, features: Arrays, expected: Arr
         return
     padded = {
         name: pad(tf.constant(array), _MORE_STEPS).numpy() if name in parse.sequences else array
-        for name, array in features.items()
+        for name, array in tried.features.items()
     }
-    moved = difference(traced.score(padded), expected, _PADDING_TOLERANCE)
+    moved = difference(traced.score(padded), tried.scores, _PADDING_TOLERANCE)
     if moved is not None:
         raise InputError(
             f"more padding of {', '.join(map(repr, parse.sequences))} moves a score by {moved:.2g}, "
@@ -95,9 +95,9 @@ def check_padding(traced: Traced, parse: Parser, features: Arrays, expected: Arr
         )
 
 
-def check_probabilities(expected: Arrays) -> None:
+def check_probabilities(tried: Tried) -> None:
     """Raise InputError unless the scores are in [0, 1]."""
-    (scores,) = expected.values()
+    (scores,) = tried.scores.values()
     low, high = np.min(scores), np.max(scores)
     if not 0 <= low <= high <= 1:
         raise InputError(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
 
-Feature = (
+Feature: TypeAlias = (
     tf.io.FixedLenFeature
     | tf.io.FixedLenSequenceFeature
     | tf.io.RaggedFeature

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +17,7 @@ from tfnorm.session import DEFAULT_SIGNATURE
 
 
 def check_warmup(
-    batch_sizes: Sequence[int], signatures: Sequence[str], examples: Mapping | None
+    batch_sizes: Sequence[int], signatures: Sequence[str], examples: Mapping[str, np.ndarray] | None
 ) -> None:
     """Raise InputError unless warm-up requests of these sizes can be made."""
     if not batch_sizes:
@@ -52,7 +53,7 @@ def write(
 
 def _logs(
     batch_sizes: Sequence[int], signatures: Sequence[str], examples: Mapping[str, np.ndarray]
-) -> Iterator:
+) -> Iterator[Any]:
     count = len(next(iter(examples.values())))
     for size in batch_sizes:
         rows = {name: array[np.arange(size) % count] for name, array in examples.items()}
@@ -66,7 +67,7 @@ def _logs(
                 yield _infer(signature, encoded)
 
 
-def _predict(signature: str, feeds: Mapping[str, np.ndarray]):
+def _predict(signature: str, feeds: Mapping[str, np.ndarray]) -> Any:
     log = _prediction_log().PredictionLog()
     request = log.predict_log.request
     request.model_spec.signature_name = signature
@@ -75,7 +76,7 @@ def _predict(signature: str, feeds: Mapping[str, np.ndarray]):
     return log
 
 
-def _infer(signature: str, encoded: Sequence[tf.train.Example]):
+def _infer(signature: str, encoded: Sequence[tf.train.Example]) -> Any:
     log = _prediction_log().PredictionLog()
     request = {CLASSIFY: log.classify_log, REGRESS: log.regress_log}[signature].request
     request.model_spec.signature_name = signature
@@ -83,7 +84,7 @@ def _infer(signature: str, encoded: Sequence[tf.train.Example]):
     return log
 
 
-def _prediction_log():
+def _prediction_log() -> Any:
     try:
         from tensorflow_serving.apis import prediction_log_pb2
     except ImportError as error:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import graph_pb2, node_def_pb2
 
 from tfnorm import layers
 from tfnorm._keras import all_layers
@@ -80,7 +81,7 @@ def check_graph(graph: tf.Graph) -> None:
             )
 
 
-def _nodes(definition) -> Iterator:
+def _nodes(definition: graph_pb2.GraphDef) -> Iterator[node_def_pb2.NodeDef]:
     yield from definition.node
     for function in definition.library.function:
         yield from function.node_def

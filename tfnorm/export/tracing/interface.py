@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,6 +15,8 @@ from tfnorm._keras import built_shape, is_symbolic, output_names
 from tfnorm.errors import InputError
 
 SCORE = "score"
+# The arguments of a call, by their places and by their names.
+Called = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Interface:
     model: keras.Model
     inputs: dict[str, tf.TensorSpec]
     tensors: dict[str, keras.KerasTensor]
-    arguments: Callable[[Mapping[str, tf.Tensor]], tuple[tuple, dict]]
+    arguments: Callable[[Mapping[str, tf.Tensor]], Called]
 
     def score(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Call the model in inference mode."""
@@ -43,7 +46,7 @@ class Interface:
                 )
         return outputs
 
-    def _named(self, outputs) -> dict[str, tf.Tensor]:
+    def _named(self, outputs: Any) -> dict[str, tf.Tensor]:
         if isinstance(outputs, Mapping):
             return dict(outputs)
         if not isinstance(outputs, (list, tuple)):
@@ -85,7 +88,7 @@ def _symbolic(model: keras.Model) -> Interface:
             raise InputError(f"input {name!r} is sparse or ragged; accepted: dense inputs")
     names = {id(tensor): name for name, tensor in tensors.items()}
 
-    def arguments(features):
+    def arguments(features: Mapping[str, tf.Tensor]) -> Called:
         return (keras.tree.map_structure(lambda t: features[names[id(t)]], structure),), {}
 
     specs = {name: _spec(name, tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
@@ -105,12 +108,12 @@ def _called(model: keras.Model, examples: Mapping[str, np.ndarray] | None) -> In
         # Keras keeps the shape of the first alone.
         shapes = dict.fromkeys(parameters)
 
-        def arguments(features):
+        def arguments(features: Mapping[str, tf.Tensor]) -> Called:
             return (), {name: features[name] for name in parameters}
 
     elif isinstance(shapes, Mapping):
 
-        def arguments(features):
+        def arguments(features: Mapping[str, tf.Tensor]) -> Called:
             return (dict(features),), {}
 
     elif shapes is not None and not _is_shape(shapes):
@@ -122,14 +125,14 @@ def _called(model: keras.Model, examples: Mapping[str, np.ndarray] | None) -> In
             )
         shapes = dict(zip(names, shapes, strict=True))
 
-        def arguments(features):
+        def arguments(features: Mapping[str, tf.Tensor]) -> Called:
             return ([features[name] for name in names],), {}
 
     else:
         name = next(iter(examples)) if examples and len(examples) == 1 else parameters[0]
         shapes = {name: shapes}
 
-        def arguments(features):
+        def arguments(features: Mapping[str, tf.Tensor]) -> Called:
             return (features[name],), {}
 
     return Interface(
@@ -140,10 +143,15 @@ def _called(model: keras.Model, examples: Mapping[str, np.ndarray] | None) -> In
     )
 
 
-def _known(model, name: str, shape, examples: Mapping[str, np.ndarray] | None) -> tf.TensorSpec:
+def _known(
+    model: keras.Model,
+    name: str,
+    shape: Any,
+    examples: Mapping[str, np.ndarray] | None,
+) -> tf.TensorSpec:
     if examples is None and shape is not None:
         return _spec(name, shape, model.input_dtype)
-    if name not in (examples or {}):
+    if examples is None or name not in examples:
         raise InputError(
             f"the shape and dtype of input {name!r} of {model.name!r} are not known to Keras; "
             "give examples that have it"
@@ -153,11 +161,11 @@ def _known(model, name: str, shape, examples: Mapping[str, np.ndarray] | None) -
     return _spec(name, example.shape if shape is None else shape, dtype)
 
 
-def _spec(name: str, shape: Sequence[int | None], dtype) -> tf.TensorSpec:
+def _spec(name: str, shape: Sequence[int | None], dtype: Any) -> tf.TensorSpec:
     return tf.TensorSpec((None, *shape[1:]), tf.as_dtype(dtype), name)
 
 
-def _is_shape(shape) -> bool:
+def _is_shape(shape: Any) -> bool:
     return all(size is None or isinstance(size, int) for size in shape)
 
 

@@ -41,7 +41,10 @@ class Traced:
     def call(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Run the graph, or make it part of the one that is being traced."""
         arguments = {name: made for made, name in self.names.items()}
-        return self.function({arguments.get(name, name): v for name, v in features.items()})
+        outputs: dict[str, tf.Tensor] = self.function(
+            {arguments.get(name, name): value for name, value in features.items()}
+        )
+        return outputs
 
     def score(self, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the graph on arrays."""
@@ -66,7 +69,7 @@ def trace(
     known = len(model.variables)
     arguments = {name: _argument(name, i) for i, name in enumerate(interface.inputs)}
 
-    def score(features):
+    def score(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return interface.score({name: features[arguments[name]] for name in arguments})
 
     specs = {
