@@ -346,8 +346,13 @@ def _export(directory: Path, names: tuple[str, ...]) -> None:
         keras.utils.set_random_seed(0)
         model = (MODELS | OPS)[name]()
         give_statistics(model)
+        inputs = {x.name: tf.TensorSpec(x.shape, x.dtype) for x in model.inputs}
+        words = any(spec.dtype == tf.string for spec in inputs.values())
+        examples = features(inputs, 64, HISTORIES[0]) if words else None
         for kind in EXPORTS:
-            export_saved_model(model, directory / name / kind, batch_invariance=kind)
+            export_saved_model(
+                model, directory / name / kind, examples=examples, batch_invariance=kind
+            )
     print(json.dumps(None))
 
 

@@ -15,11 +15,11 @@ EXAMPLES = 24
 SIZES = (1, 2, 3, 5, 8, 13, 16, 31, 64, 100, 257)
 
 
-def features(saved):
+def features(inputs):
     """Random ids, words and numbers, some numbers a thousand times as large."""
     generator = np.random.default_rng(0)
     made = {}
-    for name, spec in saved.signature().inputs.items():
+    for name, spec in inputs.items():
         shape = [EXAMPLES, *(size or 5 for size in spec.shape[1:])]
         if spec.dtype == tf.string:
             made[name] = generator.choice(np.array([b"a", b"b", b"c"], object), shape)
@@ -39,7 +39,7 @@ def batches(size):
 
 def differing(saved):
     """The sizes at which an example's bits are others than alone."""
-    pool = features(saved)
+    pool = features(saved.signature().inputs)
 
     def score(rows):
         return saved.run({name: array[rows] for name, array in pool.items()})

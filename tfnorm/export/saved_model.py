@@ -116,7 +116,7 @@ def export_saved_model(
         allow_untrained_statistics: export moving statistics that training has never updated.
         batch_invariance: "tolerance" leaves an example's score to move by rounding, a few bits, with
             the size of its batch; "bitwise" gives it the same bits in every batch, of whatever size
-            and with whatever neighbours.
+            and with whatever neighbours, and is refused where no two examples tell whether it does.
 
     Returns:
         What was written where.
@@ -149,6 +149,8 @@ def export_saved_model(
             check_statistics(model, plain.function.variables)
 
         tried = _guessed(plain, called, found) if arrays is None else _scored(plain, arrays)
+        if same_bits:
+            bitwise.check_rows(tried)
         traced, folding = plain, None
         if fold:
             folding, traced = fold_and_trace(called, found, tried)

@@ -91,6 +91,15 @@ def made(name):
     return model
 
 
+def exported(name, directory):
+    """The model with "bitwise", and with examples where there must be some."""
+    model = made(name)
+    inputs = {x.name: tf.TensorSpec(x.shape, x.dtype) for x in model.inputs}
+    words = any(spec.dtype == tf.string for spec in inputs.values())
+    examples = score_in_batches.features(inputs) if words else None
+    return export_saved_model(model, directory, examples=examples, batch_invariance="bitwise")
+
+
 @pytest.fixture(scope="module")
 def exports(tmp_path_factory):
     """Model -> its export with "tolerance" and its export with "bitwise"."""
@@ -138,8 +147,7 @@ def traced_ops(path):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_example_gets_the_same_bits_in_every_batch(name, tmp_path):
-    model = made(name)
-    report = export_saved_model(model, tmp_path, batch_invariance="bitwise")
+    report = exported(name, tmp_path)
     assert traced_ops(report.path) <= set(dir(tf.raw_ops))
     with SavedModel(report.path) as saved:
         assert score_in_batches.differing(saved) == []
@@ -147,9 +155,9 @@ def test_every_example_gets_the_same_bits_in_every_batch(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["Embedding", "DIN"])
 def test_longer_padding_leaves_every_bit(name, tmp_path):
-    report = export_saved_model(made(name), tmp_path, batch_invariance="bitwise")
+    report = exported(name, tmp_path)
     with SavedModel(report.path) as saved:
-        given = score_in_batches.features(saved)
+        given = score_in_batches.features(saved.signature().inputs)
         histories = {key for key, array in given.items() if array.ndim > 1}
         for steps in (1, 5, 20, 40):
             short = given | {key: np.resize(1 + given[key] % 9, (24, steps)) for key in histories}
@@ -190,9 +198,9 @@ def test_the_verifier_finds_no_bit_moved(exports):
 
 @pytest.mark.parametrize("name", ["Conv2D", "Embedding", "DIN"])
 def test_an_empty_batch_gives_no_rows(name, tmp_path):
-    report = export_saved_model(made(name), tmp_path, batch_invariance="bitwise")
+    report = exported(name, tmp_path)
     with SavedModel(report.path) as saved:
-        one = score_in_batches.features(saved)
+        one = score_in_batches.features(saved.signature().inputs)
         scores = saved.run({name: array[:1] for name, array in one.items()})
         none = saved.run({name: array[:0] for name, array in one.items()})
     for output, score in scores.items():
@@ -249,6 +257,42 @@ def test_a_score_that_depends_on_the_batch_is_refused(tmp_path):
     with pytest.raises(InputError, match="the bits of 'score' differ between batches of 1 and of"):
         export_saved_model(model, tmp_path, batch_invariance="bitwise")
     assert list(tmp_path.iterdir()) == []
+
+
+def mixed_by_word(words):
+    """What a row's score would be without the others, and a mean over the batch of one word's rows."""
+    marked = tf.cast(words == "b", tf.float32)
+    return marked * tf.reduce_mean(marked, axis=0)
+
+
+def mixing(shape=()):
+    word = keras.Input(shape, name="word", dtype="string")
+    return keras.Model(word, layers.Lambda(mixed_by_word, output_shape=shape)(word))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (None, "needs two or more different examples, .*; there are none$"),
+        (["b"], "there are 1, all alike$"),
+        (["b", "b", "b"], "there are 3, all alike$"),
+    ],
+)
+def test_what_no_examples_can_tell_is_not_published(tmp_path, words, message):
+    examples = None if words is None else {"word": words}
+    with pytest.raises(InputError, match=message):
+        export_saved_model(
+            mixing(), tmp_path / "ranker", examples=examples, batch_invariance="bitwise"
+        )
+    assert not (tmp_path / "ranker").exists()
+    assert export_saved_model(mixing(), tmp_path / "plain", examples=examples).version == 1
+
+
+@pytest.mark.parametrize("words", [["a", "b"], ["b", "a"], ["a", "a", "a", "b"]])
+def test_each_of_few_examples_is_scored_away_from_the_others(tmp_path, words):
+    with pytest.raises(InputError, match="the bits of 'score' differ"):
+        export_saved_model(mixing(), tmp_path, examples={"word": words}, batch_invariance="bitwise")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_output_without_rows_is_refused(tmp_path):

@@ -12,7 +12,7 @@ from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
 from tfnorm.export.bitwise import stable_ops
 from tfnorm.export.bitwise.replay import copy, replay
-from tfnorm.export.difference import SAVED_TOLERANCE
+from tfnorm.export.difference import SAVED_TOLERANCE, Tried
 from tfnorm.export.tracing.trace import Traced
 from tfnorm.session import SavedModel
 
@@ -112,20 +112,32 @@ def tolerance(traced: Traced) -> float:
     return max(SAVED_TOLERANCE, *(8 * epsilon(dtype.name) for dtype in dtypes))
 
 
+def check_rows(tried: Tried | None) -> None:
+    """Raise InputError unless there are rows of which one could move another's score."""
+    if tried is not None and any((array != array[:1]).any() for array in tried.features.values()):
+        return
+    there = "there are none" if tried is None else f"there are {len(tried)}, all alike"
+    raise InputError(
+        "batch_invariance='bitwise' needs two or more different examples, to see before it is published "
+        f"that no bit of a score depends on the batch; {there}"
+    )
+
+
 def check_bits(saved: SavedModel, features: Mapping[str, np.ndarray]) -> None:
     """Raise InputError if the bits of a score depend on the batch."""
     count = len(next(iter(features.values())))
     together = saved.run(features)
     for size in (size for size in _CHECKED_SIZES if size < count):
-        # From the middle, so that the rows stand elsewhere.
-        rows = slice((count - size) // 2, (count - size) // 2 + size)
-        alone = saved.run({name: array[rows] for name, array in features.items()})
-        for name, scores in alone.items():
-            if not _same(scores, together[name][rows]):
-                raise InputError(
-                    f"the bits of {name!r} differ between batches of {size} and of {count}, by what no "
-                    "stable form is known for; batch_invariance='tolerance' exports it as it is"
-                )
+        # From the middle and the end, so that the rows stand elsewhere.
+        for start in {(count - size) // 2, count - size}:
+            rows = slice(start, start + size)
+            alone = saved.run({name: array[rows] for name, array in features.items()})
+            for name, scores in alone.items():
+                if not _same(scores, together[name][rows]):
+                    raise InputError(
+                        f"the bits of {name!r} differ between batches of {size} and of {count}, by what "
+                        "no stable form is known for; batch_invariance='tolerance' exports it as it is"
+                    )
 
 
 def _same(scores: np.ndarray, others: np.ndarray) -> bool:
