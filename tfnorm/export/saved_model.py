@@ -31,7 +31,7 @@ from tfnorm.export.records.signatures import (
     trace_signatures,
 )
 from tfnorm.export.records.tf_example import Feature, parser
-from tfnorm.export.structure import Structure, structure
+from tfnorm.export.structure import Structure, check_inference, structure
 from tfnorm.export.tracing.checks import check_statistics, check_weights
 from tfnorm.export.tracing.interface import Interface, interface
 from tfnorm.export.tracing.trace import Traced, trace
@@ -124,8 +124,8 @@ def export_saved_model(
     Raises:
         InputError: the place, the version or the examples can't be used; the model is no built
             Keras model, has weights that are NaN or infinite or moving statistics that were never
-            updated, changes variables or runs Python when it scores; or the disk is full. Nothing
-            is left behind.
+            updated, changes variables, is random or runs Python when it scores, or calls a layer with
+            training=True; or the disk is full. Nothing is left behind.
 
     Example:
 
@@ -143,6 +143,7 @@ def export_saved_model(
         arrays = kept.fitted(arrays, called.inputs)
     check_weights(model)
     found = structure(model)
+    check_inference(found)
     with _tracing:
         plain = trace(called)
         if not allow_untrained_statistics:

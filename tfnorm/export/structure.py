@@ -10,11 +10,13 @@ import keras
 
 from tfnorm._keras import (
     Node,
+    is_told_to_train,
     layers_inside,
     masks_given,
     producer,
     runs_keras_call,
 )
+from tfnorm.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,21 @@ def structure(model: keras.Model) -> Structure:
     else:
         _hide(found, model)
     return found
+
+
+def check_inference(found: Structure) -> None:
+    """Raise InputError if a graph has a layer train always.
+
+    `model(x)` heeds the training=True that the layer is called with, `model.predict(x)` overrides it:
+    which of them the scores that are served should equal, nobody can tell from the model.
+    """
+    for operation, calls in found.uses.items():
+        if any(is_told_to_train(node) for _, node in calls):
+            raise InputError(
+                f"layer {operation.name!r} ({type(operation).__name__}) is called with training=True, "
+                "which model(x) heeds and model.predict(x) does not, so that it has two scores; "
+                "build the model without it, and load the weights into that"
+            )
 
 
 def read_by(node: Node) -> list[keras.KerasTensor]:

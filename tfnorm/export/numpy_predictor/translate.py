@@ -16,6 +16,7 @@ from tfnorm.errors import InputError
 from tfnorm.export.numpy_predictor import operations
 from tfnorm.export.numpy_predictor.call import Call, check_dtype, result_dtype, write
 from tfnorm.export.numpy_predictor.program import Program, Value
+from tfnorm.export.structure import check_inference, structure
 
 
 class Translation:
@@ -27,11 +28,12 @@ class Translation:
         outputs: name -> the variable of an output; the variable itself of an only one.
 
     Raises:
-        InputError: the model is no graph, or has a layer without a formula.
+        InputError: the model is no graph, has a layer without a formula, or calls one with training=True.
     """
 
     def __init__(self, model: keras.Model):
         _check_graph(model)
+        check_inference(structure(model))
         self.program = Program()
         self._paths: dict[str, keras.Operation] = {}
         tensors = _named_inputs(model)
