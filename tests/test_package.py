@@ -1,6 +1,12 @@
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+import tfnorm
 
 HEAVY = {"grpc", "tensorflow_serving", "starlette", "uvicorn", "matplotlib", "click", "pyarrow"}
 
@@ -21,13 +27,29 @@ import keras, tensorflow  # Keras itself loads matplotlib where it is installed.
 before = set(sys.modules)
 import tfnorm
 print(*{name.partition(".")[0] for name in set(sys.modules) - before})
+print(*keras.saving.get_custom_objects())
 """
 
 
-def test_importing_tfnorm_loads_no_server_client_or_plotting_module():
-    added = set(run(WHAT_TFNORM_LOADS).stdout.split())
+@pytest.fixture(scope="module")
+def first_import():
+    """The packages that `import tfnorm` loads, and the names that it registers with Keras."""
+    loaded, registered = run(WHAT_TFNORM_LOADS).stdout.splitlines()
+    return set(loaded.split()), set(registered.split())
+
+
+def test_importing_tfnorm_loads_no_server_client_or_plotting_module(first_import):
+    added, _ = first_import
     assert "tfnorm" in added
     assert not added & HEAVY
+
+
+def test_importing_tfnorm_registers_all_that_a_keras_file_may_name(first_import):
+    _, registered = first_import
+    source = "\n".join(path.read_text() for path in Path(tfnorm.__file__).parent.rglob("*.py"))
+    names = re.findall(r'^@keras\S+serializable\(package="tfnorm"\)\nclass (\w+)', source, re.M)
+    assert {"Dice", "DIN", "LazyAdam"} <= set(names)
+    assert registered == {f"tfnorm>{name}" for name in names}
 
 
 def test_another_keras_backend_gets_one_clear_error():
@@ -46,7 +68,5 @@ def test_a_backend_that_is_not_installed_gets_the_same_error():
 
 
 def test_public_names_are_there():
-    import tfnorm
-
     for name in tfnorm.__all__:
         assert getattr(tfnorm, name) is not None

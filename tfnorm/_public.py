@@ -2,6 +2,7 @@
 
 from tfnorm._start import backend  # noqa: F401, I001 - before all that imports Keras
 
+import tfnorm.training.lazy_adam  # noqa: F401 - registered, as a .keras file may name it
 from tfnorm import datasets, export, layers, models, ops, schema, statistics, training, verify
 from tfnorm._start.version import __version__
 from tfnorm.export import export_saved_model, to_numpy
