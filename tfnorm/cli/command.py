@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ def _load_library() -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Drop what is written to stderr meanwhile; TensorFlow's libraries log before they can be told not to."""
+    if sys.stderr is None:
+        yield
+        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     kept = os.dup(2)
     try:
