@@ -5,6 +5,9 @@ A release of either that moves one of them fails here, in the test that names it
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ import tensorflow as tf
 from tensorflow.core.framework import graph_debug_info_pb2, graph_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
+import tfnorm
 from tfnorm import _keras, _tensorflow
 
 
@@ -399,6 +403,67 @@ def test_an_op_with_a_gradient_of_its_own_bears_the_name_of_it():
     function = tf.function(sign, autograph=False).get_concrete_function(tf.TensorSpec([]))
     nodes = [op.node_def for op in function.graph.get_operations()]
     assert any(_tensorflow.GRADIENT in node.attr for node in nodes)
+
+
+def traced_step(differentiable):
+    """The gradient of a function that is called in a branch, and of x ** 2."""
+
+    @tf.function(autograph=False)
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.cond(x > 0.0, lambda: differentiable(x), lambda: x) + x**2
+        return tape.gradient(y, x)
+
+    return step
+
+
+def test_a_custom_gradient_is_let_go_of_with_the_graph_it_was_traced_in():
+    triple = _tensorflow.custom_gradient(lambda x: (3.0 * x, lambda upstream: 5.0 * upstream))
+    step = traced_step(triple)
+    inner = tf.function(lambda x: triple(x), autograph=False)
+    before = set(_tensorflow.ops.gradient_registry.list())
+    assert float(step(tf.constant(1.0))) == 5 + 2
+    x = tf.constant(1.0)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = inner(x)
+    assert float(tape.gradient(y, x)) == 5
+    assert set(_tensorflow.ops.gradient_registry.list()) > before
+    graphs = [weakref.ref(step.get_concrete_function(x).graph) for step in (step, inner)]
+    del step, inner, tape, y
+    gc.collect()
+    assert [graph() for graph in graphs] == [None, None]
+    assert set(_tensorflow.ops.gradient_registry.list()) <= before
+
+
+def test_a_custom_gradient_is_that_of_tensorflow_when_run_eagerly():
+    triple = _tensorflow.custom_gradient(lambda x: (3.0 * x, lambda upstream: 5.0 * upstream))
+    x = tf.Variable(2.0)
+    with tf.GradientTape() as tape:
+        y = triple(x)
+    assert float(y) == 6
+    assert float(tape.gradient(y, x)) == 5
+
+
+@pytest.mark.parametrize("kind", ["BatchNormalization", "Dice"])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_training_step_that_is_done_with_leaves_no_graph_behind(kind, jit_compile):
+    layer = getattr(tfnorm, kind)()
+    layer.build((None, 3))
+
+    @tf.function(jit_compile=jit_compile)
+    def step(x):
+        with tf.GradientTape() as tape:
+            y = layer(x, training=True)
+        return tape.gradient(y, layer.trainable_variables[0].value)
+
+    x = tf.reshape(tf.range(12.0), [4, 3])
+    step(x)
+    graph = weakref.ref(step.get_concrete_function(x).graph)
+    del step
+    gc.collect()
+    assert graph() is None
 
 
 def test_what_vectorized_map_traces_is_told_from_the_rest():

@@ -10,13 +10,15 @@ They are imported where they are used.
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, op_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, trackable_object_graph_pb2
-from tensorflow.python.framework import op_def_registry
+from tensorflow.python.framework import op_def_registry, ops
 from tensorflow.python.ops import control_flow_util
 from tensorflow.python.saved_model import loader_impl
 
@@ -138,6 +140,36 @@ def saved_names(reader: tf.train.CheckpointReader) -> dict[str, str]:
         for attribute in node.attributes
         if attribute.checkpoint_key in shapes
     }
+
+
+def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`tf.custom_gradient`, without its hold on every graph in which it has been traced.
+
+    TensorFlow registers the gradient of each trace under a name of its own, and never lets go of it, nor of
+    the graph that it is a part of: each new trace of a model would cost memory until the process ends. Here
+    it is the graph that holds the gradient.
+    """
+    differentiable = tf.custom_gradient(function)
+
+    @functools.wraps(function)
+    def call(*inputs: Any) -> Any:
+        outputs = differentiable(*inputs)
+        if not tf.executing_eagerly():
+            _let_go_of_gradient(tf.nest.flatten(outputs)[0].op)
+        return outputs
+
+    return call
+
+
+def _let_go_of_gradient(operation: tf.Operation) -> None:
+    """Have the current graph hold the gradient of an op in it, in the place of TensorFlow's registry."""
+    name = operation.get_attr(GRADIENT).decode()
+    registered = ops.gradient_registry._registry
+    gradient = registered[name]["type"]
+    graph = tf.compat.v1.get_default_graph()
+    graph.tfnorm_gradients = [*getattr(graph, "tfnorm_gradients", ()), gradient]
+    held = weakref.ref(gradient, lambda _: registered.pop(name, None))
+    registered[name]["type"] = lambda op, *upstream: held()(op, *upstream)
 
 
 @functools.cache

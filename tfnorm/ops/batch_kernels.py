@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfnorm._tensorflow import custom_gradient
 from tfnorm.ops.moments import Moments, channel_count, column, flat_moments
 from tfnorm.ops.xla import in_xla, stored
 
@@ -40,7 +41,7 @@ def normalize_by_batch(
     dL/dx = gamma r (dy - sum(dy) / m - x_hat sum(dy x_hat) / m)
     """
 
-    @tf.custom_gradient
+    @custom_gradient
     def normalize(x, gamma, beta):
         y, mean, squares = _by_size(_normalize, x, gamma, beta, epsilon)
 
@@ -68,7 +69,7 @@ def dice_by_batch(x: tf.Tensor, alpha: tf.Tensor, epsilon: float) -> tuple[tf.Te
     The backward pass keeps `x` and the statistics, and computes the rest again.
     """
 
-    @tf.custom_gradient
+    @custom_gradient
     def activate(x, alpha):
         y, mean, squares = _by_size(_dice, x, alpha, epsilon)
 
@@ -219,7 +220,7 @@ def _dice_gradient(how: type, dy, x, alpha, mean, squares, epsilon: float) -> Te
 def _with_gradient_of(exact: Callable, fast: Callable) -> Callable:
     """`fast`, with the gradient of `exact`, which computes the same in differentiable ops."""
 
-    @tf.custom_gradient
+    @custom_gradient
     def function(*inputs):
         def gradient(*upstream):
             with tf.GradientTape() as tape:
