@@ -1,5 +1,6 @@
 import os
 import shutil
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -90,7 +91,10 @@ def test_a_version_is_what_tensorflow_serving_takes_for_one(tmp_path, name, numb
 def test_a_path_that_could_be_taken_for_a_pattern_is_loaded(directory, tmp_path, monkeypatch, name):
     shutil.copytree(directory / "12", tmp_path / name / "12")
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "links").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "links"))
     with SavedModel(name) as model:
+        assert not list((tmp_path / "links").iterdir())
         assert model.path == Path(name, "12")
         assert model.run({"x": np.ones((1, 2), np.float32)})["y"].tolist() == [[3, 3]]
 

@@ -157,7 +157,7 @@ class SavedModel:
         self.path = find_saved_model(directory)
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
-            with _without_patterns(self.path) as path:
+            with without_patterns(self.path) as path:
                 meta_graph = load_into_session(self._session, str(path))
             self.signature_defs = dict(meta_graph.signature_def)
             self.signatures = {
@@ -263,8 +263,8 @@ class SavedModel:
 
 
 @contextlib.contextmanager
-def _without_patterns(path: Path) -> Iterator[Path]:
-    """`path`, or a link to it where it could be taken for a pattern."""
+def without_patterns(path: Path) -> Iterator[Path]:
+    """`path`, or a link to it for as long as this lasts where TensorFlow could take it for a pattern."""
     if not _OF_PATTERNS & set(str(path)):
         yield path
         return

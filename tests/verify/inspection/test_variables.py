@@ -1,5 +1,7 @@
 """What the variables of a SavedModel hold."""
 
+import tempfile
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -25,6 +27,15 @@ def test_names_and_numbers_of_values_are_told(tmp_path):
     variables = _saved(tmp_path, dense__kernel=np.ones((2, 3), "f"), dense__bias=[0.0, 1.0])
     assert sorted(variables.names.values()) == ["dense/bias", "dense/kernel"]
     assert variables.parameters == 8
+
+
+@pytest.mark.parametrize("name", ["[a]", "a\\b", "a*"])
+def test_a_path_that_could_be_taken_for_a_pattern_is_read(tmp_path, monkeypatch, name):
+    (tmp_path / "links").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "links"))
+    ((_, message, _),) = _faults(tmp_path / name, weight=[1.0, np.nan])
+    assert message == "1 of its 2 values are NaN or infinite"
+    assert not list((tmp_path / "links").iterdir())
 
 
 def test_a_model_without_variables_has_none(tmp_path):

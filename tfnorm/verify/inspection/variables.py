@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from tfnorm._keras import EXPORTED_AGAIN
 from tfnorm._tensorflow import saved_names
 from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
+from tfnorm.session import without_patterns
 
 # The reader raises one or the other, by the kind of damage.
 _DAMAGES = (tf.errors.OpError, RuntimeError, IndexError, ValueError, DecodeError)
@@ -48,7 +51,11 @@ class Variables:
         if not self._path.with_suffix(".index").is_file():
             return
         try:
-            self._reader = tf.train.load_checkpoint(str(self._path))
+            # The reader opens files as they are needed, for as long as it is there.
+            link = contextlib.ExitStack()
+            weakref.finalize(self, link.close)
+            path = link.enter_context(without_patterns(directory)) / "variables" / "variables"
+            self._reader = tf.train.load_checkpoint(str(path))
             self._shapes = self._reader.get_variable_to_shape_map()
             self._types = self._reader.get_variable_to_dtype_map()
             self.names = self._read_names()
