@@ -15,10 +15,13 @@ def test_scores_are_equal_up_to_rounding_and_no_further():
     assert difference({"s": score + 1e-4}, {"s": score}, 1e-5) == pytest.approx(1e-4, rel=1e-2)
 
 
+@pytest.mark.filterwarnings("error")
 def test_scores_that_are_not_finite_are_equal_to_the_same_alone():
     score = np.array([np.nan, np.inf, 1.0], np.float32)
     assert difference({"s": score}, {"s": score}, 1e-5) is None
     assert difference({"s": np.ones(3, np.float32)}, {"s": score}, 1e-5) is not None
+    other = np.array([np.nan, np.inf, 1.1], np.float32)
+    assert difference({"s": other}, {"s": score}, 1e-5) == pytest.approx(0.1)
 
 
 def test_scores_with_an_imaginary_part_are_compared_with_it():

@@ -178,6 +178,21 @@ def test_ids_that_an_int32_input_can_not_hold_are_refused(tmp_path):
         export_saved_model(model, tmp_path, examples={"ids": np.array([2**32 + 1])})
 
 
+@pytest.mark.parametrize("examples", [{"x": X}, None])
+def test_a_file_that_scores_otherwise_than_the_model_is_not_published(
+    model, tmp_path, monkeypatch, examples
+):
+    run = SavedModel.run
+
+    def off(saved, feeds, **options):
+        return {name: 1.01 * score for name, score in run(saved, feeds, **options).items()}
+
+    monkeypatch.setattr(SavedModel, "run", off)
+    with pytest.raises(InputError, match=r"the SavedModel scores up to .* away from the model"):
+        export_saved_model(model, tmp_path, examples=examples)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("layer", [keras.layers.Dropout(0.5), BatchNormalization()])
 def test_a_layer_that_always_trains_is_refused_not_exported_as_another(tmp_path, layer):
     inputs = keras.Input((3,), name="x")

@@ -55,5 +55,6 @@ def _moved(score: np.ndarray, wanted: np.ndarray, tolerance: float) -> float | N
     largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=0)
     if np.allclose(score, wanted, tolerance, tolerance / 10 * largest, equal_nan=True):
         return None
-    moves = np.abs(score - wanted)
+    with np.errstate(invalid="ignore"):
+        moves = np.abs(score - wanted)
     return float(np.max(moves, where=~np.isnan(moves), initial=0))
