@@ -284,41 +284,6 @@ def test_requests_of_different_lengths_are_padded_where_it_moves_no_score(tmp_pa
     assert batching(tmp_path / "deploy").pad_variable_length_inputs
 
 
-@pytest.mark.parametrize("examples", [None, np.zeros((2, 0), np.int64)])
-def test_there_are_no_batches_where_no_examples_tell_that_padding_is_harmless(tmp_path, examples):
-    export = save(tmp_path / "exports" / "1", lambda h: {"score": history_mean(h)}, HISTORY)
-    if examples is not None:
-        keep(export, history=examples)
-    found = write_serving_config(export, tmp_path / "deploy").batching
-    assert "there are no examples that tell" in found.obstacle
-    assert no_batches(tmp_path / "deploy")
-
-
-def test_there_are_no_batches_where_an_output_is_as_long_as_the_padding(tmp_path):
-    export = save(tmp_path / "exports" / "1", lambda h: {"doubled": 2 * h}, HISTORY)
-    keep(export, history=ROWS)
-    found = write_serving_config(export, tmp_path / "deploy").batching
-    assert found.obstacle == "output 'doubled' is as long as 'history'"
-
-
-def test_there_are_no_batches_where_a_longer_history_is_refused(tmp_path):
-    def call(h):
-        with tf.control_dependencies([tf.debugging.assert_less(tf.shape(h)[1], 5)]):
-            return {"score": tf.reduce_sum(h, 1)}
-
-    export = save(tmp_path / "exports" / "1", call, HISTORY)
-    keep(export, history=ROWS)
-    found = write_serving_config(export, tmp_path / "deploy").batching
-    assert found.obstacle.startswith("'history' can't be padded: ")
-
-
-def test_there_are_no_batches_where_an_output_can_not_be_split(tmp_path):
-    export = save(tmp_path / "exports" / "1", lambda x: {"mean": tf.reduce_mean(x)}, X)
-    found = write_serving_config(export, tmp_path / "deploy").batching
-    assert found.obstacle == "output 'mean' of shape [] has no value for each example"
-    assert no_batches(tmp_path / "deploy")
-
-
 def test_metrics_are_published_where_prometheus_is_told_to_look(written):
     text = (written / "monitoring.config").read_text()
     prometheus = parsed(text, MESSAGES["MonitoringConfig"]).prometheus_config
