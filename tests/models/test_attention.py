@@ -85,3 +85,59 @@ def test_its_config_makes_the_same_layer(batch):
     copy(*map(tf.constant, batch))
     copy.set_weights(layer.get_weights())
     np.testing.assert_array_equal(copy(*batch), layer(*batch))
+
+
+def make_inputs(seed=0):
+    rng = np.random.default_rng(seed)
+    query, keys = rng.normal(size=(5, 4)), rng.normal(size=(5, 6, 4))
+    valid = rng.random((5, 6)) < 0.5
+    valid[2] = False
+    return query.astype(np.float32), keys.astype(np.float32), valid
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+def test_training_leaves_padding_out_and_gives_the_same_with_the_same_gradients(softmax):
+    layer = TargetAttention((7, 3), softmax=softmax)
+    query, keys, valid = map(tf.constant, make_inputs())
+    layer(query, keys, valid)
+    found = []
+    for training in (True, False):
+        with tf.GradientTape() as tape:
+            tape.watch([query, keys])
+            y = layer(query, keys, valid, training=training)
+            loss = tf.reduce_sum(y**2)
+        variables = [query, keys, *(v.value for v in layer.trainable_variables)]
+        found.append([y, *map(tf.convert_to_tensor, tape.gradient(loss, variables))])
+    for ours, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_padded_positions_are_not_computed_in_training():
+    layer = TargetAttention((7,))
+    query, keys, valid = map(tf.constant, make_inputs())
+    layer(query, keys, valid)
+    seen = []
+    activation = layer.mlp[0].activation
+    layer.mlp[0].activation = lambda x: seen.append(x.shape[0]) or activation(x)
+    layer(query, keys, valid, training=True)
+    assert seen == [int(tf.reduce_sum(tf.cast(valid, tf.int32)))]
+
+
+def test_without_the_softmax_the_weights_are_the_scores():
+    layer = TargetAttention((7,), softmax=False)
+    query, keys, valid = make_inputs()
+    y = layer(query, keys, valid).numpy()
+    first, last = layer.mlp
+    for n in range(5):
+        q, expected = np.float64(query[n]), np.zeros(4)
+        for k in np.float64(keys[n][valid[n]]):
+            x = np.concatenate([q, k, q - k, q * k])
+            hidden = 1 / (1 + np.exp(-(x @ first.kernel.numpy() + first.bias.numpy())))
+            expected += (hidden @ last.kernel.numpy() + last.bias.numpy()) * k
+        np.testing.assert_allclose(y[n], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_history_of_no_steps_gives_zeros():
+    layer = TargetAttention((7,))
+    y = layer(tf.ones([2, 4]), tf.zeros([2, 0, 4]), tf.zeros([2, 0], tf.bool))
+    np.testing.assert_array_equal(y, np.zeros((2, 4)))

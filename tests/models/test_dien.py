@@ -209,3 +209,43 @@ def test_compiled_training_gives_the_losses_of_eager_training():
         )
         losses.append(fitted.history["loss"])
     np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def auxiliary(model, weights):
+    """The mean of the losses of the steps, each weighted as its example, in float64."""
+    with_negatives = make_features(negatives=True)
+    inner = keras.Model(model.input, [model.get_layer(n).output for n in ("extractor", "history")])
+    h, k = (np.float64(a) for a in inner({n: with_negatives[n] for n in model.input}))
+    tables = [model.get_layer(name).embeddings.numpy() for name in ("items", "categories")]
+    ids = [with_negatives["negative_items"], with_negatives["negative_categories"]]
+    n = np.concatenate([table[i] for table, i in zip(tables, ids, strict=True)], axis=-1)
+    losses = [
+        weights[i]
+        * (-np.log(sigmoid(h[i, t] @ k[i, t + 1])) - np.log(1 - sigmoid(h[i, t] @ n[i, t + 1])))
+        for i, length in enumerate(LENGTHS)
+        for t in range(length - 1)
+    ]
+    return np.mean(losses)
+
+
+def test_the_auxiliary_loss_takes_sample_and_class_weights():
+    model = make_model(batch_normalization=False, activation="prelu")
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy", run_eagerly=True)
+    x, weights = make_features(negatives=True), np.arange(6, dtype=np.float32) / 4
+    plain = model.evaluate(make_features(), LABELS, sample_weight=weights, batch_size=6, verbose=0)
+    found = model.fit(x, LABELS, sample_weight=weights, batch_size=6, verbose=0).history
+    assert found["loss"][0] == pytest.approx(plain + auxiliary(model, weights), rel=1e-4)
+    classes = np.where(LABELS > 0, 3.0, 0.5).astype(np.float32)
+    plain = model.evaluate(make_features(), LABELS, sample_weight=classes, batch_size=6, verbose=0)
+    found = model.fit(x, LABELS, class_weight={0: 0.5, 1: 3.0}, batch_size=6, verbose=0).history
+    assert found["loss"][0] == pytest.approx(plain + auxiliary(model, classes), rel=1e-4)
+
+
+def test_the_auxiliary_loss_has_a_metric_in_training_alone():
+    model = make_model(auxiliary_weight=0.3)
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy", run_eagerly=True)
+    history = model.fit(make_features(negatives=True), LABELS, batch_size=3, verbose=0).history
+    # The mean over all steps, of both batches.
+    assert history["auxiliary_loss"][0] == pytest.approx(auxiliary(model, np.ones(6)), rel=1e-4)
+    assert isinstance(model.evaluate(make_features(), LABELS, verbose=0), float)
+    assert list(model.evaluate(make_features(), LABELS, verbose=0, return_dict=True)) == ["loss"]

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
+
+from tfnorm._tensorflow import in_xla_context
+
+Shape = Sequence[int | None]
 
 
 @keras.saving.register_keras_serializable(package="tfnorm")
@@ -16,12 +21,26 @@ class TargetAttention(keras.layers.Layer):
         a_t = exp(s_t) / sum_u exp(s_u)     over the t, u that are no padding
         y = sum_t a_t k_t                   0 for a history that is all padding
 
+    Without the softmax a_t is s_t itself: the paper keeps the intensity of an interest, and its
+    authors' code does not.
+
+    The mlp's first layer is computed as q (Wq + Wd) + k_t (Wk - Wd) + (q * k_t) Wp, where W is
+    [Wq; Wk; Wd; Wp]: half of the products, and the same scores within rounding. In training, padding
+    is left out of the mlp, except under XLA, which needs shapes that it knows.
+
     Args:
         units: widths of the MLP's hidden layers, which are sigmoid; a linear unit follows.
+        softmax: False for a_t = s_t; the linear unit then has a bias.
         **kwargs: of `keras.layers.Layer`.
 
-    Called with `query` `[N, D]`, `keys` `[N, T, D]` and `valid` `[N, T]`, boolean, False for
-    padding. Returns `[N, D]`. T may differ from call to call, and more padding changes nothing.
+    Call arguments:
+        query: q, `[N, D]`.
+        keys: k, `[N, T, D]`. T may differ from call to call, and may be 0; more padding changes
+            nothing.
+        valid: `[N, T]`, boolean, False for padding.
+        training: whether the model is trained.
+
+    Returns y, `[N, D]`.
 
     Example:
 
@@ -35,35 +54,67 @@ class TargetAttention(keras.layers.Layer):
         softmax are those of the DIEN authors' code, https://github.com/mouna99/dien.
     """
 
-    def __init__(self, units: Sequence[int] = (80, 40), **kwargs):
+    def __init__(
+        self, units: Sequence[int] = (80, 40), *, softmax: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.units = tuple(units)
+        self.softmax = softmax
         self.mlp = [
             keras.layers.Dense(width, "sigmoid", name=f"dense_{i}", dtype=self.dtype_policy)
             for i, width in enumerate(self.units, start=1)
         ]
-        # No bias: the softmax would cancel it.
+        # The softmax would cancel a bias.
         self.mlp.append(
-            keras.layers.Dense(1, use_bias=False, name="score", dtype=self.dtype_policy)
+            keras.layers.Dense(1, use_bias=not softmax, name="score", dtype=self.dtype_policy)
         )
 
-    def build(self, query_shape, keys_shape, valid_shape) -> None:
-        shape = (*keys_shape[:-1], 4 * keys_shape[-1])
+    def build(self, query_shape: Shape, keys_shape: Shape, valid_shape: Shape) -> None:
+        width = keys_shape[-1]
+        assert width is not None
+        shape: Shape = (*keys_shape[:-1], 4 * width)
         for dense in self.mlp:
             dense.build(shape)
             shape = dense.compute_output_shape(shape)
 
-    def call(self, query: tf.Tensor, keys: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-        query = tf.broadcast_to(query[:, tf.newaxis], tf.shape(keys))
-        scores = tf.concat([query, keys, query - keys, query * keys], axis=-1)
-        for dense in self.mlp:
-            scores = dense(scores)
-        scores = tf.where(valid, scores[..., 0], scores.dtype.min)
-        weights = tf.where(valid, tf.nn.softmax(scores), 0)
-        return tf.einsum("nt,ntd->nd", weights, keys)
+    def call(
+        self,
+        query: tf.Tensor,
+        keys: tf.Tensor,
+        valid: tf.Tensor,
+        training: bool | None = None,
+    ) -> tf.Tensor:
+        if training and not in_xla_context():
+            there = tf.where(valid)
+            rows = there[:, 0]
+            scores = self._scores(query, tf.gather_nd(keys, there), lambda x: tf.gather(x, rows))
+            scores = tf.scatter_nd(there, scores, tf.shape(valid, there.dtype))
+        else:
+            scores = self._scores(query, keys, lambda x: x[:, tf.newaxis])
+        if self.softmax:
+            scores = tf.nn.softmax(tf.where(valid, scores, scores.dtype.min))
+        return tf.einsum("nt,ntd->nd", tf.where(valid, scores, 0), keys)
 
-    def compute_output_shape(self, query_shape, keys_shape, valid_shape):
+    def _scores(self, query: tf.Tensor, keys: tf.Tensor, beside: Any) -> tf.Tensor:
+        """s of the keys; `beside` puts each query beside its keys."""
+        first, *others = self.mlp
+        of_query, of_key, of_difference, of_product = tf.split(
+            tf.cast(first.kernel, query.dtype), 4
+        )
+        of_keys = tf.concat([of_key - of_difference, of_product], axis=0)
+        x = tf.matmul(tf.concat([keys, beside(query) * keys], axis=-1), of_keys)
+        of_the_query = tf.matmul(query, of_query + of_difference)
+        if first.use_bias:
+            of_the_query += tf.cast(first.bias, query.dtype)
+        x = first.activation(x + beside(of_the_query))
+        for dense in others:
+            x = dense(x)
+        return x[..., 0]
+
+    def compute_output_shape(
+        self, query_shape: Shape, keys_shape: Shape, valid_shape: Shape
+    ) -> Shape:
         return query_shape
 
-    def get_config(self) -> dict:
-        return {**super().get_config(), "units": self.units}
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units, "softmax": self.softmax}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -39,13 +42,13 @@ class AUGRUCell(keras.layers.Layer):
         Zhou et al., 2019, https://arxiv.org/abs/1809.03672, section 4.3.
     """
 
-    def __init__(self, units: int, **kwargs):
+    def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
         self.state_size = units
         self.output_size = units
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Sequence[int]) -> None:
         width = 3 * self.units
         self.kernel = self.add_weight(shape=(input_shape[-1] - 1, width), name="kernel")
         self.recurrent_kernel = self.add_weight(
@@ -53,7 +56,9 @@ class AUGRUCell(keras.layers.Layer):
         )
         self.bias = self.add_weight(shape=(width,), name="bias", initializer="zeros")
 
-    def call(self, inputs: tf.Tensor, states: list, training: bool | None = None):
+    def call(
+        self, inputs: tf.Tensor, states: list[tf.Tensor], training: bool | None = None
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         (state,) = states
         x, score = inputs[:, :-1], inputs[:, -1:]
         of_x = tf.split(tf.matmul(x, self.kernel) + self.bias, 3, axis=-1)
@@ -64,5 +69,5 @@ class AUGRUCell(keras.layers.Layer):
         state = (1 - update) * state + update * candidate
         return state, [state]
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}

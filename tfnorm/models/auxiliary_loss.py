@@ -33,9 +33,17 @@ def auxiliary_loss(
     Reference:
         Zhou et al., 2019, https://arxiv.org/abs/1809.03672, section 4.2.
     """
+    losses, counts = auxiliary_losses(interests, behaviours, negatives, valid)
+    return tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(counts), 1)
+
+
+def auxiliary_losses(
+    interests: tf.Tensor, behaviours: tf.Tensor, negatives: tf.Tensor, valid: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Of each example the sum of `auxiliary_loss` over its steps, and their number, `[N]`."""
     now = interests[:, :-1]
     positive = tf.reduce_sum(now * behaviours[:, 1:], axis=-1)
     negative = tf.reduce_sum(now * negatives[:, 1:], axis=-1)
     losses = tf.cast(tf.nn.softplus(-positive) + tf.nn.softplus(negative), tf.float32)
     counted = tf.cast(valid[:, 1:], tf.float32)
-    return tf.reduce_sum(losses * counted) / tf.maximum(tf.reduce_sum(counted), 1)
+    return tf.reduce_sum(losses * counted, axis=1), tf.reduce_sum(counted, axis=1)

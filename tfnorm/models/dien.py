@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfnorm._keras import loss_metric
 from tfnorm.errors import InputError
 from tfnorm.models.augru import AUGRUCell
-from tfnorm.models.auxiliary_loss import auxiliary_loss
-from tfnorm.models.features import embedded_features
-from tfnorm.models.interest_scores import InterestScores
+from tfnorm.models.auxiliary_loss import auxiliary_losses
+from tfnorm.models.features import (
+    embedded_features,
+    given_schema,
+    joined,
+    schema_config,
+    table_layer,
+)
+from tfnorm.models.interest_scores import AtLeastOneStep, InterestScores, at_least_one_step
 from tfnorm.models.masked_mean import MaskedMean
 from tfnorm.models.tower import tower
+from tfnorm.schema import History, Schema
 
-NEGATIVES = ("negative_items", "negative_categories")
-"""The inputs of training alone: for each item of a history another that the user didn't choose."""
+AUXILIARY = "auxiliary_loss"
+"""The metric's name."""
+
+# What a step has learned between the call of a model and its loss; replicas are threads.
+_step = threading.local()
+
+
+def negative(column: str) -> str:
+    """The input of training that holds, for each step of a history's column, what wasn't chosen."""
+    return f"negative_{column.removeprefix('history_')}"
 
 
 @keras.saving.register_keras_serializable(package="tfnorm")
@@ -31,29 +47,40 @@ class DIEN(keras.Model):
         loss = log loss of the score + auxiliary_weight * auxiliary loss
 
     where the tower is Dense and Dice by turns, then one Dense unit. The auxiliary loss is that of
-    telling the next item of a history from a sampled one by h_t; training needs negatives for it,
-    and nothing else does: `tfnorm.datasets.with_negatives` draws them.
+    telling the next item of a history from a sampled one by h_t. Training needs negatives for it, and
+    nothing else does: `tfnorm.training.Negatives` and `tfnorm.datasets.with_negatives` draw them. Its
+    scale is our choice: the mean over the steps that there are, of all histories; that of the paper is
+    a mean over examples of sums over steps, and that of the authors' code a mean over all steps, of
+    padding too, in which each is multiplied by its mask. `fit` reports it as `auxiliary_loss`; weights
+    of examples and of classes count for it as for the score.
+
+    Of a schema, k_t, the user's and the context's features are as in `DIN`; every history has GRUs of
+    its own.
 
     Args:
-        item_count: rows of the item table; items are ids in [0, item_count), and 0 is padding.
-        category_count: rows of the category table, likewise.
-        embedding_size: width of an item's embedding and of a category's; the states of both GRUs
-            are twice as wide.
+        schema: the features of the log; or, as before there were schemas, `item_count`.
+        category_count: without a schema, the rows of the category table.
+        embedding_size: without a schema, the width of an item's embedding and of a category's; the
+            states of both GRUs are as wide as k_t.
         units: widths of the tower's hidden layers.
+        item_count: without a schema, the rows of the item table; ids are in [0, item_count), and 0 is
+            padding.
         activation: of the tower, `dice` or `prelu`.
         batch_normalization: False to give the tower its inputs as they are.
         auxiliary_weight: of the auxiliary loss; with 0 no negatives are needed.
         dropout: the share of the tower's hidden units that training leaves out.
-        embeddings_regularizer: of both tables, such as `keras.regularizers.L2(1e-6)`.
+        embeddings_regularizer: of all tables, such as `keras.regularizers.L2(1e-6)`; it reads whole
+            tables in each step, which `LazyAdam`'s `embeddings_l2` does not.
         **kwargs: of `keras.Model`, such as `name`.
 
-    Inputs, by name, all int32: `item` `[N]`, `category` `[N]`, `history_items` `[N, T]`,
-    `history_categories` `[N, T]`, T free; a history is padded with 0 at its end, and more padding
-    changes no score. In training also `negative_items` and `negative_categories`, `[N, T]`. Output:
-    `[N, 1]`, from the layer `score`. An id outside its table raises or gives NaN.
+    Inputs, by name: the schema's columns, as for `DIN`. In training also a negative for each step of
+    each column of ids of a history, `negative_` and the column's name (without `history_` before it):
+    without a schema `negative_items` and `negative_categories`, `[N, T]`. Output: `[N, 1]`, from the
+    layer `score`. An id outside its table raises or gives NaN.
 
     Raises:
-        InputError: there is no such activation, or training is not given the negatives.
+        InputError: there is no such activation, neither a schema nor both counts are given, the
+            schema has no history, its numbers lack a mean, or training is not given the negatives.
 
     Example:
 
@@ -70,86 +97,175 @@ class DIEN(keras.Model):
 
     def __init__(
         self,
-        item_count: int,
-        category_count: int,
+        schema: Schema | Mapping[str, Any] | int | None = None,
+        category_count: int | None = None,
         embedding_size: int = 18,
         units: Sequence[int] = (200, 80),
         *,
+        item_count: int | None = None,
         activation: str = "dice",
         batch_normalization: bool = True,
         auxiliary_weight: float = 1.0,
         dropout: float = 0.0,
-        embeddings_regularizer=None,
-        **kwargs,
-    ):
+        embeddings_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
         regularizer = keras.regularizers.get(embeddings_regularizer)
-        inputs, target, history, valid = embedded_features(
-            item_count, category_count, embedding_size, regularizer
-        )
-        # The auxiliary loss multiplies an interest by a behaviour: they must be equally wide.
-        width = 2 * embedding_size
-        interests = keras.layers.GRU(width, return_sequences=True, name="extractor")(
-            history, mask=valid
-        )
-        scores = InterestScores(name="attention")(target, interests, valid)
-        weighted = keras.layers.Concatenate(name="weighted")(
-            [interests, keras.ops.expand_dims(scores, axis=-1)]
-        )
-        interest = keras.layers.RNN(AUGRUCell(width), name="evolution")(weighted, mask=valid)
-        mean = MaskedMean(name="mean")(history, valid)
-        product = keras.layers.Multiply(name="product")([target, mean])
+        found, of_items = given_schema(schema, item_count, category_count, embedding_size)
+        features = embedded_features(found, regularizer)
+        if not features.histories:
+            raise InputError("the schema has no history; accepted: one or more")
+        interests = [features.target]
+        for history in features.histories:
+            prefix = history.prefix
+            keys, valid = AtLeastOneStep(name=f"{prefix}padded")(history.keys, history.valid)
+            # The auxiliary loss multiplies an interest by a behaviour: they must be equally wide.
+            width = keys.shape[-1]
+            states = keras.layers.GRU(width, return_sequences=True, name=f"{prefix}extractor")(
+                keys, mask=valid
+            )
+            scores = InterestScores(name=f"{prefix}attention")(history.query, states, valid)
+            weighted = keras.layers.Concatenate(name=f"{prefix}weighted")(
+                [states, keras.ops.expand_dims(scores, axis=-1)]
+            )
+            interest = keras.layers.RNN(AUGRUCell(width), name=f"{prefix}evolution")(
+                weighted, mask=valid
+            )
+            mean = MaskedMean(name=f"{prefix}mean")(history.keys, history.valid)
+            product = keras.layers.Multiply(name=f"{prefix}product")([history.query, mean])
+            interests += [interest, mean, product]
         score = tower(
-            keras.layers.Concatenate(name="interest")([target, interest, mean, product]),
+            joined([*interests, *features.others], "interest"),
             units,
             activation=activation,
             batch_normalization=batch_normalization,
             dropout=dropout,
         )
-        super().__init__(inputs=inputs, outputs=score, **kwargs)
-        self.item_count = item_count
-        self.category_count = category_count
-        self.embedding_size = embedding_size
+        super().__init__(inputs=features.inputs, outputs=score, **kwargs)
+        self.schema = found
+        self._of_items = of_items
+        if of_items:
+            self.item_count, self.category_count = (feature.size for feature in found.ids)
+            self.embedding_size = embedding_size
         self.units = tuple(units)
         self.activation = activation
         self.batch_normalization = batch_normalization
         self.auxiliary_weight = auxiliary_weight
         self.dropout = dropout
         self.embeddings_regularizer = regularizer
+        metric = keras.metrics.Mean(name=AUXILIARY)
+        # Behind a function, it is no part of the model that is saved.
+        self._auxiliary_metric: Callable[[], keras.metrics.Metric] = lambda: metric
 
-    def train_step(self, data) -> dict:
-        if not self.auxiliary_weight:
-            return super().train_step(data)
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        _check_negatives(x)
-        # Keras adds up what the replicas learn: its losses are shares of their mean (whole ones before 3.8).
-        share = keras.losses.MeanAbsoluteError()(tf.ones([1, 1]), tf.zeros([1, 1]))
-        with tf.GradientTape() as tape:
-            score, auxiliary = self._score_and_auxiliary_loss(x)
-            loss = self.compute_loss(x, y, score, sample_weight)
-            loss += share * tf.cast(self.auxiliary_weight * auxiliary, loss.dtype)
-            scaled = self.optimizer.scale_loss(loss)
-        self.optimizer.apply(tape.gradient(scaled, self.trainable_weights), self.trainable_weights)
-        loss_metric(self).update_state(loss / share, sample_weight=tf.shape(score)[0])
-        return self.compute_metrics(x, y, score, sample_weight)
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> tf.Tensor:
+        wanted = self.negatives
+        if not training or not self.auxiliary_weight or not isinstance(inputs, Mapping):
+            return super().call(self._own(inputs), training=training, mask=mask)
+        if not all(name in inputs for name in wanted):
+            return super().call(self._own(inputs), training=training, mask=mask)
+        score, losses, counts = self._score_and_losses(inputs)
+        _step.auxiliary = losses, counts
+        return score
 
-    def _score_and_auxiliary_loss(self, x: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        inner = [self.get_layer(name).output for name in ("extractor", "history")]
-        score, interests, behaviours = keras.Model(self.input, [self.output, *inner])(
-            {name: x[name] for name in self.input}, training=True
-        )
-        negatives = [
-            self.get_layer(table)(x[name])
-            for table, name in zip(("items", "categories"), NEGATIVES, strict=True)
-        ]
-        valid = tf.not_equal(x["history_items"], 0)
-        negatives = tf.concat(negatives, axis=-1)
-        return score, auxiliary_loss(interests, behaviours, negatives, valid)
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        _step.training = training
+        if training and self.auxiliary_weight:
+            self._check_negatives(x)
+            losses, counts = _step.__dict__.pop("auxiliary")
+            steps = tf.reduce_sum(counts)
+            loss = tf.reduce_sum(losses) / tf.maximum(steps, 1)
+            self._auxiliary_metric().update_state(loss, sample_weight=steps)
+            if sample_weight is not None:
+                weights = tf.reshape(tf.cast(sample_weight, losses.dtype), [-1])
+                loss = tf.reduce_sum(weights * losses) / tf.maximum(steps, 1)
+            # Keras scales what layers add as it scales its own, for replicas and in every version.
+            self.get_layer("score").add_loss(self.auxiliary_weight * loss)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
-    def get_config(self) -> dict:
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        own = [self._auxiliary_metric()] if self.auxiliary_weight else []
+        return [*super().metrics, *own]
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = super().compute_metrics(x, y, y_pred, sample_weight)
+        if not _step.training:
+            found.pop(AUXILIARY, None)  # Only training has it.
+        return found
+
+    @property
+    def negatives(self) -> dict[str, str]:
+        """The inputs of training alone -> the target's feature that they are ids of."""
         return {
-            "item_count": self.item_count,
-            "category_count": self.category_count,
-            "embedding_size": self.embedding_size,
+            negative(column): name
+            for history in self.schema.histories
+            for name, column in history.of.items()
+        }
+
+    def _own(self, inputs: Any) -> Any:
+        """Its inputs without those of training alone."""
+        if not isinstance(inputs, Mapping):
+            return inputs
+        return {name: x for name, x in inputs.items() if name not in self.negatives}
+
+    def _score_and_losses(self, x: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+        histories = self.schema.histories
+        names = [
+            f"{'' if h.name == 'history' else h.name + '_'}{what}"
+            for h in histories
+            for what in ("extractor", "padded")
+        ]
+        inner = keras.Model(
+            self.input, [self.output, *(self.get_layer(name).output for name in names)]
+        )
+        score, *found = inner({name: x[name] for name in self.input}, training=True)
+        losses, counts = 0.0, 0.0
+        for history, states, (behaviours, valid) in zip(
+            histories, found[::2], found[1::2], strict=True
+        ):
+            negatives, _ = at_least_one_step(self._negatives(history, x), valid)
+            of_history = auxiliary_losses(states, behaviours, negatives, valid)
+            losses, counts = losses + of_history[0], counts + of_history[1]
+        return score, losses, counts
+
+    def _negatives(self, history: History, x: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """In the place of each behaviour another that wasn't, embedded, with the same numbers."""
+        steps = []
+        for name, column in history.of.items():
+            feature = self.schema.id(name)
+            rows = x[negative(column)]
+            if feature.hashed or feature.vocabulary is not None:
+                rows = self.get_layer(f"{name}_rows")(rows)
+            steps.append(self.get_layer(table_layer(self.schema, feature))(rows))
+        embedded = tf.concat(steps, axis=-1)
+        if history.side_numbers:
+            prefix = "" if history.name == "history" else f"{history.name}_"
+            beside = [self.get_layer(f"{n.name}_scaled")(x[n.name]) for n in history.side_numbers]
+            embedded += self.get_layer(f"{prefix}numbers")(tf.concat(beside, axis=-1))
+        return embedded
+
+    def _check_negatives(self, x: Any) -> None:
+        given = x if isinstance(x, Mapping) else {}
+        missing = [name for name in self.negatives if name not in given]
+        if missing:
+            raise InputError(
+                f"DIEN is trained on {', '.join(given)}, without {' and '.join(missing)}; accepted: "
+                "examples with negatives, as tfnorm.datasets.with_negatives draws them, or "
+                "auxiliary_weight=0"
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **schema_config(self.schema, self._of_items),
             "units": self.units,
             "activation": self.activation,
             "batch_normalization": self.batch_normalization,
@@ -159,13 +275,3 @@ class DIEN(keras.Model):
             "name": self.name,
             "trainable": self.trainable,
         }
-
-
-def _check_negatives(x: Mapping[str, tf.Tensor]) -> None:
-    missing = [name for name in NEGATIVES if name not in x]
-    if missing:
-        raise InputError(
-            f"DIEN is trained on {', '.join(x)}, without {' and '.join(missing)}; accepted: "
-            "examples with negatives, as tfnorm.datasets.with_negatives draws them, or "
-            "auxiliary_weight=0"
-        )

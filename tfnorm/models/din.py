@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
+from tfnorm.errors import InputError
 from tfnorm.models.attention import TargetAttention
-from tfnorm.models.features import embedded_features
+from tfnorm.models.features import embedded_features, given_schema, joined, schema_config
 from tfnorm.models.masked_mean import MaskedMean
 from tfnorm.models.tower import tower
+from tfnorm.schema import Schema
 
 
 @keras.saving.register_keras_serializable(package="tfnorm")
@@ -24,26 +27,37 @@ class DIN(keras.Model):
     authors' code, without its user embedding, and with the history's mean for its sum. Its variants
     there are arguments here: their BaseModel is `attention=False, activation="prelu"`.
 
+    Of a schema, q is the target's features, k_t what a history holds of them, with its numbers beside
+    them (k_t + W numbers_t); every history has an attention of its own, and the user's and the
+    context's features join the tower.
+
     Args:
-        item_count: rows of the item table; items are ids in [0, item_count), and 0 is padding.
-        category_count: rows of the category table, likewise.
-        embedding_size: width of an item's embedding and of a category's.
+        schema: the features of the log; or, as before there were schemas, `item_count`.
+        category_count: without a schema, the rows of the category table.
+        embedding_size: without a schema, the width of an item's embedding and of a category's.
         attention_units: widths of the attention's hidden layers.
         units: widths of the tower's hidden layers.
+        item_count: without a schema, the rows of the item table; ids are in [0, item_count), and 0 is
+            padding.
         attention: False for the BaseModel, which knows a history by its mean alone: the tower is
             given [q, m].
+        softmax: False for an attention without it, which keeps the intensity of an interest.
         activation: of the tower, `dice` or `prelu`.
         batch_normalization: False to give the tower its inputs as they are.
         dropout: the share of the tower's hidden units that training leaves out.
-        embeddings_regularizer: of both tables, such as `keras.regularizers.L2(1e-6)`.
+        embeddings_regularizer: of all tables, such as `keras.regularizers.L2(1e-6)`; it reads whole
+            tables in each step, which `LazyAdam`'s `embeddings_l2` does not.
         **kwargs: of `keras.Model`, such as `name`.
 
-    Inputs, by name, all int32: `item` `[N]`, `category` `[N]`, `history_items` `[N, T]`,
-    `history_categories` `[N, T]`, T free; a history is padded with 0, and more padding changes no
-    score. Output: `[N, 1]`, from the layer `score`. An id outside its table raises or gives NaN.
+    Inputs, by name: the schema's columns, raw: hashing and look-ups are part of the model. Without a
+    schema, all int32: `item` `[N]`, `category` `[N]`, `history_items` `[N, T]`,
+    `history_categories` `[N, T]`. T is free, 0 too; a history is padded with 0, or the empty string,
+    and more padding changes no score. Output: `[N, 1]`, from the layer `score`. An id outside its
+    table raises or gives NaN.
 
     Raises:
-        InputError: there is no such activation.
+        InputError: there is no such activation, neither a schema nor both counts are given, the
+            schema has no history, or its numbers lack a mean.
 
     Example:
 
@@ -60,56 +74,66 @@ class DIN(keras.Model):
 
     def __init__(
         self,
-        item_count: int,
-        category_count: int,
+        schema: Schema | Mapping[str, Any] | int | None = None,
+        category_count: int | None = None,
         embedding_size: int = 18,
         attention_units: Sequence[int] = (80, 40),
         units: Sequence[int] = (200, 80),
         *,
+        item_count: int | None = None,
         attention: bool = True,
+        softmax: bool = True,
         activation: str = "dice",
         batch_normalization: bool = True,
         dropout: float = 0.0,
-        embeddings_regularizer=None,
-        **kwargs,
-    ):
+        embeddings_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
         regularizer = keras.regularizers.get(embeddings_regularizer)
-        inputs, target, history, valid = embedded_features(
-            item_count, category_count, embedding_size, regularizer
-        )
-        mean = MaskedMean(name="mean")(history, valid)
-        interests = [target, mean]
-        if attention:
-            attended = TargetAttention(attention_units, name="attention")(target, history, valid)
-            product = keras.layers.Multiply(name="product")([target, mean])
-            interests = [target, attended, mean, product]
+        found, of_items = given_schema(schema, item_count, category_count, embedding_size)
+        features = embedded_features(found, regularizer)
+        if not features.histories:
+            raise InputError("the schema has no history; accepted: one or more")
+        interests = [features.target]
+        for history in features.histories:
+            mean = MaskedMean(name=f"{history.prefix}mean")(history.keys, history.valid)
+            if not attention:
+                interests.append(mean)
+                continue
+            attended = TargetAttention(
+                attention_units, softmax=softmax, name=f"{history.prefix}attention"
+            )(history.query, history.keys, history.valid)
+            product = keras.layers.Multiply(name=f"{history.prefix}product")([history.query, mean])
+            interests += [attended, mean, product]
         score = tower(
-            keras.layers.Concatenate(name="interest")(interests),
+            joined([*interests, *features.others], "interest"),
             units,
             activation=activation,
             batch_normalization=batch_normalization,
             dropout=dropout,
         )
-        super().__init__(inputs=inputs, outputs=score, **kwargs)
-        self.item_count = item_count
-        self.category_count = category_count
-        self.embedding_size = embedding_size
+        super().__init__(inputs=features.inputs, outputs=score, **kwargs)
+        self.schema = found
+        self._of_items = of_items
+        if of_items:
+            self.item_count, self.category_count = (feature.size for feature in found.ids)
+            self.embedding_size = embedding_size
         self.attention_units = tuple(attention_units)
         self.units = tuple(units)
         self.attention = attention
+        self.softmax = softmax
         self.activation = activation
         self.batch_normalization = batch_normalization
         self.dropout = dropout
         self.embeddings_regularizer = regularizer
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {
-            "item_count": self.item_count,
-            "category_count": self.category_count,
-            "embedding_size": self.embedding_size,
+            **schema_config(self.schema, self._of_items),
             "attention_units": self.attention_units,
             "units": self.units,
             "attention": self.attention,
+            "softmax": self.softmax,
             "activation": self.activation,
             "batch_normalization": self.batch_normalization,
             "dropout": self.dropout,

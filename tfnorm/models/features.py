@@ -2,48 +2,221 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 
+from tfnorm.errors import InputError
 from tfnorm.models.embedding import IdEmbedding
+from tfnorm.models.masked_mean import MaskedMean, MaskedSum
+from tfnorm.models.number_scale import NumberScale
+from tfnorm.schema import History, Id, Number, Schema, item_schema
+
+_LAYERS = {"target", "history", "mean", "attention", "product", "interest", "normalization", "score"}
+_LAYERS |= {"extractor", "evolution", "weighted", "padded", "numbers", "beside", "steps"}
+
+UNKNOWN = "\ufffd"
+"""The word that stands for all that a vocabulary lacks."""
 
 
-class Features(NamedTuple):
-    """The inputs of a ranking model, and what they stand for: `[N, D]`, `[N, T, D]`, `[N, T]`."""
+@dataclass(frozen=True)
+class EmbeddedHistory:
+    """A history and what it is compared with.
 
-    inputs: dict[str, keras.KerasTensor]
-    target: keras.KerasTensor
-    history: keras.KerasTensor
+    Attributes:
+        prefix: of the names of what is made of it; empty for a history called `history`.
+        query: the target, `[N, D]`.
+        keys: each step, `[N, T, D]`.
+        valid: `[N, T]`, False for padding.
+    """
+
+    prefix: str
+    query: keras.KerasTensor
+    keys: keras.KerasTensor
     valid: keras.KerasTensor
 
 
-def embedded_features(
-    item_count: int, category_count: int, embedding_size: int, regularizer
-) -> Features:
-    """An item and a history of items, each embedded beside its category: D = 2 embedding_size."""
-    inputs = {
-        name: keras.Input(shape, name=name, dtype="int32")
-        for name, shape in {
-            "item": (),
-            "category": (),
-            "history_items": (None,),
-            "history_categories": (None,),
-        }.items()
-    }
-    tables = {
-        name: IdEmbedding(count, embedding_size, embeddings_regularizer=regularizer, name=name)
-        for name, count in {"items": item_count, "categories": category_count}.items()
+@dataclass(frozen=True)
+class EmbeddedFeatures:
+    """The inputs of a ranking model and what they stand for.
+
+    Attributes:
+        inputs: by name.
+        target: what is shown, `[N, D]`.
+        histories: what came before.
+        others: the user's and the context's features, each `[N, D]`.
+    """
+
+    inputs: dict[str, keras.KerasTensor]
+    target: keras.KerasTensor
+    histories: tuple[EmbeddedHistory, ...]
+    others: tuple[keras.KerasTensor, ...]
+
+
+def given_schema(
+    schema: Schema | Mapping[str, Any] | int | None,
+    item_count: int | None,
+    category_count: int | None,
+    embedding_size: int,
+) -> tuple[Schema, bool]:
+    """The schema of a model's arguments, and whether it is that of an item and its category.
+
+    Raises:
+        InputError: neither a schema nor the two counts are given, or both.
+    """
+    if isinstance(schema, Mapping):
+        schema = Schema.from_dict(schema)
+    if isinstance(schema, int) and item_count is None:
+        schema, item_count = None, schema
+    counts = (item_count, category_count)
+    if isinstance(schema, Schema) and counts == (None, None):
+        return schema, False
+    if schema is not None or item_count is None or category_count is None:
+        raise InputError(
+            f"schema is {type(schema).__name__}, item_count {item_count} and category_count "
+            f"{category_count}; accepted: a schema, or both counts"
+        )
+    return item_schema(item_count, category_count, width=embedding_size), True
+
+
+def schema_config(schema: Schema, of_items: bool) -> dict[str, Any]:
+    """The arguments that `given_schema` makes it of."""
+    if not of_items:
+        return {"schema": schema.to_dict()}
+    item, category = schema.ids
+    return {
+        "item_count": item.size,
+        "category_count": category.size,
+        "embedding_size": item.width,
     }
 
-    def embedded(items: str, categories: str, name: str) -> keras.KerasTensor:
-        return keras.layers.Concatenate(name=name)(
-            [tables["items"](inputs[items]), tables["categories"](inputs[categories])]
+
+def embedded_features(schema: Schema, regularizer: Any) -> EmbeddedFeatures:
+    """The features of a schema: ids embedded, numbers scaled.
+
+    Raises:
+        InputError: a number is to be standardized, and its mean is not known, or a column has the name
+            of a layer.
+    """
+    missing = [number.name for number in schema.all_numbers if not number.is_fitted]
+    if missing:
+        raise InputError(
+            f"numbers {', '.join(map(repr, missing))} have no mean and deviation; accepted: a schema "
+            "with them, such as tfnorm.datasets.standardize gives"
+        )
+    if taken := [name for name in schema.columns if name in _LAYERS]:
+        raise InputError(
+            f"column {taken[0]!r} has the name of a layer of the model; accepted: other names than "
+            f"{', '.join(sorted(_LAYERS))}"
+        )
+    inputs = {
+        name: keras.Input(column.shape, name=name, dtype=column.dtype)
+        for name, column in schema.columns.items()
+    }
+    tables: dict[str, IdEmbedding] = {}
+    for feature in schema.ids:
+        if feature.table_name not in tables:
+            tables[feature.table_name] = IdEmbedding(
+                feature.rows,
+                feature.width,
+                embeddings_regularizer=regularizer,
+                name=table_layer(schema, feature),
+            )
+    lookups = {feature.name: _lookup(feature) for feature in schema.ids}
+
+    def rows_of(feature: Id, x: keras.KerasTensor) -> keras.KerasTensor:
+        lookup = lookups[feature.name]
+        return x if lookup is None else lookup(x)
+
+    def one(feature: Id | Number | History) -> keras.KerasTensor:
+        assert not isinstance(feature, History)
+        x = inputs[feature.name]
+        if isinstance(feature, Number):
+            return scale(feature)(x)
+        rows = rows_of(feature, x)
+        embedded = tables[feature.table_name](rows)
+        if not feature.many:
+            return embedded
+        pool = MaskedSum if feature.combine == "sum" else MaskedMean
+        return pool(name=f"{feature.name}_{feature.combine}")(
+            embedded, keras.ops.not_equal(rows, 0)
         )
 
-    return Features(
+    embedded = {
+        feature.name: one(feature)
+        for feature in schema.features
+        if not isinstance(feature, History)
+    }
+    target = joined([embedded[name] for name in schema.target], "target")
+
+    def history(feature: History) -> EmbeddedHistory:
+        prefix = "" if feature.name == "history" else f"{feature.name}_"
+        rows = {
+            name: rows_of(schema.id(name), inputs[column]) for name, column in feature.of.items()
+        }
+        steps = [tables[schema.id(name).table_name](x) for name, x in rows.items()]
+        keys = joined(steps, f"{prefix}history")
+        query = target
+        if tuple(feature.of) != tuple(schema.target):
+            query = joined([embedded[name] for name in feature.of], f"{prefix}target_of_history")
+        if feature.side_numbers:
+            beside = [scale(n)(inputs[n.name]) for n in feature.side_numbers]
+            beside_all = joined(beside, f"{prefix}beside")
+            moved = keras.layers.Dense(keys.shape[-1], use_bias=False, name=f"{prefix}numbers")(
+                beside_all
+            )
+            keys = keras.layers.Add(name=f"{prefix}steps")([keys, moved])
+        valid = keras.ops.not_equal(next(iter(rows.values())), 0)
+        return EmbeddedHistory(prefix, query, keys, valid)
+
+    return EmbeddedFeatures(
         inputs,
-        embedded("item", "category", "target"),
-        embedded("history_items", "history_categories", "history"),
-        keras.ops.not_equal(inputs["history_items"], 0),
+        target,
+        tuple(map(history, schema.histories)),
+        tuple(x for name, x in embedded.items() if name not in schema.target),
+    )
+
+
+def table_layer(schema: Schema, feature: Id) -> str:
+    """The name of the layer of a feature's table, which none of the inputs has."""
+    name = feature.table_name
+    return f"{name}_table" if name in schema.columns else name
+
+
+def joined(parts: Sequence[keras.KerasTensor], name: str) -> keras.KerasTensor:
+    """One after the other on the last axis."""
+    return keras.layers.Concatenate(name=name)(parts) if len(parts) > 1 else parts[0]
+
+
+def scale(number: Number) -> NumberScale:
+    """The layer that brings a number to its scale."""
+    return NumberScale(
+        number.scale,
+        number.mean,
+        number.deviation,
+        vector=number.length is not None,
+        name=f"{number.name}_scaled",
+    )
+
+
+def _lookup(feature: Id) -> keras.layers.Layer | None:
+    """The layer that tells which row of the table an id has; None where it is the id itself."""
+    name = f"{feature.name}_rows"
+    padding = "" if feature.dtype == "string" else 0
+    if feature.hashed:
+        return keras.layers.Hashing(feature.rows, mask_value=padding, name=name)
+    if feature.vocabulary is None:
+        return None
+    if feature.dtype == "string":
+        return keras.layers.StringLookup(
+            vocabulary=list(feature.known), mask_token="", oov_token=UNKNOWN, name=name
+        )
+    return keras.layers.IntegerLookup(
+        vocabulary=list(feature.known),
+        mask_token=0,
+        oov_token=min(-1, *map(int, feature.known)) - 1,
+        vocabulary_dtype="int64",
+        name=name,
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
+
+Shape = Sequence[int | None]
 
 
 @keras.saving.register_keras_serializable(package="tfnorm")
@@ -26,7 +30,7 @@ class InterestScores(keras.layers.Layer):
         Zhou et al., 2019, https://arxiv.org/abs/1809.03672, section 4.3.
     """
 
-    def build(self, query_shape, interests_shape, valid_shape) -> None:
+    def build(self, query_shape: Shape, interests_shape: Shape, valid_shape: Shape) -> None:
         self.kernel = self.add_weight(shape=(interests_shape[-1], query_shape[-1]), name="kernel")
 
     def call(self, query: tf.Tensor, interests: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
@@ -35,5 +39,33 @@ class InterestScores(keras.layers.Layer):
         scores = tf.where(valid, scores, scores.dtype.min)
         return tf.where(valid, tf.nn.softmax(scores), 0)
 
-    def compute_output_shape(self, query_shape, interests_shape, valid_shape):
+    def compute_output_shape(
+        self, query_shape: Shape, interests_shape: Shape, valid_shape: Shape
+    ) -> Shape:
         return valid_shape
+
+
+def at_least_one_step(x: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Histories, `[N, T, D]` and `[N, T]`, with a step of padding where T is 0."""
+    steps = tf.cast(tf.shape(valid)[1] == 0, tf.int32)
+    return tf.pad(x, [[0, 0], [0, steps], [0, 0]]), tf.pad(valid, [[0, 0], [0, steps]])
+
+
+@keras.saving.register_keras_serializable(package="tfnorm")
+class AtLeastOneStep(keras.layers.Layer):
+    """Histories for a recurrent layer, which needs a step: one of padding where there is none.
+
+    Called with `x` `[N, T, D]` and `valid` `[N, T]`, and returns both.
+
+    Example:
+
+        >>> x, valid = AtLeastOneStep()(tf.zeros([2, 0, 3]), tf.zeros([2, 0], tf.bool))
+        >>> x.shape.as_list(), valid.numpy().tolist()
+        ([2, 1, 3], [[False], [False]])
+    """
+
+    def call(self, x: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return at_least_one_step(x, valid)
+
+    def compute_output_shape(self, x_shape: Shape, valid_shape: Shape) -> tuple[Shape, Shape]:
+        return (x_shape[0], None, x_shape[2]), (valid_shape[0], None)

@@ -1,6 +1,8 @@
-"""The mean of a padded sequence."""
+"""A padded sequence as one vector."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -27,5 +29,26 @@ class MaskedMean(keras.layers.Layer):
         count = tf.reduce_sum(weights, axis=1, keepdims=True)
         return tf.einsum("nt,ntd->nd", weights, x) / tf.maximum(count, 1)
 
-    def compute_output_shape(self, x_shape, valid_shape):
+    def compute_output_shape(
+        self, x_shape: Sequence[int | None], valid_shape: Sequence[int | None]
+    ) -> tuple[int | None, ...]:
         return (x_shape[0], x_shape[2])
+
+
+@keras.saving.register_keras_serializable(package="tfnorm")
+class MaskedSum(MaskedMean):
+    """The sum of a sequence without its padding.
+
+        y = sum_t valid_t x_t
+
+    Called as `MaskedMean` is.
+
+    Example:
+
+        >>> x = tf.constant([[[1.0], [3.0], [9.0]]])
+        >>> MaskedSum()(x, tf.constant([[True, True, False]])).numpy().tolist()
+        [[4.0]]
+    """
+
+    def call(self, x: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+        return tf.einsum("nt,ntd->nd", tf.cast(valid, x.dtype), x)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -15,7 +15,7 @@ def _prelu(name: str) -> keras.layers.Layer:
     return keras.layers.PReLU(alpha_initializer=keras.initializers.Constant(0.1), name=name)
 
 
-ACTIVATIONS = {"dice": Dice, "prelu": _prelu}
+ACTIVATIONS: dict[str, Callable[..., keras.layers.Layer]] = {"dice": Dice, "prelu": _prelu}
 
 
 def tower(

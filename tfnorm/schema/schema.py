@@ -117,7 +117,9 @@ class Schema:
             rows: each a dict of column -> value, or list of values.
 
         Returns:
-            Input name -> array; lists are cut to their greatest length and padded at the end.
+            Input name -> array; lists are cut to their greatest length and padded at the end. Strings
+            are bytes, which Keras takes as tensors alone: `model.predict(tf.nest.map_structure(
+            tf.constant, examples))`.
 
         Raises:
             InputError: a row lacks a column, or a value isn't as the schema says; the message names

@@ -1,0 +1,266 @@
+"""Models of a schema with every kind of feature, in Keras and exported."""
+
+import click_rows as clicks
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfnorm
+from tfnorm.errors import InputError
+from tfnorm.models import DIEN, DIN
+from tfnorm.schema import History, Id, Number, Schema
+
+SCHEMA = Schema(
+    [
+        Id("user", size=50, hashed=True, width=3),
+        Id("item", size=101, width=4),
+        Id("category", vocabulary=["books", "toys"], width=2),
+        Id("tags", size=20, hashed=True, width=3, many=True, combine="sum"),
+        Number("price", scale="log"),
+        Number("embedding", length=2, scale="standard", mean=[10.0, -1.0], deviation=[2.0, 0.0]),
+        History(
+            "history",
+            of={"item": "hist_items", "category": "hist_categories"},
+            numbers=[Number("hist_seconds", scale="log")],
+            length=4,
+        ),
+        History("bought", of={"item": "bought_items"}, length=3),
+    ],
+    target=["item", "category", "price"],
+    label="click",
+)
+
+
+@pytest.fixture(scope="module")
+def examples():
+    rows = clicks.rows(12)
+    for n, row in enumerate(rows):
+        row["bought_items"] = list(range(1, 1 + n % 5))
+    return SCHEMA.examples(rows)
+
+
+def make(cls, **options):
+    keras.utils.set_random_seed(0)
+    model = cls(SCHEMA, units=(6, 5), **options)
+    for weight in model.trainable_weights:
+        weight.assign(np.random.default_rng(len(weight.path)).normal(size=weight.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def din():
+    return make(DIN, attention_units=(4,))
+
+
+def tensors(examples):
+    """Keras takes strings as tensors alone."""
+    return {name: tf.constant(array) for name, array in examples.items()}
+
+
+def numpy_mlp(layer, x):
+    for dense in layer.mlp:
+        x = x @ np.float64(dense.kernel.numpy()) + (
+            np.float64(dense.bias.numpy()) if dense.use_bias else 0
+        )
+        if dense is not layer.mlp[-1]:
+            x = 1 / (1 + np.exp(-x))
+    return x[0]
+
+
+def before_the_tower(model, examples):
+    """What joins the tower, one example at a time, in float64."""
+    table = {
+        name: np.float64(model.get_layer(f"{name}_table").embeddings.numpy())
+        for name in ("user", "item", "category", "tags")
+    }
+    words = {b"": 0, b"books": 2, b"toys": 3}
+
+    def bucket(text, size):
+        return 0 if text == b"" else 1 + int(tf.strings.to_hash_bucket_fast(text, size))
+
+    found = []
+    for n in range(len(examples["item"])):
+        x = {name: array[n] for name, array in examples.items()}
+        item = table["item"][x["item"]]
+        category = table["category"][words.get(x["category"], 1)]
+        price = [np.log1p(x["price"])]
+        target = np.concatenate([item, category])
+        keys = [
+            np.concatenate([table["item"][i], table["category"][words.get(c, 1)]])
+            + np.log1p(s) * np.float64(model.get_layer("numbers").kernel.numpy())[0]
+            for i, c, s in zip(
+                x["hist_items"], x["hist_categories"], x["hist_seconds"], strict=True
+            )
+            if i
+        ]
+        bought = [table["item"][i] for i in x["bought_items"] if i]
+        parts = [target, price]
+        for prefix, query, steps in (("", target, keys), ("bought_", item, bought)):
+            layer = model.get_layer(f"{prefix}attention")
+            mean, attended = np.zeros_like(query), np.zeros_like(query)
+            if steps:
+                mean = np.mean(steps, axis=0)
+                s = [
+                    numpy_mlp(layer, np.concatenate([query, k, query - k, query * k]))
+                    for k in steps
+                ]
+                a = np.exp(s) / np.exp(s).sum() if layer.softmax else np.array(s)
+                attended = a @ np.array(steps)
+            parts += [attended, mean, query * mean]
+        tags = [table["tags"][bucket(t, 20)] for t in x["tags"] if t != b""]
+        parts += [
+            table["user"][bucket(x["user"], 50)],
+            np.sum(tags, axis=0) if tags else np.zeros(3),
+            (x["embedding"] - [10, -1]) / [2, 1],
+        ]
+        found.append(np.concatenate(parts))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+def test_every_feature_joins_the_tower_as_its_formula_says(softmax, examples):
+    model = make(DIN, attention_units=(4,), softmax=softmax)
+    inner = keras.Model(model.input, model.get_layer("interest").output)
+    np.testing.assert_allclose(
+        inner.predict(tensors(examples), verbose=0),
+        before_the_tower(model, examples),
+        rtol=2e-4,
+        atol=2e-5,
+    )
+
+
+def test_the_inputs_are_the_columns_of_the_schema(din):
+    found = {t.name: (t.dtype, tuple(t.shape)) for t in din.inputs}
+    assert found == {
+        name: (spec.dtype.name, tuple(spec.shape)) for name, spec in SCHEMA.inputs.items()
+    }
+
+
+@pytest.mark.parametrize("cls", [DIN, DIEN])
+def test_a_model_of_a_schema_is_saved_and_loaded_with_it(cls, examples, tmp_path):
+    model = make(cls)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.schema == SCHEMA
+    np.testing.assert_array_equal(
+        loaded.predict(tensors(examples), verbose=0), model.predict(tensors(examples), verbose=0)
+    )
+
+
+def test_its_export_takes_raw_columns_and_records_and_does_not_depend_on_the_batch(
+    din, examples, tmp_path
+):
+    din.get_layer("normalization").moving_mean.assign_add(
+        np.ones(din.get_layer("normalization").moving_mean.shape)
+    )
+    for name in ("dice_1", "dice_2"):
+        din.get_layer(name).moving_mean.assign_add(np.ones(din.get_layer(name).moving_mean.shape))
+    report = tfnorm.export_saved_model(
+        din,
+        tmp_path,
+        examples=examples,
+        signatures=["tf_example"],
+        feature_spec=SCHEMA.feature_spec,
+    )
+    assert report.compared == 12
+    expected = din.predict(tensors(examples), verbose=0)
+    found = tfnorm.load_scorer(tmp_path).score(examples)["score"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert tfnorm.verify_batch_invariance(tmp_path, batch_sizes=[2, 5]).passed
+    rows = clicks.rows(12)
+    for n, row in enumerate(rows):
+        # A record has what the model is given: a history no longer than its feature's.
+        row["bought_items"] = list(range(1, 1 + n % 5))[-3:]
+        for name in SCHEMA["history"].columns:
+            row[name] = row[name][-4:]
+    records = tf.constant([clicks.record(row) for row in rows])
+    signature = tf.saved_model.load(str(report.path)).signatures["tf_example"]
+    by_record = next(iter(signature(records).values()))
+    np.testing.assert_allclose(by_record, expected, rtol=1e-5, atol=1e-6)
+
+
+def with_negatives(examples, model):
+    rng = np.random.default_rng(0)
+    drawn = {}
+    for name in model.negatives:
+        column = {
+            "negative_hist_items": "hist_items",
+            "negative_hist_categories": "hist_categories",
+        }
+        of = examples[column.get(name, "bought_items")]
+        if of.dtype == tf.string:
+            drawn[name] = tf.constant(rng.choice([b"toys", b"books"], of.shape))
+        else:
+            drawn[name] = tf.constant(rng.integers(1, 101, of.shape))
+    return {**examples, **drawn}
+
+
+def test_dien_learns_from_negatives_of_each_of_its_histories(examples):
+    model = make(DIEN)
+    assert model.negatives == {
+        "negative_hist_items": "item",
+        "negative_hist_categories": "category",
+        "negative_bought_items": "item",
+    }
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy", run_eagerly=True)
+    labels = np.arange(12) % 2
+    history = model.fit(
+        with_negatives(tensors(examples), model), labels, batch_size=12, verbose=0
+    ).history
+    plain = make(DIEN, auxiliary_weight=0.0)
+    plain.compile(keras.optimizers.SGD(0.0), "binary_crossentropy", run_eagerly=True)
+    of_scores = plain.fit(tensors(examples), labels, batch_size=12, verbose=0).history["loss"][0]
+    assert history["auxiliary_loss"][0] > 0
+    assert history["loss"][0] == pytest.approx(of_scores + history["auxiliary_loss"][0], rel=1e-4)
+    with pytest.raises(InputError, match="without negative_hist_items and negative_hist"):
+        model.fit(tensors(examples), labels, verbose=0)
+
+
+@pytest.mark.parametrize("cls", [DIN, DIEN])
+def test_histories_without_a_step_are_scored_as_those_that_are_all_padding(cls, examples):
+    model = make(cls)
+    columns = {name for name, column in SCHEMA.columns.items() if column.is_list}
+    none = {n: a[:, :0] if n in columns else a for n, a in examples.items()}
+    padded = {n: np.zeros_like(a) if n in columns else a for n, a in examples.items()}
+    np.testing.assert_allclose(model(tensors(none)), model(tensors(padded)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("cls", [DIN, DIEN])
+def test_a_schema_that_no_model_can_be_made_of_is_refused(cls):
+    item = Id("item", size=9)
+    with pytest.raises(InputError, match="the schema has no history; accepted: one or more"):
+        cls(Schema([item], target=["item"]))
+    history = History("h", of={"item": "seen"})
+    number = Number("price", scale="standard")
+    with pytest.raises(InputError, match="numbers 'price' have no mean and deviation"):
+        cls(Schema([item, number, history], target=["item"]))
+    with pytest.raises(InputError, match="column 'score' has the name of a layer of the model"):
+        cls(Schema([item, Number("score"), history], target=["item"]))
+    with pytest.raises(InputError, match="accepted: a schema, or both counts"):
+        cls(item_count=3)
+    with pytest.raises(InputError, match="accepted: a schema, or both counts"):
+        cls(SCHEMA, 3)
+    with pytest.raises(InputError, match="accepted: a schema, or both counts"):
+        cls()
+
+
+def test_a_vocabulary_of_integers_and_hashed_integers_are_looked_up():
+    schema = Schema(
+        [
+            Id("item", vocabulary=[7, -1, 900], width=2),
+            Id("shop", size=10, hashed=True, dtype="int64", width=2),
+            History("history", of={"item": "seen"}),
+        ],
+        target=["item"],
+    )
+    model = DIN(schema, units=(3,))
+    shop = 2**40
+    rows = {"item": np.array([0, 7, -1, 900, 5]), "shop": np.array([0, shop, 1, 1, 1])}
+    found = keras.Model(
+        model.input, [model.get_layer("item_rows").output, model.get_layer("shop_rows").output]
+    ).predict({**rows, "seen": np.zeros((5, 1), np.int64)}, verbose=0)
+    first = found[0][0] if isinstance(found[0], list) else found[0]
+    assert first.ravel().tolist() == [0, 2, 3, 4, 1]
+    bucket = int(tf.strings.to_hash_bucket_fast(str(shop), 10))
+    assert found[1].ravel().tolist()[:2] == [0, 1 + bucket]
