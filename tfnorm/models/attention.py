@@ -102,7 +102,7 @@ class TargetAttention(keras.layers.Layer):
             tf.cast(first.kernel, query.dtype), 4
         )
         of_keys = tf.concat([of_key - of_difference, of_product], axis=0)
-        x = tf.matmul(tf.concat([keys, beside(query) * keys], axis=-1), of_keys)
+        x = tf.tensordot(tf.concat([keys, beside(query) * keys], axis=-1), of_keys, axes=1)
         of_the_query = tf.matmul(query, of_query + of_difference)
         if first.use_bias:
             of_the_query += tf.cast(first.bias, query.dtype)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import keras
 import tensorflow as tf
+
+Shape = Sequence[int | None]
+
+# What a step has learned between the call of a layer and its loss; replicas are threads.
+_step = threading.local()
 
 
 def auxiliary_loss(
@@ -47,3 +57,54 @@ def auxiliary_losses(
     losses = tf.cast(tf.nn.softplus(-positive) + tf.nn.softplus(negative), tf.float32)
     counted = tf.cast(valid[:, 1:], tf.float32)
     return tf.reduce_sum(losses * counted, axis=1), tf.reduce_sum(counted, axis=1)
+
+
+@keras.saving.register_keras_serializable(package="tfnorm")
+class AuxiliaryLoss(keras.layers.Layer):
+    """Interests as they are; in training it keeps what `auxiliary_loss` needs of them.
+
+    Called with `interests` and `behaviours` `[N, T, D]` and `valid` `[N, T]`; returns `interests`.
+
+    Example:
+
+        >>> layer, x, valid = AuxiliaryLoss(), tf.zeros([1, 3, 2]), tf.constant([[True, True, False]])
+        >>> _ = layer(x, x, valid, training=True)
+        >>> losses, steps = layer.losses_of(negatives=x)
+        >>> losses.numpy().round(4).tolist() == [np.float32(1.3863)], steps.numpy().tolist()
+        (True, [1.0])
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(
+        self,
+        interests: tf.Tensor,
+        behaviours: tf.Tensor,
+        valid: tf.Tensor,
+        training: bool | None = None,
+    ) -> tf.Tensor:
+        if training:
+            _kept()[id(self)] = (interests, behaviours, valid)
+        return interests
+
+    def compute_mask(self, *arguments: object) -> None:
+        """None: what follows is given the mask as an input."""
+
+    def losses_of(self, negatives: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Of the last call in training, each example's sum over its steps, and their number."""
+        interests, behaviours, valid = _kept().pop(id(self))
+        more = tf.shape(valid)[1] - tf.shape(negatives)[1]
+        negatives = tf.pad(negatives, [[0, 0], [0, more], [0, 0]])
+        return auxiliary_losses(interests, behaviours, negatives, valid)
+
+    def compute_output_shape(
+        self, interests_shape: Shape, behaviours_shape: Shape, valid_shape: Shape
+    ) -> Shape:
+        return interests_shape
+
+
+def _kept() -> dict[int, tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    kept: dict[int, tuple[tf.Tensor, tf.Tensor, tf.Tensor]] = _step.__dict__.setdefault("kept", {})
+    return kept

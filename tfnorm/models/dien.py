@@ -11,15 +11,16 @@ import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.models.augru import AUGRUCell
-from tfnorm.models.auxiliary_loss import auxiliary_losses
+from tfnorm.models.auxiliary_loss import AuxiliaryLoss
 from tfnorm.models.features import (
     embedded_features,
     given_schema,
     joined,
+    prefix_of,
     schema_config,
     table_layer,
 )
-from tfnorm.models.interest_scores import AtLeastOneStep, InterestScores, at_least_one_step
+from tfnorm.models.interest_scores import AtLeastOneStep, InterestScores
 from tfnorm.models.masked_mean import MaskedMean
 from tfnorm.models.tower import tower
 from tfnorm.schema import History, Schema
@@ -27,7 +28,7 @@ from tfnorm.schema import History, Schema
 AUXILIARY = "auxiliary_loss"
 """The metric's name."""
 
-# What a step has learned between the call of a model and its loss; replicas are threads.
+# Whether the step that runs is one of training; replicas are threads.
 _step = threading.local()
 
 
@@ -124,6 +125,7 @@ class DIEN(keras.Model):
             states = keras.layers.GRU(width, return_sequences=True, name=f"{prefix}extractor")(
                 keys, mask=valid
             )
+            states = AuxiliaryLoss(name=f"{prefix}auxiliary")(states, keys, valid)
             scores = InterestScores(name=f"{prefix}attention")(history.query, states, valid)
             weighted = keras.layers.Concatenate(name=f"{prefix}weighted")(
                 [states, keras.ops.expand_dims(scores, axis=-1)]
@@ -157,15 +159,11 @@ class DIEN(keras.Model):
         # Behind a function, it is no part of the model that is saved.
         self._auxiliary_metric: Callable[[], keras.metrics.Metric] = lambda: metric
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> tf.Tensor:
-        wanted = self.negatives
-        if not training or not self.auxiliary_weight or not isinstance(inputs, Mapping):
-            return super().call(self._own(inputs), training=training, mask=mask)
-        if not all(name in inputs for name in wanted):
-            return super().call(self._own(inputs), training=training, mask=mask)
-        score, losses, counts = self._score_and_losses(inputs)
-        _step.auxiliary = losses, counts
-        return score
+    def __call__(self, inputs: Any, *arguments: Any, **named: Any) -> Any:
+        if isinstance(inputs, Mapping):
+            # The inputs of training alone are for its loss.
+            inputs = {name: x for name, x in inputs.items() if name not in self.negatives}
+        return super().__call__(inputs, *arguments, **named)
 
     def compute_loss(
         self,
@@ -178,7 +176,11 @@ class DIEN(keras.Model):
         _step.training = training
         if training and self.auxiliary_weight:
             self._check_negatives(x)
-            losses, counts = _step.__dict__.pop("auxiliary")
+            losses, counts = tf.zeros(()), tf.zeros(())
+            for history in self.schema.histories:
+                layer = self.get_layer(f"{prefix_of(history)}auxiliary")
+                of_history = layer.losses_of(self._negatives(history, x))
+                losses, counts = losses + of_history[0], counts + of_history[1]
             steps = tf.reduce_sum(counts)
             loss = tf.reduce_sum(losses) / tf.maximum(steps, 1)
             self._auxiliary_metric().update_state(loss, sample_weight=steps)
@@ -186,7 +188,7 @@ class DIEN(keras.Model):
                 weights = tf.reshape(tf.cast(sample_weight, losses.dtype), [-1])
                 loss = tf.reduce_sum(weights * losses) / tf.maximum(steps, 1)
             # Keras scales what layers add as it scales its own, for replicas and in every version.
-            self.get_layer("score").add_loss(self.auxiliary_weight * loss)
+            layer.add_loss(self.auxiliary_weight * loss)
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     @property
@@ -211,32 +213,6 @@ class DIEN(keras.Model):
             for name, column in history.of.items()
         }
 
-    def _own(self, inputs: Any) -> Any:
-        """Its inputs without those of training alone."""
-        if not isinstance(inputs, Mapping):
-            return inputs
-        return {name: x for name, x in inputs.items() if name not in self.negatives}
-
-    def _score_and_losses(self, x: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-        histories = self.schema.histories
-        names = [
-            f"{'' if h.name == 'history' else h.name + '_'}{what}"
-            for h in histories
-            for what in ("extractor", "padded")
-        ]
-        inner = keras.Model(
-            self.input, [self.output, *(self.get_layer(name).output for name in names)]
-        )
-        score, *found = inner({name: x[name] for name in self.input}, training=True)
-        losses, counts = 0.0, 0.0
-        for history, states, (behaviours, valid) in zip(
-            histories, found[::2], found[1::2], strict=True
-        ):
-            negatives, _ = at_least_one_step(self._negatives(history, x), valid)
-            of_history = auxiliary_losses(states, behaviours, negatives, valid)
-            losses, counts = losses + of_history[0], counts + of_history[1]
-        return score, losses, counts
-
     def _negatives(self, history: History, x: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """In the place of each behaviour another that wasn't, embedded, with the same numbers."""
         steps = []
@@ -248,9 +224,8 @@ class DIEN(keras.Model):
             steps.append(self.get_layer(table_layer(self.schema, feature))(rows))
         embedded = tf.concat(steps, axis=-1)
         if history.side_numbers:
-            prefix = "" if history.name == "history" else f"{history.name}_"
             beside = [self.get_layer(f"{n.name}_scaled")(x[n.name]) for n in history.side_numbers]
-            embedded += self.get_layer(f"{prefix}numbers")(tf.concat(beside, axis=-1))
+            embedded += self.get_layer(f"{prefix_of(history)}numbers")(tf.concat(beside, axis=-1))
         return embedded
 
     def _check_negatives(self, x: Any) -> None:

@@ -14,8 +14,26 @@ from tfnorm.models.masked_mean import MaskedMean, MaskedSum
 from tfnorm.models.number_scale import NumberScale
 from tfnorm.schema import History, Id, Number, Schema, item_schema
 
-_LAYERS = {"target", "history", "mean", "attention", "product", "interest", "normalization", "score"}
-_LAYERS |= {"extractor", "evolution", "weighted", "padded", "numbers", "beside", "steps"}
+_LAYERS = {
+    "target",
+    "history",
+    "mean",
+    "attention",
+    "product",
+    "interest",
+    "normalization",
+    "score",
+}
+_LAYERS |= {
+    "extractor",
+    "evolution",
+    "weighted",
+    "padded",
+    "auxiliary",
+    "numbers",
+    "beside",
+    "steps",
+}
 
 UNKNOWN = "\ufffd"
 """The word that stands for all that a vocabulary lacks."""
@@ -152,7 +170,7 @@ def embedded_features(schema: Schema, regularizer: Any) -> EmbeddedFeatures:
     target = joined([embedded[name] for name in schema.target], "target")
 
     def history(feature: History) -> EmbeddedHistory:
-        prefix = "" if feature.name == "history" else f"{feature.name}_"
+        prefix = prefix_of(feature)
         rows = {
             name: rows_of(schema.id(name), inputs[column]) for name, column in feature.of.items()
         }
@@ -177,6 +195,11 @@ def embedded_features(schema: Schema, regularizer: Any) -> EmbeddedFeatures:
         tuple(map(history, schema.histories)),
         tuple(x for name, x in embedded.items() if name not in schema.target),
     )
+
+
+def prefix_of(history: History) -> str:
+    """What the names of layers begin with that are made for it."""
+    return "" if history.name == "history" else f"{history.name}_"
 
 
 def table_layer(schema: Schema, feature: Id) -> str:

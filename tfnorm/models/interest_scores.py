@@ -45,12 +45,6 @@ class InterestScores(keras.layers.Layer):
         return valid_shape
 
 
-def at_least_one_step(x: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Histories, `[N, T, D]` and `[N, T]`, with a step of padding where T is 0."""
-    steps = tf.cast(tf.shape(valid)[1] == 0, tf.int32)
-    return tf.pad(x, [[0, 0], [0, steps], [0, 0]]), tf.pad(valid, [[0, 0], [0, steps]])
-
-
 @keras.saving.register_keras_serializable(package="tfnorm")
 class AtLeastOneStep(keras.layers.Layer):
     """Histories for a recurrent layer, which needs a step: one of padding where there is none.
@@ -65,7 +59,8 @@ class AtLeastOneStep(keras.layers.Layer):
     """
 
     def call(self, x: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return at_least_one_step(x, valid)
+        steps = tf.cast(tf.shape(valid)[1] == 0, tf.int32)
+        return tf.pad(x, [[0, 0], [0, steps], [0, 0]]), tf.pad(valid, [[0, 0], [0, steps]])
 
     def compute_output_shape(self, x_shape: Shape, valid_shape: Shape) -> tuple[Shape, Shape]:
         return (x_shape[0], None, x_shape[2]), (valid_shape[0], None)

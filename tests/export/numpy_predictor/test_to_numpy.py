@@ -14,6 +14,7 @@ from tfnorm.errors import InputError
 from tfnorm.export.numpy_predictor import to_numpy
 from tfnorm.layers import BatchNormalization, Dice
 from tfnorm.models import DIEN, DIN, AUGRUCell
+from tfnorm.schema import History, Id, Number, Schema
 
 pytestmark = pytest.mark.filterwarnings("ignore:Layer .* does not support masking")
 
@@ -95,6 +96,31 @@ def test_din_scores_as_in_keras(din, rows, length):
 def test_a_variant_of_din_scores_as_in_keras(variant):
     model = DIN(30, 5, embedding_size=4, attention_units=(8,), units=(8,), **variant)
     check(randomized(model), din_examples(20, 6))
+
+
+def test_the_features_of_a_schema_score_as_in_keras():
+    schema = Schema(
+        [
+            Id("item", size=30, width=4),
+            Id("tags", size=9, width=3, many=True, combine="sum"),
+            Number("price", scale="log"),
+            Number("vector", length=2, scale="standard", mean=[1.0, 2.0], deviation=[3.0, 0.0]),
+            History("history", of={"item": "seen"}, numbers=["seconds"]),
+        ],
+        target=["item"],
+    )
+    model = randomized(DIN(schema, attention_units=(8,), units=(8,), softmax=False))
+    rng = np.random.default_rng(0)
+    valid = np.arange(5) < rng.integers(0, 6, (20, 1))
+    examples = {
+        "item": rng.integers(30, size=20),
+        "tags": rng.integers(9, size=(20, 3)),
+        "price": rng.normal(size=20).astype(np.float32),
+        "vector": rng.normal(size=(20, 2)).astype(np.float32),
+        "seen": rng.integers(1, 30, (20, 5)) * valid,
+        "seconds": (rng.random((20, 5)) * valid).astype(np.float32),
+    }
+    check(model, examples)
 
 
 @pytest.mark.parametrize("variant", [{}, {"activation": "prelu", "batch_normalization": False}])

@@ -105,6 +105,12 @@ def gru_reset_before(
     return states
 
 
+def at_least_one_step(x, valid):
+    """x and valid, with a step of padding where there is none"""
+    steps = [(0, 0), (0, int(valid.shape[1] == 0))]
+    return np.pad(x, [*steps, (0, 0)]), np.pad(valid, steps)
+
+
 def interest_scores(query, interests, valid, kernel):
     """softmax(h_t kernel q) over the valid t, 0 for the others"""
     return masked_softmax(np.einsum("ntu,nu->nt", interests, query @ kernel.T), valid)
@@ -153,8 +159,8 @@ def reshape(x, shape):
     return x.reshape(len(x), *shape)
 
 
-def target_attention(query, keys, valid, *mlp):
-    """sum_t a_t k_t, with a = softmax(s) over the valid t; 0 if none is valid
+def target_attention(query, keys, valid, *mlp, softmax=True):
+    """sum_t a_t k_t, with a = softmax(s), or s itself, over the valid t; 0 if none is valid
 
     s_t = mlp([q, k_t, q - k_t, q k_t]), whose layers are sigmoid but the last
     """
@@ -163,7 +169,8 @@ def target_attention(query, keys, valid, *mlp):
     for hidden in mlp[:-1]:
         scores = sigmoid(dense(scores, **hidden))
     scores = dense(scores, **mlp[-1])[..., 0]
-    return np.einsum("nt,ntd->nd", masked_softmax(scores, valid), keys)
+    weights = masked_softmax(scores, valid) if softmax else np.where(valid, scores, 0)
+    return np.einsum("nt,ntd->nd", weights, keys)
 
 
 def unit_normalization(x, *, axis, epsilon):

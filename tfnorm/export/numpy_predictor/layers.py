@@ -287,7 +287,8 @@ def _target_attention(
     call: Call, layer: keras.Layer, query: Value, keys: Value, valid: Value
 ) -> Written:
     mlp = [call.part(dense.name, kernel=dense.kernel, bias=dense.bias) for dense in layer.mlp]
-    return call.formula(formulas.target_attention, query, keys, valid, *mlp)
+    settings = {} if layer.softmax else {"softmax": False}
+    return call.formula(formulas.target_attention, query, keys, valid, *mlp, **settings)
 
 
 @formula("tfnorm.InterestScores", dtypes=READS)
@@ -301,6 +302,38 @@ def _interest_scores(
 @formula("tfnorm.MaskedMean", dtypes=READS)
 def _masked_mean(call: Call, layer: keras.Layer, x: Value, valid: Value) -> Written:
     return call.formula(formulas.masked_mean, x, valid)
+
+
+@formula("tfnorm.MaskedSum", dtypes=READS)
+def _masked_sum(call: Call, layer: keras.Layer, x: Value, valid: Value) -> Written:
+    return f'np.einsum("nt,ntd->nd", {valid}.astype({x}.dtype), {x})'
+
+
+@formula("tfnorm.AtLeastOneStep", dtypes=READS)
+def _at_least_one_step(call: Call, layer: keras.Layer, x: Value, valid: Value) -> Written:
+    both = call.program.assign(call.path, call.formula(formulas.at_least_one_step, x, valid))
+    return [f"{both}[0]", f"{both}[1]"]
+
+
+@formula("tfnorm.AuxiliaryLoss", dtypes=READS)
+def _auxiliary_loss(
+    call: Call, layer: keras.Layer, interests: Value, behaviours: Value, valid: Value
+) -> Written:
+    return f"{interests}"
+
+
+@formula("tfnorm.NumberScale", dtypes=READS)
+def _number_scale(call: Call, layer: keras.Layer, x: Value) -> Written:
+    wide = f"{x}" if layer.vector else f"{x}[..., None]"
+    if layer.scale == "log":
+        return f"np.sign({wide}) * np.log1p(np.abs({wide}))"
+    if layer.scale == "standard":
+        mean, deviation = (np.asarray(v, "float32") for v in (layer.mean, layer.deviation))
+        call.program.weights[f"{call.path}/mean"] = mean
+        call.program.weights[f"{call.path}/deviation"] = np.where(deviation > 0, deviation, 1)
+        kept = f"w[{quoted(call.path)}]"
+        return f'({wide} - {kept}["mean"]) / {kept}["deviation"]'
+    return wide
 
 
 def _along(axis: int | Sequence[int], x: Value, write: Callable[[object], str]) -> str:
