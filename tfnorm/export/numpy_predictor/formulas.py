@@ -135,6 +135,11 @@ def masked_mean(x, valid):
     return np.einsum("nt,ntd->nd", valid, x) / np.maximum(valid.sum(axis=1, keepdims=True), 1)
 
 
+def masked_sum(x, valid):
+    """sum_t valid_t x_t"""
+    return np.einsum("nt,ntd->nd", valid.astype(x.dtype), x)
+
+
 def masked_softmax(x, mask, axis=-1):
     """exp(x) / sum(exp(x)) over those that the mask has as True, 0 for the others"""
     x = np.where(mask, x, -np.inf)

@@ -287,8 +287,8 @@ def _target_attention(
     call: Call, layer: keras.Layer, query: Value, keys: Value, valid: Value
 ) -> Written:
     mlp = [call.part(dense.name, kernel=dense.kernel, bias=dense.bias) for dense in layer.mlp]
-    settings = {} if layer.softmax else {"softmax": False}
-    return call.formula(formulas.target_attention, query, keys, valid, *mlp, **settings)
+    softmax = layer.softmax
+    return call.formula(formulas.target_attention, query, keys, valid, *mlp, softmax=softmax)
 
 
 @formula("tfnorm.InterestScores", dtypes=READS)
@@ -299,14 +299,10 @@ def _interest_scores(
     return call.formula(formulas.interest_scores, query, interests, valid, weights=weights)
 
 
-@formula("tfnorm.MaskedMean", dtypes=READS)
-def _masked_mean(call: Call, layer: keras.Layer, x: Value, valid: Value) -> Written:
-    return call.formula(formulas.masked_mean, x, valid)
-
-
-@formula("tfnorm.MaskedSum", dtypes=READS)
-def _masked_sum(call: Call, layer: keras.Layer, x: Value, valid: Value) -> Written:
-    return f'np.einsum("nt,ntd->nd", {valid}.astype({x}.dtype), {x})'
+@formula("tfnorm.MaskedMean", "tfnorm.MaskedSum", dtypes=READS)
+def _masked(call: Call, layer: keras.Layer, x: Value, valid: Value) -> Written:
+    mean = type(layer).__name__ == "MaskedMean"
+    return call.formula(formulas.masked_mean if mean else formulas.masked_sum, x, valid)
 
 
 @formula("tfnorm.AtLeastOneStep", dtypes=READS)
@@ -324,13 +320,13 @@ def _auxiliary_loss(
 
 @formula("tfnorm.NumberScale", dtypes=READS)
 def _number_scale(call: Call, layer: keras.Layer, x: Value) -> Written:
-    wide = f"{x}" if layer.vector else f"{x}[..., None]"
+    wide = str(x) if layer.vector else f"{x}[..., None]"
     if layer.scale == "log":
         return f"np.sign({wide}) * np.log1p(np.abs({wide}))"
     if layer.scale == "standard":
         mean, deviation = (np.asarray(v, "float32") for v in (layer.mean, layer.deviation))
-        call.program.weights[f"{call.path}/mean"] = mean
-        call.program.weights[f"{call.path}/deviation"] = np.where(deviation > 0, deviation, 1)
+        given = {"mean": mean, "deviation": np.where(deviation > 0, deviation, 1)}
+        call.program.weights |= {f"{call.path}/{name}": value for name, value in given.items()}
         kept = f"w[{quoted(call.path)}]"
         return f'({wide} - {kept}["mean"]) / {kept}["deviation"]'
     return wide
@@ -338,8 +334,8 @@ def _number_scale(call: Call, layer: keras.Layer, x: Value) -> Written:
 
 def _along(axis: int | Sequence[int], x: Value, write: Callable[[object], str]) -> str:
     """A formula for the last axes, along others."""
-    rank = len(x.shape)
-    axes = [a % rank for a in ([axis] if isinstance(axis, int) else axis)]
+    rank, given = len(x.shape), [axis] if isinstance(axis, int) else axis
+    axes = [a % rank for a in given]
     last = list(range(-len(axes), 0))
     if axes == [a + rank for a in last]:
         return write(x)
