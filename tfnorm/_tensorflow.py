@@ -169,7 +169,16 @@ def _let_go_of_gradient(operation: tf.Operation) -> None:
     graph = tf.compat.v1.get_default_graph()
     graph.tfnorm_gradients = [*getattr(graph, "tfnorm_gradients", ()), gradient]
     held = weakref.ref(gradient, lambda _: registered.pop(name, None))
-    registered[name]["type"] = lambda op, *upstream: held()(op, *upstream)
+
+    def look_up(op: tf.Operation, *upstream: tf.Tensor) -> Any:
+        found = held()
+        if found is None:
+            raise LookupError(
+                f"the graph that {op.name!r} was traced in, and its gradient, are gone"
+            )
+        return found(op, *upstream)
+
+    registered[name]["type"] = look_up
 
 
 @functools.cache

@@ -70,6 +70,19 @@ def test_mixing_is_found_inside_calls_branches_and_loops_within_each_other(tmp_p
     assert culprit.op == "while/cond/Mean"
 
 
+def test_a_branch_that_waits_for_a_check_outside_is_looked_into(tmp_path):
+    def serve(x):
+        def checked():
+            tf.debugging.assert_greater(x, -100.0)
+            return x - tf.reduce_mean(x, axis=0)
+
+        tf.debugging.assert_less(x, 100.0)
+        return {"score": tf.cond(tf.size(x) > 0, checked, lambda: x)}
+
+    culprit = find_culprit(_saved(tmp_path, serve, X), _x())
+    assert (culprit.op, culprit.op_type) == ("cond/Mean", "Mean")
+
+
 def test_movement_that_dies_out_is_not_blamed(tmp_path):
     def serve(x):
         order = tf.argsort(x[:, 0])
