@@ -175,6 +175,17 @@ class Constant(tf.Module):
         return {"score": tf.zeros_like(x) + self.value}
 
 
+class Scaled(tf.Module):
+    """Multiplies by a value, so that an answer tells which version gave it, and for which row."""
+
+    def __init__(self, value):
+        self.value = tf.Variable(float(value))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    def score(self, x):
+        return {"score": x * self.value}
+
+
 ECHOED = (
     *("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64"),
     *("uint8", "uint16", "uint32", "uint64", "bool", "string", "complex64"),
@@ -212,6 +223,9 @@ def save_everything(module, directory):
         if name == "defaulted":
             signature.defaults["x"].CopyFrom(tf.make_tensor_proto([[0.0, 0.0]], tf.float32))
     file.write_bytes(saved.SerializeToString())
+
+
+BREAKS = ("input", "output", "dtype", "no dtype", "main op", "op", "tags", "variables", "bytes")
 
 
 def break_version(path, how):

@@ -1,14 +1,11 @@
 """The REST API against NumPy and the shapes that TensorFlow Serving's documentation gives."""
 
 import gzip
-import json
 import logging
 
 import numpy as np
 import pytest
 import requests
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from tfnorm.server import Server
@@ -298,43 +295,3 @@ def test_a_body_over_the_size_limit_is_refused_with_the_reason(everything_direct
         streamed = requests.post(f"{server.rest_url}:predict", data=chunks(), timeout=30)
         assert streamed.status_code == 400
         assert client.post({"instances": [[0.0, 0.0]]}).json() == {"predictions": [0.5]}
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=5)
-    | st.fixed_dictionaries({"b64": st.text("YWJj=", max_size=6)}),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["x", "id", "text", "b64"]), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
-
-
-@given(
-    body=st.fixed_dictionaries(
-        {},
-        optional={
-            "instances": json_values,
-            "inputs": json_values,
-            "signature_name": st.sampled_from(["embed", "text", "echo", "reduce", "", 3, None]),
-        },
-    )
-)
-@settings(max_examples=300, deadline=None)
-def test_random_json_never_hurts_the_server(client, body):
-    response = client.post(json.dumps(body))
-    assert response.status_code in (200, 400), response.text
-    assert response.json().keys() <= {"error", "predictions", "outputs"}
-
-
-@given(body=st.binary(max_size=100), method=st.sampled_from(["GET", "POST"]), path=st.text())
-@settings(max_examples=200, deadline=None)
-def test_random_bytes_and_paths_never_hurt_the_server(server, body, method, path):
-    url = requests.Request(method, f"{server.rest_url}{path}").prepare().url
-    response = requests.request(method, url, data=body, timeout=30)
-    assert response.status_code in (200, 400, 404, 405)

@@ -7,8 +7,6 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis.classification_pb2 import (
     ClassificationRequest,
@@ -22,13 +20,6 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.regression_pb2 import RegressionRequest, RegressionResponse
 
 from tfnorm.server import Server
-
-ANSWERED = {
-    grpc.StatusCode.OK,
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.NOT_FOUND,
-    grpc.StatusCode.FAILED_PRECONDITION,
-}
 
 
 def arrays(response):
@@ -394,45 +385,3 @@ def test_a_long_reason_arrives_shortened(client):
     code, details = refusal(client.predict, {"x": X, "é" * 5_000: X})
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert details.endswith("...TRUNCATED")
-
-
-def answer_code(client, data):
-    try:
-        client.raw("Predict", data)
-    except grpc.RpcError as error:
-        return error.code()
-    return grpc.StatusCode.OK
-
-
-@given(data=st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
-@example(data=b"\xff\xff")
-def test_random_bytes_never_hurt_the_server(client, data):
-    assert answer_code(client, data) in ANSWERED
-
-
-@given(
-    proto=st.builds(
-        TensorProto,
-        dtype=st.one_of(st.integers(0, 30), st.integers(-(2**31), 2**31 - 1)),
-        tensor_shape=st.builds(
-            lambda sizes, unknown: {"dim": [{"size": n} for n in sizes], "unknown_rank": unknown},
-            st.lists(st.one_of(st.integers(-1, 4), st.integers(-(2**63), 2**63 - 1)), max_size=4),
-            st.booleans(),
-        ),
-        tensor_content=st.binary(max_size=24),
-        float_val=st.lists(st.floats(width=32), max_size=4),
-        int_val=st.lists(st.integers(-(2**31), 2**31 - 1), max_size=4),
-        half_val=st.lists(st.integers(-(2**31), 2**31 - 1), max_size=4),
-        string_val=st.lists(st.binary(max_size=4), max_size=4),
-        scomplex_val=st.lists(st.floats(width=32), max_size=4),
-        bool_val=st.lists(st.booleans(), max_size=4),
-    ),
-    name=st.sampled_from(["x", "id", "text", "half", ""]),
-    signature=st.sampled_from(["", "text", "halves", "embed"]),
-)
-@settings(max_examples=300, deadline=None)
-def test_random_tensors_never_hurt_the_server(client, proto, name, signature):
-    spec = {"name": "ranker", "signature_name": signature}
-    request = PredictRequest(model_spec=spec, inputs={name: proto})
-    assert answer_code(client, request.SerializeToString()) in ANSWERED

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from server.served_models import break_version
+from server.served_models import BREAKS, break_version
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from tfnorm.errors import InputError
@@ -176,9 +176,6 @@ def test_the_model_stays_while_its_directory_is_away(serve, publish, eventually,
     model.look = lambda: (looks.append(0), update())
     eventually(lambda: len(looks) > 5)
     assert score(model) == 1
-
-
-BREAKS = ["input", "output", "dtype", "no dtype", "main op", "op", "tags", "variables", "bytes"]
 
 
 @pytest.mark.parametrize("how", BREAKS)

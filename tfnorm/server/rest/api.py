@@ -71,13 +71,15 @@ class RestApi:
 
     def app(self) -> Starlette:
         """The web application."""
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route(PATH, self._page, methods=["GET"]),
                 Route("/{path:path}", self._answer, methods=_METHODS),
             ],
             exception_handlers={HTTPException: _http_error},
         )
+        app.router.redirect_slashes = False
+        return app
 
     async def _page(self, request: Request) -> Response:
         return Response(self._metrics.page(), media_type="text/plain")

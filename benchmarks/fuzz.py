@@ -1,0 +1,265 @@
+"""Attack the development server with requests and files that are wrong in some way, for some minutes.
+
+    python benchmarks/fuzz.py --minutes 10
+
+It serves a SavedModel with every kind of signature in a process of its own, on the loopback address, and
+sends what `tests/server/fuzzing.py` makes over both APIs. Another server gets damaged versions and damaged
+warm-up files, one after the other, and then a good one. At last, versions roll out, a third of them broken,
+while eight clients ask all the time, with batching and without.
+
+Exit status 1 where a malformed request was answered with 5xx (501 aside, which TensorFlow Serving gives too),
+INTERNAL or UNKNOWN, a server died, a version kept the next from loading, more than 100 MB of memory were not
+given back, or a rolled version's answer was wrong or missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import grpc
+import requests
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from server.clients import client_of  # noqa: E402
+from server.fuzzing import Fuzzer, grpc_problem, rest_problem  # noqa: E402
+from server.rolling import roll, scaled_models  # noqa: E402
+from server.served_models import Constant, Everything, save_everything  # noqa: E402
+
+from tfnorm.assets import warmup_file  # noqa: E402
+from tfnorm.server import BatchingParameters  # noqa: E402
+
+CLIENTS = 2
+BATCHING = BatchingParameters(
+    max_batch_size=64, batch_timeout_micros=500, allowed_batch_sizes=(8, 64), num_batch_threads=2
+)
+SETTLE_SECONDS = 5
+MOST_KEPT = 100 * 2**20
+SERVE = """
+import sys
+from tfnorm.server import Server, serve
+server = Server(sys.argv[1], "ranker", port=int(sys.argv[2]), rest_port=int(sys.argv[3]), poll_seconds=0.2)
+serve(server)
+"""
+
+
+@dataclass
+class Server:
+    """A server in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    grpc_port: int
+    rest_port: int
+
+    @property
+    def url(self) -> str:
+        """Where its status is."""
+        return f"http://127.0.0.1:{self.rest_port}/v1/models/ranker"
+
+    def memory(self, what: str = "VmRSS") -> int:
+        """Its memory in bytes; VmHWM is the most that it ever had."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text("ascii")
+        (line,) = (line for line in status.splitlines() if line.startswith(what))
+        return int(line.split()[1]) * 1024
+
+
+@dataclass
+class Found:
+    """What came of an attack."""
+
+    answers: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, answer: str, problem: str | None) -> None:
+        """Count an answer."""
+        with self.lock:
+            self.answers[answer] += 1
+            if problem is not None:
+                self.problems.append(problem)
+
+
+@contextlib.contextmanager
+def serving(directory: Path, log: Path) -> Iterator[Server]:
+    """A server of the versions in a directory."""
+    ports = [_free_port(), _free_port()]
+    with log.open("wb") as stderr:
+        command = [sys.executable, "-c", SERVE, str(directory), *map(str, ports)]
+        process = subprocess.Popen(command, stderr=stderr)
+    server = Server(process, *ports)
+    try:
+        while True:
+            with contextlib.suppress(requests.ConnectionError):
+                requests.get(server.url, timeout=10)
+                break
+            if process.poll() is not None:
+                raise SystemExit(log.read_text("utf-8"))
+            time.sleep(0.2)
+        yield server
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def attack_rest(server: Server, fuzzer: Fuzzer, found: Found, end: float) -> None:
+    """Send malformed requests to the REST API until then."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=60)
+    while time.monotonic() < end:
+        request = fuzzer.rest()
+        connection.request(request.method, request.path, request.body, request.headers)
+        response = connection.getresponse()
+        body = response.read()
+        problem = None if request.method == "OPTIONS" else rest_problem(response.status, body)
+        found.add(f"REST {response.status}", problem and f"{problem} to {request}"[:2_000])
+    connection.close()
+
+
+def attack_grpc(server: Server, fuzzer: Fuzzer, found: Found, end: float) -> None:
+    """Send malformed messages to the gRPC API until then."""
+    options = [("grpc.max_receive_message_length", -1)]
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options) as channel:
+        while time.monotonic() < end:
+            service, method, data = fuzzer.grpc()
+            code, details = "OK", ""
+            try:
+                channel.unary_unary(f"/tensorflow.serving.{service}/{method}")(data, timeout=60)
+            except grpc.RpcError as error:
+                code, details = error.code().name, error.details() or ""
+            problem = grpc_problem(code, details)
+            found.add(f"gRPC {code}", problem and f"{problem} to {method} {data[:200]!r}")
+
+
+def attack_versions(
+    server: Server, good: Path, served: Path, fuzzer: Fuzzer, found: Found, end: float
+) -> None:
+    """Publish damaged versions until then, and a good one at last."""
+    number = 1
+    while time.monotonic() < end:
+        number += 1
+        made = served.parent / "unfinished"
+        shutil.copytree(good, made)
+        files = sorted(file for file in made.rglob("*") if file.is_file())
+        if fuzzer.random.random() < 0.3:
+            file = warmup_file(made)
+            file.parent.mkdir(exist_ok=True)
+            fuzzer.warmup(file)
+        else:
+            file = fuzzer.random.choice(files)
+            file.write_bytes(fuzzer.mutated(file.read_bytes()))
+        made.rename(served / str(number))
+        found.add(f"version {_settled(server, number, found)}", None)
+        shutil.rmtree(served / str(number))
+    shutil.copytree(good, served.parent / "unfinished")
+    (served.parent / "unfinished").rename(served / str(number + 1))
+    state = _settled(server, number + 1, found)
+    if state != "AVAILABLE":
+        found.problems.append(f"a good version after the damaged ones is {state}")
+
+
+def attack_while_rolling(work: Path, versions: int, found: Found) -> None:
+    """Roll versions under clients, with batching and without."""
+    models = scaled_models(work / "scaled")
+    for name, batching in (("as they come", None), ("batched", BATCHING)):
+        opened: list[requests.Session | grpc.Channel] = []
+        directory = work / name
+        directory.mkdir()
+        try:
+            answers = roll(
+                models, versions, batching, lambda one, to=opened: client_of(one, to), directory
+            )
+            found.answers[f"rolled, {name}"] += answers.total()
+        except (AssertionError, grpc.RpcError, requests.RequestException) as error:
+            found.problems.append(f"rolled versions, {name}: {error!r}")
+        for client in opened:
+            client.close()
+
+
+def _settled(server: Server, number: int, found: Found) -> str:
+    """The state of a version once it has ended or is available."""
+    for _ in range(600):
+        answer = requests.get(f"{server.url}/versions/{number}", timeout=60)
+        if answer.status_code == 200:
+            (status,) = answer.json()["model_version_status"]
+            if status["state"] in ("AVAILABLE", "END"):
+                return str(status["state"])
+        time.sleep(0.1)
+    found.problems.append(f"version {number} did not settle")
+    return "LOADING"
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@click.command(help=__doc__)
+@click.option("--minutes", type=float, default=10.0, show_default=True)
+@click.option("--versions", type=int, default=20, show_default=True, help="How many roll out.")
+@click.option("--seed", type=int, default=0, show_default=True)
+def main(minutes: float, versions: int, seed: int) -> None:
+    """Run the attacks and print what came of them."""
+    console = Console()
+    found = Found()
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        work = Path(folder)
+        save_everything(Everything(), work / "everything" / "3")
+        constant = Constant(1.0)
+        tf.saved_model.save(constant, str(work / "good"), signatures=constant.score)
+        shutil.copytree(work / "good", work / "versions" / "1")
+        asked = stack.enter_context(serving(work / "everything", work / "asked.log"))
+        rolled = stack.enter_context(serving(work / "versions", work / "rolled.log"))
+        # So that what a first run needs for good is there.
+        for attack in (attack_rest, attack_grpc):
+            attack(asked, Fuzzer(seed - 1), Found(), time.monotonic() + SETTLE_SECONDS)
+        before = asked.memory()
+        end = time.monotonic() + 60 * minutes
+        jobs: list[Callable[[], None]] = [
+            lambda: attack_versions(
+                rolled, work / "good", work / "versions", Fuzzer(seed), found, end
+            )
+        ]
+        for client in range(CLIENTS):
+            jobs.append(lambda n=client: attack_rest(asked, Fuzzer(seed + n), found, end))
+            jobs.append(lambda n=client: attack_grpc(asked, Fuzzer(seed + n), found, end))
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            for job in [pool.submit(job) for job in jobs]:
+                job.result()
+        time.sleep(SETTLE_SECONDS)
+        kept, most = asked.memory() - before, asked.memory("VmHWM")
+        attack_while_rolling(work, versions, found)
+    table = Table("answer", "times")
+    for answer, times in sorted(found.answers.items()):
+        table.add_row(answer, f"{times:,}")
+    console.print(table)
+    console.print(
+        f"memory: {before / 1e6:,.0f} MB before, {most / 1e6:,.0f} MB at most, "
+        f"{kept / 1e6:+,.0f} MB after"
+    )
+    if kept > MOST_KEPT:
+        found.problems.append(f"{kept / 1e6:,.0f} MB were not given back")
+    for problem in found.problems[:20]:
+        console.print(problem, style="red", markup=False)
+    console.print(f"{len(found.problems)} problems in {found.answers.total():,} answers")
+    sys.exit(1 if found.problems else 0)
+
+
+if __name__ == "__main__":
+    main()
