@@ -77,14 +77,14 @@ def test_outputs_that_json_can_not_carry_are_refused():
 @pytest.mark.parametrize(
     "outputs",
     [
-        {"y": np.arange(100_000, dtype=np.float64)},
-        {"y": np.arange(100_000, dtype=np.float64).reshape(2, 50_000)},
-        {"y": np.arange(100_000, dtype=np.int64).reshape(1, 2, 5, 10_000)},
-        {"y": np.arange(60_000), "z": np.arange(120_000).reshape(60_000, 1, 2)},
-        {"y": np.arange(2), "z": np.arange(100_000).reshape(2, 5, 10_000)},
+        {"y": np.arange(40_000, dtype=np.float64)},
+        {"y": np.arange(40_000, dtype=np.float64).reshape(2, 20_000)},
+        {"y": np.arange(40_000, dtype=np.int64).reshape(1, 2, 5, 4_000)},
+        {"y": np.arange(20_000), "z": np.arange(40_000).reshape(20_000, 1, 2)},
+        {"y": np.arange(2), "z": np.arange(40_000).reshape(2, 5, 4_000)},
         {"y": np.zeros((2, 0))},
-        {"y": np.zeros((70_000, 0))},
-        {"y": np.zeros((0, 70_000)), "z": np.zeros(0)},
+        {"y": np.zeros((20_000, 0))},
+        {"y": np.zeros((0, 20_000)), "z": np.zeros(0)},
     ],
     ids=lambda outputs: str([array.shape for array in outputs.values()]),
 )
@@ -101,17 +101,17 @@ def test_a_large_answer_is_the_same_as_one_that_is_written_at_once(outputs):
 @pytest.mark.parametrize("rows", [True, False])
 def test_an_answer_takes_little_more_than_its_text_and_stops_at_the_bound(rows, monkeypatch):
     monkeypatch.setattr(answers, "_CHUNK", 1_000)
-    outputs = {"y": np.full((200, 250), 0.5, np.float32)}
+    outputs = {"y": np.full((100, 250), 0.5, np.float32)}
     tracemalloc.start()
     text = answers.answer(outputs, rows=rows, max_bytes=MOST)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     with pytest.raises(tf.errors.ResourceExhaustedError, match="fewer rows"):
         answers.answer(outputs, rows=rows, max_bytes=len(text) - 1)
-    with pytest.raises(tf.errors.ResourceExhaustedError, match="100,000 characters or more"):
+    with pytest.raises(tf.errors.ResourceExhaustedError, match="50,000 characters or more"):
         answers.answer(outputs, rows=rows, max_bytes=10_000)
-    # The pieces, joined, and a chunk's objects; those of all values would be 1.6 million bytes.
-    assert most < 2 * len(text) + 3 * 10**5
+    # The pieces, joined, and a chunk's objects; those of all values would be 800,000 bytes.
+    assert most < 2 * len(text) + 1.5 * 10**5
 
 
 def test_results_of_records_are_lists():

@@ -34,7 +34,7 @@ def test_what_is_no_json_object_is_refused(body, reason):
 
 
 def test_nesting_near_the_recursion_limit_is_refused():
-    for depth in range(700, 1010):
+    for depth in range(850, 1010, 2):
         nested = "[" * depth + "]" * depth
         for body in (f'{{"inputs": {nested}}}', f'{{"inputs": [1, {nested}]}}', nested):
             with pytest.raises(InputError):
