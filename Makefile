@@ -13,6 +13,7 @@ lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 notebooks: .venv/installed-notebooks
 	$(BIN)/python notebooks/run.py
