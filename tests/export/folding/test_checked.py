@@ -4,6 +4,10 @@ import pytest
 from export.randomized import give_weights
 
 from tfnorm.export import export_saved_model
+from tfnorm.export.difference import Tried
+from tfnorm.export.folding import checked
+from tfnorm.export.structure import structure
+from tfnorm.export.tracing.interface import interface
 from tfnorm.layers import BatchNormalization, Dice
 from tfnorm.session import SavedModel
 
@@ -52,6 +56,22 @@ def test_a_fold_that_would_move_a_score_is_left_out_and_the_others_stay(towers, 
         np.testing.assert_allclose(
             saved.run({"x": X})["score"], towers(X), rtol=1e-5, atol=1e-5 * np.abs(towers(X)).max()
         )
+
+
+def test_layers_that_move_a_score_only_together_all_stay(towers, monkeypatch):
+    # All of them do, each of the four alone does not, and so all of them are tried once more.
+    moves = iter([0.5, None, None, None, None, 0.3, None])
+    monkeypatch.setattr(checked, "difference", lambda *_: next(moves))
+    tried = Tried({"inputs": X}, {"score": towers(X).numpy()})
+    folding, traced = checked.fold_and_trace(
+        interface(towers, {"inputs": X}), structure(towers), tried
+    )
+    assert {layer.name: why for layer, why in folding.not_folded.items()} == dict.fromkeys(
+        ["bn_straight", "dice_straight", "bn_crossed", "dice_crossed"],
+        "folded together, the layers move a score by up to 0.3",
+    )
+    assert folding.folded == {}
+    np.testing.assert_array_equal(traced.score(tried.features)["score"], tried.scores["score"])
 
 
 def test_without_fold_the_graph_is_the_models_own(towers, tmp_path):
