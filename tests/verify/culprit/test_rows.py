@@ -62,3 +62,23 @@ def test_ragged_values_are_compared_as_far_as_the_rows_go():
 
 def test_another_rank_is_another_tensor():
     assert not list(Alignment(2, (4, 4)).views((2,), np.zeros(4), np.zeros((4, 1))))
+
+
+@pytest.mark.parametrize("heads_inside", [False, True])
+def test_rows_on_two_axes_are_cut_on_both_where_they_grow_together(heads_inside):
+    def pairs_of(count, filler):
+        table = np.full((4, count, count), filler)
+        table[:, :3, :3] = np.arange(9).reshape(3, 3)
+        return table.transpose(1, 2, 0).reshape(count, -1) if heads_inside else table
+
+    first, second = pairs_of(5, 7.0), pairs_of(9, 8.0)
+    alone = pairs_of(3, 0.0).shape
+
+    def moved(together):
+        alignment = Alignment(3, (5, 9), together=together)
+        return all(EXACT.differ(*view) for view in alignment.views(alone, first, second))
+
+    assert moved(together=False)
+    assert not moved(together=True)
+    second = second + (second < 1)
+    assert moved(together=True)

@@ -39,7 +39,7 @@ class Batches:
                 f"the inputs hold {', '.join(held)}; "
                 "as many examples are needed of each, and at least one"
             )
-        self._count = counts.pop()
+        self.count = counts.pop()
 
     @property
     def variable_axes(self) -> list[tuple[str, int]]:
@@ -53,7 +53,10 @@ class Batches:
 
     def take(self, start: int, count: int, *, factor: float = 1.0) -> dict[str, np.ndarray]:
         """`count` examples from `start` on, round and round; their floats times `factor`."""
-        rows = (start + np.arange(count)) % self._count
+        return self.rows((start + np.arange(count)) % self.count, factor=factor)
+
+    def rows(self, rows: np.ndarray, *, factor: float = 1.0) -> dict[str, np.ndarray]:
+        """The examples of these numbers; their floats times `factor`."""
         taken = dict(self._examples)
         for name in self._batched:
             taken[name] = self._examples[name][rows]

@@ -85,7 +85,7 @@ class Probe:
         fed = {self._placeholders[name]: array for name, array in feeds.items()}
         try:
             found = self._session.run([list(tensors), self._effects], {**fed, **(replaced or {})})
-        except tf.errors.InvalidArgumentError as error:
+        except tf.errors.OpError as error:
             raise InputError(
                 f"{self.signature.name!r} refuses these inputs: {error.message}"
             ) from error

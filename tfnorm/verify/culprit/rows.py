@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,11 +17,14 @@ class Alignment:
         watched: how many rows are watched.
         sizes: the two batch sizes.
         last: for each batch, whether the watched rows are its last ones; else they are its first.
+        together: whether a tensor holds them on each axis that grows, as attention between the steps
+            of a sequence does; else what grows on another axis are neighbours.
     """
 
     watched: int
     sizes: tuple[int, int]
     last: tuple[bool, bool] = (False, False)
+    together: bool = False
 
     def views(
         self, alone: Sequence[int], first: np.ndarray, second: np.ndarray
@@ -48,22 +52,29 @@ class Alignment:
                 )
         if not growing:
             yield first, second
-        for axis in growing:
-            folded = alone[axis] // self.watched
-            for outer in (k for k in range(1, folded + 1) if folded % k == 0):
-                one, other = (
-                    _end(_unfold(array, axis, outer, size), axis + 1, self.watched, last)
-                    for array, size, last in zip(
-                        (first, second), self.sizes, self.last, strict=True
-                    )
-                )
+        for axes in [growing] if self.together and growing else [[axis] for axis in growing]:
+            folds = [_divisors(alone[axis] // self.watched) for axis in axes]
+            for outers in itertools.product(*folds):
+                one, other = first, second
+                # From the last axis on, so that those before stay where they are.
+                for axis, outer in sorted(zip(axes, outers, strict=True), reverse=True):
+                    one = self._cut(one, axis, outer, 0)
+                    other = self._cut(other, axis, outer, 1)
                 yield one, other
+
+    def _cut(self, array: np.ndarray, axis: int, outer: int, batch: int) -> np.ndarray:
+        unfolded = _unfold(array, axis, outer, self.sizes[batch])
+        return _end(unfolded, axis + 1, self.watched, self.last[batch])
 
     def _grows(self, alone: int, first: int, second: int) -> bool:
         if alone == first == second or alone % self.watched:
             return False
         folded = alone // self.watched
         return (first, second) == (folded * self.sizes[0], folded * self.sizes[1])
+
+
+def _divisors(number: int) -> list[int]:
+    return [k for k in range(1, number + 1) if number % k == 0]
 
 
 def _end(array: np.ndarray, axis: int, count: int, last: bool) -> np.ndarray:

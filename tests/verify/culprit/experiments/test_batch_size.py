@@ -47,3 +47,48 @@ def test_a_fixed_batch_dimension_has_no_other_sizes(probe_of):
 
 def test_scores_that_the_size_does_not_flow_into_are_not_accused(probe_of):
     assert _found(probe_of, lambda x: tf.nn.softmax(x), [2, 32]) is None
+
+
+def test_a_squeeze_of_all_axes_loses_the_batch_dimension_of_one_example(probe_of):
+    found = _found(probe_of, lambda x: tf.squeeze(tf.tanh(x[:, :1])), [32, 1])
+    assert found.region.nodes[found.node].op == "Squeeze"
+    assert found.explanation == "Squeeze loses the batch dimension in a batch of 1"
+    assert "axis=-1" in found.advice
+    kept = _found(probe_of, lambda x: tf.squeeze(tf.tanh(x[:, :1]), axis=1), [32, 1])
+    assert kept is None
+
+
+def test_a_score_that_becomes_nan_in_a_large_batch_has_moved(probe_of):
+    def broken(x):
+        return x * tf.where(tf.shape(x)[0] > 20, np.float32(np.nan), 1.0)
+
+    found = _found(probe_of, broken, [2, 32])
+    assert found.region.nodes[found.node].op == "Mul"
+
+
+def test_examples_that_the_graph_itself_pads_to_the_longest_are_blamed_on_who_sums_the_padding(
+    probe_of,
+):
+    words = np.array(["a", "b a", "c", "a b c d"] * 3)
+    table = tf.random.normal([6, 3], seed=1)
+
+    def scores(masked):
+        def call(text):
+            ids = tf.strings.to_hash_bucket_fast(tf.strings.split(text), 6).to_tensor(0)
+            rows = tf.gather(table, ids)
+            if masked:
+                split = tf.strings.split(text).to_tensor("")
+                rows *= tf.cast(split != "", tf.float32)[..., None]
+            return {"score": tf.reduce_sum(rows, axis=1)}
+
+        return call
+
+    for masked in (False, True):
+        probe = probe_of(scores(masked), tf.TensorSpec([None], tf.string, "text"))
+        subject = Subject(probe, Batches(probe.signature, {"text": words}), 3, 8)
+        found = BatchSize([2, 16]).find(subject)
+        if masked:
+            assert found is None
+        else:
+            assert found.region.nodes[found.node].op == "Sum"
+            assert "what the batch is filled up with" in found.explanation

@@ -75,3 +75,56 @@ def test_an_input_without_steps_is_not_padded(probe_of):
     probe = probe_of(lambda x: {"score": tf.reduce_sum(x, axis=[1, 2])}, LONG)
     batches = Batches(probe.signature, {"long": np.ones((6, 0, 2), np.float32)})
     assert list(Padding().pairs(Subject(probe, batches, 2, 6))) == []
+
+
+def test_examples_are_watched_that_have_no_padding_of_their_own(probe_of):
+    long = np.ones((6, 7, 2), np.float32)
+    long[:, 5:] = 0
+    long[::2, 3:] = 0
+    probe = probe_of(lambda x: {"score": tf.reduce_sum(x, axis=[1, 2])}, LONG)
+    batches = Batches(probe.signature, {"long": long})
+    (pair,) = Padding().pairs(Subject(probe, batches, 2, 6))
+    first, second = (feeds["long"] for feeds in pair.feeds)
+    np.testing.assert_array_equal(first, np.ones((6, 5, 2)))
+    np.testing.assert_array_equal(second[:, :5], first)
+    assert not second[:, 5:].any()
+    assert (pair.alignment.watched, pair.alignment.sizes) == (5, (5, 10))
+
+
+def _attention(x, mask):
+    scores = tf.matmul(x, x, transpose_b=True)
+    if mask is not None:
+        both = tf.logical_and(mask[:, :, None], mask[:, None, :])
+        scores = tf.where(both, scores, -1e9)
+    return tf.matmul(tf.nn.softmax(scores), x)
+
+
+@pytest.mark.parametrize(
+    ("masked", "pool", "blamed"),
+    [
+        ((True, True), "sum", None),
+        ((True, True), "mean", "Mean"),
+        ((True, False), "sum", "Softmax"),
+        ((False, True), "sum", "Softmax"),
+    ],
+)
+def test_masked_attention_between_the_steps_is_not_accused(probe_of, masked, pool, blamed):
+    def call(x):
+        mask = tf.reduce_any(x != 0, axis=-1)
+        for number, whether in enumerate(masked):
+            with tf.name_scope(f"block_{number}"):
+                x = _attention(x, mask if whether else None) + x
+        kept = tf.cast(mask, tf.float32)[..., None] * x
+        return tf.reduce_sum(kept, axis=1) if pool == "sum" else tf.reduce_mean(kept, axis=1)
+
+    long = np.random.default_rng(0).normal(size=(6, 7, 2)).astype(np.float32)
+    long[::2, 4:] = 0
+    probe = probe_of(lambda x: {"score": call(x)}, LONG)
+    found = Padding().find(Subject(probe, Batches(probe.signature, {"long": long}), 2, 6))
+    if blamed is None:
+        assert found is None
+    else:
+        assert found.region.nodes[found.node].op == blamed
+        if blamed == "Softmax":
+            block = masked.index(False)
+            assert f"block_{block}/" in found.region.origins[found.node].name

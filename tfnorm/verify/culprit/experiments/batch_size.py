@@ -7,7 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfnorm.verify.culprit.experiments.experiment import Accusation, Subject
+from tfnorm.verify.culprit.pairs import Pair
+from tfnorm.verify.culprit.rounding import other_blocks
+from tfnorm.verify.culprit.rows import Alignment
+from tfnorm.verify.culprit.search import Found, Search
 from tfnorm.verify.culprit.size_flow import SizeFlow
+from tfnorm.verify.culprit.walk import walk_back
 
 BATCH_SIZES = (1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 256, 257)
 
@@ -35,11 +40,15 @@ class BatchSize:
         moves = []
         for size in self._sizes:
             scores = subject.scores(subject.batches.take(0, size))
-            if scores is not None:
-                moves.append((_largest_move(expected, scores), size))
+            if scores is None:
+                continue
+            if any(map(_other_rank, expected, scores)):
+                return _without_batch(subject, size)
+            moves.append((_largest_move(expected, scores), size))
+        searched = [size for move, size in sorted(moves, reverse=True)[:_SIZES_SEARCHED] if move]
         flow = SizeFlow(subject.probe, small)
-        for move, size in sorted(moves, reverse=True)[:_SIZES_SEARCHED]:
-            if move and (mixed := flow.find(subject.batches.take(0, size))):
+        for size in searched:
+            if mixed := flow.find(subject.batches.take(0, size)):
                 came = f", from {mixed.region.origins[mixed.source].name}" if mixed.source else ""
                 return Accusation(
                     mixed.region,
@@ -48,7 +57,53 @@ class BatchSize:
                     "Leave the batch size out of the scores: use a constant, or a size of each "
                     "example.",
                 )
+        for size in searched:
+            if found := Search(subject.probe, _grown(subject, size)).find():
+                return _with_longest(found)
         return None
+
+
+def _grown(subject: Subject, size: int) -> Pair:
+    """The watched rows, and a batch of another size with the same first rows."""
+    sizes = sorted((subject.watched, size))
+    fewer, more = (subject.batches.take(0, count) for count in sizes)
+    alignment = Alignment(sizes[0], (sizes[0], sizes[1]))
+    return Pair((fewer, more), fewer, alignment, other_blocks(subject.probe.epsilon))
+
+
+def _with_longest(found: Found) -> Accusation:
+    """A graph that pads its examples to the longest of the batch, and takes the padding in."""
+    return Accusation(
+        found.region,
+        found.node,
+        f"{found.region.nodes[found.node].op} takes in what the batch is filled up with",
+        "Mask what an example is padded with, so that it scores the same whatever the longest of "
+        "its batch is.",
+    )
+
+
+def _without_batch(subject: Subject, size: int) -> Accusation:
+    """The first op whose result has fewer, or more, axes in a batch of `size`."""
+    region = subject.probe.base
+    first = subject.probe.shapes(region, subject.batches.take(0, subject.watched))
+    second = subject.probe.shapes(region, subject.batches.take(0, size))
+    other = {tensor for tensor in region.tensors if len(first[tensor]) != len(second[tensor])}
+    walk = walk_back(region, region.outputs, inside=region.nodes, moved=other)
+    node = walk.roots[0]
+    op_type = region.nodes[node].op
+    return Accusation(
+        region,
+        node,
+        f"{op_type} loses the batch dimension in a batch of {size}",
+        "Name the axis that goes, such as tf.squeeze(x, axis=-1), so that one example keeps the "
+        "batch dimension."
+        if op_type == "Squeeze"
+        else "",
+    )
+
+
+def _other_rank(expected: np.ndarray, scores: np.ndarray) -> bool:
+    return np.ndim(expected) != np.ndim(scores)
 
 
 def _largest_move(expected: list[np.ndarray], scores: list[np.ndarray]) -> float:
@@ -62,7 +117,9 @@ def _largest_move(expected: list[np.ndarray], scores: list[np.ndarray]) -> float
             largest = max(largest, float(not np.array_equal(first, second)))
             continue
         first, second = first.astype(np.float64), second.astype(np.float64)
-        move = np.nan_to_num(np.abs(first - second), nan=0.0)
+        with np.errstate(invalid="ignore"):
+            move = np.nan_to_num(np.abs(first - second), nan=0.0)
+        move[np.isnan(first) != np.isnan(second)] = np.inf
         scale = np.nan_to_num(np.abs(first), posinf=0.0).max(initial=0.0) or 1.0
         largest = max(largest, float(move.max(initial=0.0) / scale))
     return largest

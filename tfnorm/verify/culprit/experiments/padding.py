@@ -12,24 +12,32 @@ from tfnorm.verify.culprit.rounding import other_blocks
 from tfnorm.verify.culprit.rows import Alignment
 from tfnorm.verify.culprit.search import Found
 
+_NOTHING: dict[str, str | bytes] = {"U": "", "S": b"", "O": b""}
+
 
 class Padding(PairExperiment):
     """Zeros, or empty strings, follow after the variable-length inputs."""
 
     def pairs(self, subject: Subject) -> Iterator[Pair]:
         """One pair for each length that the inputs have; those of equal length grow together."""
-        batch = subject.batches.take(0, subject.size)
         axes = subject.batches.variable_axes
-        for length in sorted({batch[name].shape[axis] for name, axis in axes} - {0}):
+        everything = subject.batches.take(0, subject.batches.count)
+        for given in sorted({everything[name].shape[axis] for name, axis in axes} - {0}):
+            grown = [(name, axis) for name, axis in axes if everything[name].shape[axis] == given]
+            lengths = np.max([_lengths(everything[name], axis) for name, axis in grown], axis=0)
+            # Examples without padding: what the padding that others have does to itself is no matter.
+            length = int(lengths.max()) or given
+            rows = np.flatnonzero(lengths == lengths.max())
+            batch = subject.batches.rows(np.resize(rows, subject.size))
             more = length // 2 + 3
             longer = dict(batch)
-            for name, axis in axes:
-                if batch[name].shape[axis] == length:
-                    longer[name] = _pad(longer[name], axis, more)
+            for name, axis in grown:
+                batch[name] = batch[name].take(range(length), axis)
+                longer[name] = _pad(longer[name].take(range(length), axis), axis, more)
             yield Pair(
                 (batch, longer),
                 batch,
-                Alignment(length, (length, length + more)),
+                Alignment(length, (length, length + more), together=True),
                 other_blocks(subject.probe.epsilon),
                 longer=True,
             )
@@ -44,7 +52,17 @@ class Padding(PairExperiment):
         )
 
 
+def _lengths(array: np.ndarray, axis: int) -> np.ndarray:
+    """For each row, the number of steps up to the last one that isn't nothing."""
+    nothing = array == _NOTHING.get(array.dtype.kind, 0)
+    if array.dtype.kind == "O":
+        nothing |= array == ""
+    others = tuple(i for i in range(1, array.ndim) if i != axis)
+    values = ~nothing.all(axis=others)
+    steps = np.arange(1, array.shape[axis] + 1)
+    return np.asarray((values * steps).max(axis=1))
+
+
 def _pad(array: np.ndarray, axis: int, count: int) -> np.ndarray:
     widths = [(0, count if i == axis else 0) for i in range(array.ndim)]
-    nothing: dict[str, str | bytes] = {"U": "", "S": b"", "O": b""}
-    return np.pad(array, widths, constant_values=nothing.get(array.dtype.kind, 0))
+    return np.pad(array, widths, constant_values=_NOTHING.get(array.dtype.kind, 0))
