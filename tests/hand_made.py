@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 
 from tfnorm.graph.inline import Inlined, Inliner
-from tfnorm.verify.inspection.batch_axes import BatchAxes
+from tfnorm.verify.inspection.axes.batch_axes import BatchAxes
 
 
 def node(name: str, op: str, *inputs: str, **functions: str) -> node_def_pb2.NodeDef:

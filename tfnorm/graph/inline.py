@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
@@ -15,6 +15,10 @@ from tfnorm.graph.ops import STATE_READS, is_stateful
 
 _READS = STATE_READS | {"VarHandleOp"}
 _CALL_SCOPE = re.compile(r"^(Stateful)?PartitionedCall(_\d+)?$")
+
+
+class BrokenGraph(ValueError):
+    """A graph refers to what it doesn't have, or calls itself."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,9 @@ class Inlined:
     """Nodes in topological order; their inputs are spelled `node:index` and `^node`.
 
     `outputs` are tensors, `effects` the nodes that a call must run besides. `decisions` are the tensors
-    that choose branches and end loops, and what the branches not written to `outputs` give.
+    that choose branches and end loops, and what the branches not written to `outputs` give. `choices`
+    has, for each branching op outside of loops, the tensor that chooses; its branches are the nodes
+    whose names begin with the op's and the branch's number: `op/0/`.
     """
 
     nodes: dict[str, node_def_pb2.NodeDef] = field(default_factory=dict)
@@ -39,6 +45,7 @@ class Inlined:
     outputs: list[str] = field(default_factory=list)
     effects: list[str] = field(default_factory=list)
     decisions: list[str] = field(default_factory=list)
+    choices: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,13 +64,14 @@ class _Place:
     function: str = ""
     caller: str = ""
     around: frozenset[str] = frozenset()
+    in_loop: bool = False
 
-    def inside(self, prefix: str, function: str, caller: str) -> _Place:
+    def inside(self, prefix: str, function: str, caller: str, *, in_loop: bool) -> _Place:
         """The place of a function called from here."""
         around = self.around | {self.function}
         if function in around:
-            raise ValueError(f"function {function} calls itself")
-        return _Place(prefix, function, caller, around)
+            raise BrokenGraph(f"function {function} calls itself")
+        return _Place(prefix, function, caller, around, self.in_loop or in_loop)
 
 
 class Inliner:
@@ -73,12 +81,21 @@ class Inliner:
         graph_def: the graph and its function library.
         control_flow: write out `If`, `Case` and `While` too: every branch, and a loop's condition and
             body once. That keeps all ops and shapes, and not what the graph computes.
+        taken: for branching ops outside of loops, by the name in `Inlined.choices`, the branch that is
+            always taken: that one alone is written out.
     """
 
-    def __init__(self, graph_def: graph_pb2.GraphDef, *, control_flow: bool = False):
+    def __init__(
+        self,
+        graph_def: graph_pb2.GraphDef,
+        *,
+        control_flow: bool = False,
+        taken: Mapping[str, int] | None = None,
+    ):
         self._nodes = [_copy(node, map(tensor_name, node.input)) for node in graph_def.node]
         self._functions = {f.signature.name: f for f in graph_def.library.function}
         self._control_flow = control_flow
+        self._taken = taken or {}
         self._bodies: dict[str, _Body] = {}
 
     def graph(
@@ -87,13 +104,14 @@ class Inliner:
         """What `outputs` need; nodes named in `keep` stay where they are, outside.
 
         Raises:
-            KeyError: the graph refers to a node or a function that it doesn't have.
-            ValueError: a function calls itself.
+            BrokenGraph: the graph refers to a node or a function that it doesn't have, or a function
+                calls itself.
         """
         outputs = [tensor_name(output) for output in outputs]
         names = {node.name for node in self._nodes}
-        if missing := [output for output in outputs if producer(output) not in names]:
-            raise KeyError(missing[0])
+        read = [tensor for node in self._nodes for tensor in data_inputs(node)]
+        if missing := [tensor for tensor in [*outputs, *read] if producer(tensor) not in names]:
+            raise BrokenGraph(f"{missing[0]!r} is not in it")
         nodes = [node for node in needed(self._nodes, outputs) if node.name not in keep]
         kept = {name: name for name in keep}
         return self._write(_Body(nodes, [], outputs, []), _Place(prefix), outside=kept)
@@ -133,6 +151,7 @@ class Inliner:
             outputs,
             list(dict.fromkeys(written.effects)),
             written.decisions,
+            written.choices,
         )
 
     def _expand(
@@ -161,6 +180,12 @@ class Inliner:
             waits = [w for name in control_inputs(node) for w in controls[name]]
             readable = _readable(place.caller, node.name)
             called = self._called(node, data)
+            if self._control_flow and node.op in BRANCHES and not place.in_loop:
+                choice = f"{place.prefix}{node.name}"
+                into.choices[choice] = data[0]
+                if (number := self._taken.get(choice)) is not None:
+                    # As TensorFlow does, the last one for any other number.
+                    called = [called[number if 0 <= number < len(called) else -1]]
             if called or is_stateful(node.op):
                 # Only what has state can tell whether it ran before what its caller waits for.
                 waits += control
@@ -172,15 +197,20 @@ class Inliner:
                 controls[node.name] = [name]
                 continue
             done: list[str] = []
-            for position, (function, values) in enumerate(called):
+            for position, function, values in called:
                 outputs, ends = self._expand(
                     self._body(function),
-                    place.inside(f"{place.prefix}{node.name}/{position}/", function, readable),
+                    place.inside(
+                        f"{place.prefix}{node.name}/{position}/",
+                        function,
+                        readable,
+                        in_loop=node.op in LOOPS,
+                    ),
                     into,
                     arguments=values,
                     control=waits,
                 )
-                if position == 0:
+                if position == called[0][0]:
                     tensors |= {f"{node.name}:{i}": value for i, value in enumerate(outputs)}
                 else:
                     into.decisions += outputs
@@ -192,19 +222,23 @@ class Inliner:
         into.effects += [e for e in ends if e in into.nodes and into.nodes[e].op not in _READS]
         return [resolve(name) for name in body.outputs], ends
 
-    def _called(self, node: node_def_pb2.NodeDef, data: list[str]) -> list[tuple[str, list[str]]]:
-        """The functions to write in a node's place, first the one that gives its outputs."""
+    def _called(
+        self, node: node_def_pb2.NodeDef, data: list[str]
+    ) -> list[tuple[int, str, list[str]]]:
+        """The functions to write in a node's place, numbered, first the one that gives its outputs."""
         if node.op in CALLS:
-            return [(node.attr["f"].func.name, data)]
+            return [(0, node.attr["f"].func.name, data)]
         if node.op in self._functions:
-            return [(node.op, data)]
+            return [(0, node.op, data)]
         if self._control_flow and node.op in LOOPS:
-            return [(function, data) for function in (loop_body(node), loop_condition(node))]
+            return [(0, loop_body(node), data), (1, loop_condition(node), data)]
         if self._control_flow and node.op in BRANCHES:
-            return [(function, data[1:]) for function in branches(node)]
+            return [(i, function, data[1:]) for i, function in enumerate(branches(node))]
         return []
 
     def _body(self, name: str) -> _Body:
+        if name not in self._functions:
+            raise BrokenGraph(f"function {name!r} is not in it")
         if name not in self._bodies:
             self._bodies[name] = self._flatten(self._functions[name])
         return self._bodies[name]
@@ -217,6 +251,8 @@ class Inliner:
             if tensor.startswith("^") or ":" not in tensor:
                 return tensor_name(tensor)
             name, output, index = tensor.split(":")
+            if name not in offsets:
+                raise BrokenGraph(f"{tensor!r} is not in it")
             return f"{name}:{offsets[name].get(output, 0) + int(index)}"
 
         return _Body(

@@ -1,5 +1,6 @@
 """What can be told of a SavedModel without running it."""
 
+import contextlib
 import re
 import shutil
 
@@ -41,6 +42,7 @@ VISIBLE = (
     "Keras BatchNormalization in training",
     "tfnorm BatchNormalization in training",
     "dropout left on",
+    "how many ids are in the batch",
 )
 
 
@@ -79,7 +81,11 @@ def test_defect_in_the_graph_is_an_error_that_says_what_to_do(name):
     ("name", "op_type"),
     [
         ("how often an id is in the batch", "UniqueWithCounts"),
-        ("how many ids are in the batch", "Unique"),
+        ("batch size as a feature", "AddV2"),
+        ("batch size as a threshold", "Greater"),
+        ("batch size in a branch", "Mul"),
+        ("place in the batch", "Range"),
+        ("scan over the rows", "TensorListFromTensor"),
         ("loop until the whole batch is done", "Any"),
         ("the first row as a reference", "StridedSlice"),
         ("a counter that no score reads", "AssignAddVariableOp"),
@@ -99,6 +105,213 @@ def test_clean_model_has_no_error(name):
     _, directory = zoo.exported(name)
     inspection = inspect_saved_model(directory)
     assert inspection.passed, _of(inspection, "error")
+
+
+def _slotted(x):
+    slots = tf.zeros([tf.shape(x)[0], 1], tf.int32)
+    return x + tf.scatter_nd(slots, x, [1, 4])
+
+
+def _segmented(x):
+    ids = tf.cast(x[:, 0] > 0, tf.int32)
+    return tf.gather(tf.math.unsorted_segment_mean(x, ids, 2), ids)
+
+
+def _counted(x):
+    positive = tf.boolean_mask(x[:, 0], x[:, 0] > 0)
+    return x / tf.cast(tf.shape(positive)[0], tf.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "op_type"),
+    [
+        (lambda x: x + tf.pad(x, [[1, 0], [0, 0]])[:-1], "Pad"),
+        (lambda x: x + tf.concat([tf.zeros([1, 4]), x], axis=0)[:-1], "ConcatV2"),
+        (lambda x: x[1:], "StridedSlice"),
+        (lambda x: x / tf.nn.l2_loss(x), "L2Loss"),
+        (lambda x: tf.clip_by_global_norm([x], 1.0)[0][0], "L2Loss"),
+        (_segmented, "UnsortedSegmentSum"),
+        (lambda x: x - tf.gather(x, tf.shape(x)[0] - 1), "GatherV2"),
+        (lambda x: x - tf.reduce_mean(x, axis=tf.range(tf.rank(x) - 1)), "Mean"),
+        (_slotted, "ScatterNd"),
+        (_counted, "Where"),
+        (lambda x: x + tf.random.stateless_normal(tf.shape(x), [1, 2]), "StatelessRandomNormalV2"),
+    ],
+    ids=[
+        "rows shifted by a pad",
+        "rows shifted by a row before them",
+        "a row too few",
+        "a loss over all",
+        "a norm over all",
+        "segments",
+        "the last row by gather",
+        "a computed axis",
+        "one slot",
+        "a count by mask",
+        "a draw by place",
+    ],
+)
+def test_what_reaches_across_rows_in_an_unusual_way_is_an_error(tmp_path, call, op_type):
+    inspection = inspect_saved_model(_saved(tmp_path, lambda x: {"score": call(x)}, X))
+    assert op_type in {error.op_type for error in _of(inspection, "error")}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: tf.gather(x, tf.range(tf.shape(x)[0])),
+        lambda x: tf.gather_nd(
+            x, tf.stack([tf.range(tf.shape(x)[0]), tf.argmax(x, 1, tf.int32)], 1)
+        ),
+        lambda x: tf.pad(x, [[0, 0], [1, 0]])[:, :-1],
+        lambda x: tf.reduce_mean(x, axis=tf.range(1, tf.rank(x))),
+        lambda x: x * tf.cast(tf.shape(x)[1], tf.float32),
+        lambda x: x + tf.random.stateless_normal([4], [1, 2]),
+        lambda x: tf.nn.l2_normalize(x, axis=-1),
+    ],
+    ids=[
+        "all rows",
+        "one of each row",
+        "padded steps",
+        "a computed axis",
+        "a length",
+        "a draw",
+        "a norm",
+    ],
+)
+def test_what_looks_alike_and_keeps_to_rows_is_not_mentioned(tmp_path, call):
+    inspection = inspect_saved_model(_saved(tmp_path, lambda x: {"score": call(x)}, X))
+    assert [f for f in inspection.findings if f.severity != "info"] == []
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_rows_are_followed_behind_a_hash_table(tmp_path, centred):
+    pairs = tf.lookup.KeyValueTensorInitializer(["a", "b"], [1.0, 2.0])
+    table = tf.lookup.StaticHashTable(pairs, 0.0)
+
+    def serve(words):
+        found = table.lookup(words)
+        return {"score": found - tf.reduce_mean(found, axis=0) if centred else found}
+
+    spec = tf.TensorSpec([None, 2], tf.string, "words")
+    inspection = inspect_saved_model(_saved(tmp_path, serve, spec, table=table))
+    found = [f.op_type for f in inspection.findings if f.severity != "info"]
+    assert found == (["Mean"] if centred else [])
+
+
+def _partitioned(x):
+    parts = tf.dynamic_partition(x, tf.cast(x[:, 0] > 0, tf.int32), 2)
+    places = tf.dynamic_partition(tf.range(tf.shape(x)[0]), tf.cast(x[:, 0] > 0, tf.int32), 2)
+    return tf.ensure_shape(tf.dynamic_stitch(places, [parts[0], 2 * parts[1]]), [None, 4])
+
+
+@pytest.mark.parametrize(
+    ("call", "op_type", "said"),
+    [
+        (_partitioned, "DynamicPartition", "can't be followed"),
+        (lambda x: tf.gather(x, tf.argsort(x[:, 0])), "GatherV2", "numbers that are computed"),
+        (lambda x: tf.reshape(tf.reshape(x, [1, -1]), [-1, 4]), "Reshape", "into one row"),
+        (lambda x: tf.reshape(x, [1, 4]), "Reshape", "batches of one size alone"),
+        (
+            lambda x: tf.math.invert_permutation(tf.cast(x[:, 0], tf.int32)),
+            "InvertPermutation",
+            "can't be",
+        ),
+    ],
+)
+def test_what_cannot_be_followed_is_a_warning(tmp_path, call, op_type, said):
+    inspection = inspect_saved_model(_saved(tmp_path, lambda x: {"score": call(x)}, X))
+    warnings = [f.message for f in _of(inspection, "warning") if f.op_type == op_type]
+    assert any(said in message for message in warnings), inspection.findings
+
+
+def test_an_axis_that_only_a_variable_knows_is_a_warning(tmp_path):
+    axis = tf.Variable(0)
+    call = lambda x: {"score": tf.reduce_mean(x, axis=axis)}  # noqa: E731
+    inspection = inspect_saved_model(_saved(tmp_path, call, X, axis=axis))
+    assert [w.op_type for w in _of(inspection, "warning")][:1] == ["Mean"]
+
+
+@pytest.mark.parametrize(
+    ("call", "shape"),
+    [(lambda x: tf.reduce_max(x, axis=1)[None], [1, 7]), (lambda x: tf.ones([3]), [3])],
+)
+def test_an_output_that_a_server_cannot_split_is_a_warning(tmp_path, call, shape):
+    def serve(x):
+        return {"score": tf.tanh(x), "other": call(x)}
+
+    (warning,) = _of(inspect_saved_model(_saved(tmp_path, serve, X)), "warning")
+    assert warning.op == "other"
+    assert str(shape) in warning.message
+    assert "batch as its first axis" in warning.advice
+
+
+@contextlib.contextmanager
+def _control_flow(version):
+    if version == 2:
+        yield
+        return
+    tf.compat.v1.disable_control_flow_v2()
+    try:
+        yield
+    finally:
+        tf.compat.v1.enable_control_flow_v2()
+
+
+def _tf1_normalized(directory, training, *, served=False):
+    """The usual export of TF 1: moments of the batch or of the training, by `is_training`."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 4], "x")
+        is_training = tf.compat.v1.placeholder_with_default(training, [], "is_training")
+        mean, variance = tf.compat.v1.cond(
+            is_training,
+            lambda: tf.nn.moments(x, [0]),
+            lambda: (tf.ones([4]), tf.ones([4])),
+        )
+        kept = tf.compat.v1.cond(is_training, lambda: tf.nn.dropout(x, 0.5), lambda: tf.identity(x))
+        inputs = {"x": x} | ({"is_training": is_training} if served else {})
+        score = (kept - mean) / tf.sqrt(variance + 1e-3)
+        tf.compat.v1.saved_model.simple_save(session, str(directory), inputs, {"score": score})
+    return inspect_saved_model(directory)
+
+
+@pytest.mark.parametrize("control_flow", [1, 2])
+def test_a_branch_that_no_call_takes_is_not_mentioned(tmp_path, control_flow):
+    with _control_flow(control_flow):
+        serving = _tf1_normalized(tmp_path / "serving", training=False)
+        training = _tf1_normalized(tmp_path / "training", training=True)
+    assert [f for f in serving.findings if f.severity != "info"] == []
+    assert {error.op_type for error in _of(training, "error")} == {"Mean", "RandomUniform"}
+
+
+@pytest.mark.parametrize("control_flow", [1, 2])
+def test_a_branch_that_an_input_chooses_is_a_warning(tmp_path, control_flow):
+    with _control_flow(control_flow):
+        inspection = _tf1_normalized(tmp_path / "served", training=False, served=True)
+    assert inspection.passed
+    warnings = [w for w in _of(inspection, "warning") if w.op_type in ("Mean", "RandomUniform")]
+    assert {w.op_type for w in warnings} == {"Mean", "RandomUniform"}
+    assert all("where input 'is_training' says so" in w.message for w in warnings)
+
+
+def test_a_branch_chosen_by_the_batch_size_is_not_taken_for_one_that_is_never_run(tmp_path):
+    def serve(x):
+        many = tf.shape(x)[0] > 64
+        return {"score": tf.cond(many, lambda: x - tf.reduce_mean(x, 0), lambda: x + 0)}
+
+    inspection = inspect_saved_model(_saved(tmp_path, serve, X))
+    assert [error.op_type for error in _of(inspection, "error")] == ["Mean"]
+
+
+def test_an_error_of_its_own_is_not_taken_for_damage(tmp_path, monkeypatch):
+    _, directory = zoo.exported("mean-centring")
+
+    def broken(opened):
+        raise TypeError("unsupported operand")
+
+    monkeypatch.setattr("tfnorm.verify.inspection.inspect.check_ops", broken)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        inspect_saved_model(directory)
 
 
 def test_worst_findings_come_first():

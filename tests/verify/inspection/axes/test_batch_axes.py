@@ -83,6 +83,28 @@ def test_loops_in_a_row_are_followed():
     assert _axes(call) == {1}
 
 
+def test_the_batch_axis_is_followed_behind_loops_over_the_rows():
+    assert _axes(lambda x: tf.map_fn(tf.tanh, tf.map_fn(tf.tanh, x))) == {0}
+
+
+def test_the_batch_axis_is_followed_behind_hash_tables():
+    def call(words):
+        pairs = tf.lookup.KeyValueTensorInitializer(["a", "b"], [1, 2])
+        return tf.lookup.StaticHashTable(pairs, 0).lookup(words)
+
+    assert _axes(call, tf.TensorSpec([None, 3], tf.string, "words")) == {0}
+
+
+def test_an_op_that_takes_one_batch_size_alone_is_told_and_hides_no_other():
+    inlined, axes = axes_of(lambda x: (tf.reshape(x, [1, 12]), tf.tanh(x)), X)
+    reshaped, kept = inlined.outputs
+    assert axes.axes(kept) == {0}
+    assert axes.shape(reshaped) is None
+    ((name, why),) = axes.refused.items()
+    assert f"{name}:0" == reshaped
+    assert "Cannot reshape" in why
+
+
 def test_shapes_types_and_constants_are_told():
     inlined, axes = axes_of(lambda x: tf.cast(x, tf.int32) + tf.constant([1, 2, 3]), X)
     (constant,) = (name for name, node in inlined.nodes.items() if node.op == "Const")

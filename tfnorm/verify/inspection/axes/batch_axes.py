@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -11,6 +12,7 @@ from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
 from tfnorm._tensorflow import import_graph, op_definition
 from tfnorm.graph.inline import Inlined
 from tfnorm.graph.nodes import data_inputs, producer
+from tfnorm.verify.inspection.axes.constants import fold
 
 # Shapes are inferred for two batch sizes that divide nothing else, and for one length elsewhere.
 _SIZES = (7, 11)
@@ -18,6 +20,9 @@ _LENGTHS = (13, None)
 _ROUNDS = 16
 # Where the ops that read a list are told the shape of its items: the number of the input.
 _LIST_READERS = {"TensorListStack": 1, "TensorListGetItem": 2, "TensorListGather": 2}
+_LOOKUPS = ("LookupTableFind", "LookupTableFindV2")
+_MOST_REFUSALS = 16
+_NAMED = re.compile(r"\{\{node ([^}]+)\}\}")
 
 
 class BatchAxes:
@@ -40,13 +45,34 @@ class BatchAxes:
         shapes = [spec.shape for spec in inputs.values() if spec.shape.rank]
         fixed = all(shape[0] is not None for shape in shapes)
         inputs = {t: _open(spec) if fixed else spec for t, spec in inputs.items()}
-        self._graphs: list[tf.Graph] = []
-        for length in _LENGTHS:
-            try:
-                self._graphs = [_infer(nodes, library, inputs, size, length) for size in _SIZES]
+        self.refused: dict[str, str] = {}
+        self._graphs = self._inferred(nodes, library, inputs)
+        self._folded = [fold(graph) for graph in self._graphs]
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """The two batch sizes."""
+        return _SIZES
+
+    def _inferred(
+        self,
+        nodes: list[node_def_pb2.NodeDef],
+        library: function_pb2.FunctionDefLibrary,
+        inputs: Mapping[str, tf.TensorSpec],
+    ) -> list[tf.Graph]:
+        """A graph for each batch size; without the ops that refuse them, and what is behind those."""
+        for _ in range(_MOST_REFUSALS):
+            for length in _LENGTHS:
+                try:
+                    return [_infer(nodes, library, inputs, size, length) for size in _SIZES]
+                except (ValueError, tf.errors.OpError) as error:
+                    refusal = str(error)
+            named = _NAMED.search(refusal)
+            if named is None:
                 break
-            except (ValueError, tf.errors.OpError):
-                continue
+            self.refused[named[1]] = refusal.partition(" for '{{node")[0]
+            nodes = _known(nodes, named[1])
+        return []
 
     def axes(self, tensor: str) -> frozenset[int]:
         """The axes that grow with the batch, alone or folded with others."""
@@ -70,9 +96,31 @@ class BatchAxes:
         return None if found is None else found.dtype.base_dtype
 
     def constant(self, tensor: str) -> np.ndarray | None:
-        """The value of a constant; None for what is no constant."""
+        """What a tensor holds whatever the examples are; None where they, or their number, decide."""
+        first, second = (self.value(tensor, which) for which in range(2))
+        if first is None or second is None or not np.array_equal(first, second):
+            return None
+        return first
+
+    def value(self, tensor: str, which: int = 0) -> np.ndarray | None:
+        """What a tensor holds for one of the two batch sizes; None where the examples decide."""
+        return self._folded[which].values.get(tensor) if self._folded else None
+
+    def fixed(self, tensor: str) -> np.ndarray | None:
+        """What a tensor holds that follows from constants alone; None where a shape has a part in it."""
+        if not self._folded or tensor not in self._folded[0].constant:
+            return None
+        return self._folded[0].values[tensor]
+
+    def operation(self, tensor: str) -> tf.Operation | None:
+        """The op that gives a tensor, as it was imported; None where it is not known."""
         found = self._tensor(tensor, 0)
-        return None if found is None else tf.get_static_value(found)
+        return None if found is None else found.op
+
+    def given(self, name: str) -> list[str]:
+        """The tensors that an op gives."""
+        operation = self.operation(f"{name}:0")
+        return [] if operation is None else [tensor.name for tensor in operation.outputs]
 
     def _tensor(self, tensor: str, which: int) -> tf.Tensor | None:
         if not self._graphs:
@@ -83,13 +131,19 @@ class BatchAxes:
             return None
 
 
-def _known(nodes: Iterable[node_def_pb2.NodeDef]) -> list[node_def_pb2.NodeDef]:
-    """The nodes that don't depend on an op unknown to TensorFlow; `nodes` are sorted."""
+def _known(
+    nodes: Iterable[node_def_pb2.NodeDef], refused: str | None = None
+) -> list[node_def_pb2.NodeDef]:
+    """The nodes that don't depend on an op unknown to TensorFlow, or on one that refused its inputs.
+
+    `nodes` are sorted.
+    """
     unknown: set[str] = set()
     known = []
     for node in nodes:
         inputs = {producer(tensor) for tensor in data_inputs(node)}
-        if op_definition(node.op) is None or not unknown.isdisjoint(inputs):
+        missing = op_definition(node.op) is None or node.name == refused
+        if missing or not unknown.isdisjoint(inputs):
             unknown.add(node.name)
         else:
             known.append(node)
@@ -118,7 +172,8 @@ def _infer(
         copied.attr["shape"].shape.CopyFrom(_sized(fed[node.name].shape, size, length).as_proto())
     graph = _imported(graph_def)
     for _ in range(_ROUNDS):
-        if not _tell_what_lists_hold(graph_def, graph):
+        lists = _tell_what_lists_hold(graph_def, graph)
+        if not _tell_what_tables_give(graph_def, graph) and not lists:
             break
         graph = _imported(graph_def)
     return graph
@@ -156,6 +211,26 @@ def _tell_what_lists_hold(graph_def: graph_pb2.GraphDef, graph: tf.Graph) -> boo
     return told
 
 
+def _tell_what_tables_give(graph_def: graph_pb2.GraphDef, graph: tf.Graph) -> bool:
+    """Put something of the shape of its keys in a look-up's place; whether there was any.
+
+    TensorFlow takes the shape from the table, which is not there before it is run.
+    """
+    told = False
+    for node in graph_def.node:
+        if node.op not in _LOOKUPS:
+            continue
+        keys, default = (graph.get_tensor_by_name(tensor).shape for tensor in node.input[1:3])
+        if keys.rank is None or default.rank is None:
+            continue
+        found = node_def_pb2.NodeDef(name=node.name, op="Placeholder")
+        found.attr["dtype"].type = node.attr["Tout"].type
+        found.attr["shape"].shape.CopyFrom(keys.concatenate(default).as_proto())
+        node.CopyFrom(found)
+        told = True
+    return told
+
+
 def _held(
     nodes: Mapping[str, node_def_pb2.NodeDef], graph: tf.Graph, made: str
 ) -> tuple[int | None, tf.TensorShape]:
@@ -166,7 +241,7 @@ def _held(
     if node is not None and node.op == "TensorListSetItem":
         return _held(nodes, graph, node.input[0])[0], graph.get_tensor_by_name(node.input[2]).shape
     if node is not None and node.op == "TensorListReserve":
-        count = tf.get_static_value(graph.get_tensor_by_name(node.input[1]))
+        count = fold(graph).values.get(node.input[1])
         return None if count is None else int(count), tf.TensorShape(None)
     if node is not None and node.op == "TensorListFromTensor":
         stacked = graph.get_tensor_by_name(node.input[0]).shape

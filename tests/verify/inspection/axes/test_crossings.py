@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from hand_made import axes_of
 
-from tfnorm.verify.inspection.crossings import crossing
+from tfnorm.verify.inspection.axes.crossings import crossing
 
 X = tf.TensorSpec([None, 4, 3], tf.float32, "x")
 FLAT = tf.TensorSpec([None, 4], tf.float32, "x")
@@ -20,7 +20,7 @@ def _crossings(call, spec):
     """Op type -> what it does across the batch axis."""
     inlined, axes = axes_of(call, spec)
     found = {node.op: crossing(node, axes) for node in inlined.nodes.values()}
-    return {op: what for op, what in found.items() if what}
+    return {op: seen.what for op, seen in found.items() if seen}
 
 
 def _conv(x):

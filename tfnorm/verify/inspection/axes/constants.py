@@ -1,0 +1,109 @@
+"""The values in a graph that no example changes: those of constants and of shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from tfnorm._tensorflow import op_definition
+from tfnorm.graph.nodes import producer
+from tfnorm.graph.ops import SHAPES
+
+# Axes, sizes and flags are small; weights are none of them.
+_MOST_VALUES = 4096
+_CONTROL_FLOW = frozenset(
+    ("Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond", "RefSwitch", "RefMerge")
+)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The values that were found.
+
+    Args:
+        values: tensor -> value.
+        constant: the tensors among them that no shape has a part in.
+    """
+
+    values: dict[str, np.ndarray]
+    constant: frozenset[str]
+
+
+def fold(graph: tf.Graph) -> Folded:
+    """Find all values that follow from constants and from shapes that are known.
+
+    Args:
+        graph: with the shapes that TensorFlow inferred; its inputs are placeholders.
+    """
+    shapes: dict[tf.Tensor, np.ndarray] = {}
+    followed: dict[str, tf.Operation] = {}
+    constant: set[str] = set()
+    for operation in graph.get_operations():
+        if operation.type in SHAPES:
+            shapes |= _measured(operation)
+        elif _foldable(operation) and all(
+            tensor in shapes or tensor.op.name in followed for tensor in operation.inputs
+        ):
+            followed[operation.name] = operation
+            if all(tensor.op.name in constant for tensor in operation.inputs):
+                constant.add(operation.name)
+    values = {tensor.name: value for tensor, value in shapes.items()}
+    values |= _values(graph, shapes, followed)
+    return Folded(values, frozenset(t for t in values if producer(t) in constant))
+
+
+def _measured(operation: tf.Operation) -> dict[tf.Tensor, np.ndarray]:
+    """What an op gives that reads shapes alone, as far as they are known."""
+    known = {}
+    for tensor, given in zip(operation.inputs, operation.outputs, strict=False):
+        kind = given.dtype.as_numpy_dtype
+        if operation.type == "Rank" and tensor.shape.rank is not None:
+            known[given] = np.asarray(tensor.shape.rank, kind)
+        elif operation.type == "Size" and tensor.shape.is_fully_defined():
+            known[given] = np.asarray(tensor.shape.num_elements(), kind)
+        elif operation.type in ("Shape", "ShapeN") and tensor.shape.is_fully_defined():
+            known[given] = np.asarray(tensor.shape.as_list(), kind)
+    return known
+
+
+def _foldable(operation: tf.Operation) -> bool:
+    definition = op_definition(operation.type)
+    if definition is None or definition.is_stateful or operation.type in _CONTROL_FLOW:
+        return False
+    if not operation.outputs or not (operation.inputs or operation.type == "Const"):
+        return False
+    if any(attribute.type in ("func", "list(func)") for attribute in definition.attr):
+        return False
+    return all(
+        given.shape.is_fully_defined()
+        and given.shape.num_elements() <= _MOST_VALUES
+        and given.dtype not in (tf.resource, tf.variant)
+        for given in operation.outputs
+    )
+
+
+def _values(
+    graph: tf.Graph,
+    shapes: Mapping[tf.Tensor, np.ndarray],
+    followed: Mapping[str, tf.Operation],
+) -> dict[str, np.ndarray]:
+    """The values of the ops `followed`, but for those that refuse theirs and what reads them."""
+    config = tf.compat.v1.ConfigProto(device_count={"GPU": 0})
+    wanted = dict(followed)
+    with tf.compat.v1.Session(graph=graph, config=config) as session:
+        while wanted:
+            tensors = [given for operation in wanted.values() for given in operation.outputs]
+            try:
+                values = session.run(tensors, dict(shapes))
+            except tf.errors.OpError as error:
+                refused = {error.op.name} if error.op is not None else set(wanted)
+                for name, operation in wanted.items():
+                    if any(tensor.op.name in refused for tensor in operation.inputs):
+                        refused.add(name)
+                wanted = {n: op for n, op in wanted.items() if n not in refused}
+                continue
+            return {t.name: np.asarray(v) for t, v in zip(tensors, values, strict=True)}
+    return {}

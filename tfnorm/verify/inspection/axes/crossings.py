@@ -1,0 +1,159 @@
+"""Tell from an op's axes whether it lets the rows of a batch see each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import node_def_pb2
+
+from tfnorm.differences import epsilon
+from tfnorm.graph.nodes import data_inputs
+from tfnorm.graph.ops import (
+    COUNTS,
+    MOVES,
+    NORMALIZATIONS,
+    PRODUCTS,
+    REDUCTIONS,
+    SCANS,
+    SHAPES,
+    SOFTMAXES,
+    SORTS,
+)
+from tfnorm.graph.row_wise import REARRANGING, keeps_to_rows
+from tfnorm.verify.inspection.axes.batch_axes import BatchAxes
+from tfnorm.verify.inspection.axes.picks import picks
+from tfnorm.verify.inspection.axes.reach import Crossing, touches
+
+# Ops that take axis 0 for the batch, whatever it holds.
+_ROW_WISE = ("Conv", "DepthwiseConv", "AvgPool", "MaxPool", "LRN")
+_ALONG_AN_AXIS = REDUCTIONS | SCANS | {"ReverseV2", "Roll"}
+_PADS = ("Pad", "PadV2", "MirrorPad")
+_KNOWN = (
+    COUNTS | MOVES | NORMALIZATIONS | PRODUCTS | REDUCTIONS | SCANS | SHAPES | SOFTMAXES | SORTS
+) | REARRANGING
+
+
+def crossing(node: node_def_pb2.NodeDef, axes: BatchAxes) -> Crossing | None:
+    """What an op does across the batch axis; None if it keeps to rows, or sees none."""
+    inputs = data_inputs(node)
+    if what := _reaching(node, inputs, axes):
+        dtype = axes.dtype(inputs[0])
+        return Crossing(what, certain=dtype is None or bool(epsilon(dtype)))
+    if node.op in SHAPES or not any(axes.axes(tensor) for tensor in inputs):
+        return None
+    return picks(node, inputs, axes) or _unlike(node, inputs, axes)
+
+
+def _reaching(node: node_def_pb2.NodeDef, inputs: list[str], axes: BatchAxes) -> str | None:
+    """What an op of a kind that can reach across an axis does along the batch's."""
+    if node.op in NORMALIZATIONS:
+        # A SavedModel leaves out what is the default: training.
+        training = "is_training" not in node.attr or node.attr["is_training"].b
+        return "normalizes with the batch's statistics" if training else None
+    if node.op in PRODUCTS:
+        return _product(node, inputs, axes)
+    if not inputs or not (batch := axes.axes(inputs[0])):
+        return None
+    rank = len(axes.shape(inputs[0]) or ())
+    if node.op in REDUCTIONS and touches(axes.constant(inputs[1]), batch, rank):
+        return "reduces over the batch axis"
+    if node.op in SOFTMAXES and rank - 1 in batch:
+        return "normalizes over the batch axis"
+    if node.op in SORTS and rank - 1 in batch:
+        return "ranks over the batch axis"
+    if node.op in SCANS and touches(axes.constant(inputs[1]), batch, rank):
+        return "scans along the batch axis"
+    if node.op in COUNTS and (rank == 1 or "Unique" in node.op):
+        return "counts over the batch axis"
+    if node.op in MOVES and _moves(node, inputs, axes, batch, rank):
+        return "moves rows along the batch axis"
+    if "Segment" in node.op and 0 in batch and not node.op.startswith("SparseSegment"):
+        return "brings rows together by segment"
+    if node.op in _PADS and _pads(axes.constant(inputs[1]), batch):
+        return "shifts rows along the batch axis"
+    if node.op.startswith(_ROW_WISE) and 0 not in batch and "Grad" not in node.op:
+        return "slides along the batch axis"
+    return None
+
+
+def _unlike(node: node_def_pb2.NodeDef, inputs: list[str], axes: BatchAxes) -> Crossing | None:
+    """What is told by the shapes that an op gives: rows that are gone, that are more, or unknown."""
+    if node.op in _ALONG_AN_AXIS and axes.axes(inputs[0]) and axes.constant(inputs[1]) is None:
+        return Crossing("works along an axis that is computed, maybe the batch's", certain=False)
+    floating = any(epsilon(kind) for tensor in inputs if (kind := axes.dtype(tensor)) is not None)
+    given = axes.given(node.name)
+    if not given or all(axes.dtype(tensor) == tf.variant for tensor in given):
+        if node.op == "TensorListFromTensor" and 0 in axes.axes(inputs[0]):
+            return Crossing("gives the rows to a loop, which may carry something over", False)
+        return None
+    if any(axes.axes(tensor) for tensor in given):
+        known = node.op in _KNOWN or keeps_to_rows(node.op)
+        if node.op == "Reshape" and 0 in axes.axes(inputs[0]) and _in_one_row(given[0], axes):
+            return Crossing("folds the whole batch into one row", certain=False)
+        return None if known else Crossing("does with the rows what can't be followed", False)
+    first, second = ([axes.shape(tensor, which) for tensor in given] for which in range(2))
+    if any(shape is None or None in shape for shape in first + second):
+        known = keeps_to_rows(node.op)
+        return None if known else Crossing("does with the rows what can't be followed", False)
+    if first != second:
+        return Crossing("adds rows to the batch, or takes some away", floating)
+    return Crossing("brings the rows of the batch together", floating)
+
+
+def _in_one_row(tensor: str, axes: BatchAxes) -> bool:
+    shape = axes.shape(tensor)
+    return shape is not None and shape[:1] == [1]
+
+
+def _pads(paddings: np.ndarray | None, batch: Iterable[int]) -> bool:
+    return paddings is not None and any(paddings[axis].any() for axis in batch)
+
+
+def _moves(
+    node: node_def_pb2.NodeDef, inputs: list[str], axes: BatchAxes, batch: frozenset[int], rank: int
+) -> bool:
+    if node.op == "RandomShuffle":
+        return 0 in batch
+    if node.op == "ReverseSequence":
+        return node.attr["seq_dim"].i in batch
+    return touches(axes.constant(inputs[-1]), batch, rank)
+
+
+def _product(node: node_def_pb2.NodeDef, inputs: list[str], axes: BatchAxes) -> str | None:
+    if len(inputs) != 2:
+        return None
+    contracted, free = _labels(node, inputs, axes)
+    if contracted:
+        return "sums over the batch axis"
+    if free > 1:
+        return "multiplies rows with each other"
+    return None
+
+
+def _labels(node: node_def_pb2.NodeDef, inputs: list[str], axes: BatchAxes) -> tuple[bool, int]:
+    """Whether a batch axis is summed over, and how many are in the result."""
+    if node.op == "Einsum":
+        return _einsum(node.attr["equation"].s.decode(), inputs, axes)
+    flags = ("transpose_a", "transpose_b") if "BatchMatMul" not in node.op else ("adj_x", "adj_y")
+    summed = False
+    for tensor, flag, side in zip(inputs, flags, (1, 2), strict=True):
+        rank = len(axes.shape(tensor) or ())
+        # The first factor sums over its last axis, the second over the one before; transposed, not.
+        axis = rank - side if not node.attr[flag].b else rank - (3 - side)
+        summed |= axis in axes.axes(tensor)
+    return summed, len(axes.axes(f"{node.name}:0"))
+
+
+def _einsum(equation: str, inputs: list[str], axes: BatchAxes) -> tuple[bool, int]:
+    if "." in equation or "->" not in equation:
+        return False, 0
+    factors, result = equation.replace(" ", "").split("->")
+    batch = {
+        label
+        for factor, tensor in zip(factors.split(","), inputs, strict=True)
+        for axis, label in enumerate(factor)
+        if axis in axes.axes(tensor)
+    }
+    return not batch <= set(result), len(batch)

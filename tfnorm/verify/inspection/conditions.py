@@ -1,0 +1,76 @@
+"""Which ops of a graph run at all, and which only where an input says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from tensorflow.core.framework import node_def_pb2
+
+from tfnorm.graph.nodes import control_inputs, data_inputs, producer
+
+Nodes = Mapping[str, node_def_pb2.NodeDef]
+Constant = Callable[[str], np.ndarray | None]
+Label = tuple[str, int]
+
+_SWITCHES = ("Switch", "RefSwitch")
+_MERGES = ("Merge", "RefMerge")
+
+
+def decided(choices: Mapping[str, str], constant: Constant) -> dict[str, int]:
+    """Branching op -> the branch that it always takes, for those whose choice is a constant."""
+    taken = {}
+    for name, selector in choices.items():
+        value = constant(selector)
+        if value is not None:
+            taken[name] = int(value) if value.dtype.kind in "iu" else int(not value)
+    return taken
+
+
+def live(nodes: Nodes, constant: Constant) -> dict[str, node_def_pb2.NodeDef]:
+    """The nodes that run, each with the tensors that reach it: a constant switch of TF 1 has one way.
+
+    Args:
+        nodes: in topological order.
+        constant: gives the value of a tensor; None where it isn't constant.
+    """
+    never: set[str] = set()
+    running: dict[str, node_def_pb2.NodeDef] = {}
+    for name, node in nodes.items():
+        read = data_inputs(node)
+        reaching = [t for t in read if t not in never and producer(t) not in never]
+        ends = len(reaching) < len(read) and (node.op not in _MERGES or not reaching)
+        if ends or not never.isdisjoint(control_inputs(node)):
+            never.add(name)
+            continue
+        running[name] = node_def_pb2.NodeDef(name=name, op=node.op, input=reaching)
+        if node.op in _SWITCHES and (value := constant(read[1])) is not None:
+            never.add(f"{name}:{0 if value else 1}")
+    return running
+
+
+def conditions(nodes: Nodes, choices: Mapping[str, str]) -> dict[str, frozenset[Label]]:
+    """For each node, the choices that it runs under: (the tensor that chooses, the branch)."""
+    labels: dict[str, frozenset[Label]] = {}
+
+    def of(tensor: str) -> frozenset[Label]:
+        name = producer(tensor)
+        node = nodes.get(name)
+        if node is not None and node.op in _SWITCHES:
+            return labels.get(name, frozenset()) | {(data_inputs(node)[1], int(tensor[-1]))}
+        return labels.get(name, frozenset())
+
+    for name, node in nodes.items():
+        read = [of(tensor) for tensor in data_inputs(node)]
+        if node.op in _MERGES:
+            labels[name] = frozenset.intersection(*read) if read else frozenset()
+            continue
+        waits = [labels.get(waited, frozenset()) for waited in control_inputs(node)]
+        labels[name] = frozenset().union(*read, *waits)
+    for name, selector in choices.items():
+        for inside in nodes:
+            if inside.startswith(f"{name}/"):
+                branch = inside.removeprefix(f"{name}/").partition("/")[0]
+                if branch.isdecimal():
+                    labels[inside] |= {(selector, int(branch))}
+    return labels

@@ -1,0 +1,136 @@
+"""What is wrong or risky about single ops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from tensorflow.core.framework import node_def_pb2
+
+from tfnorm._tensorflow import op_definition
+from tfnorm.differences import epsilon
+from tfnorm.graph.nodes import data_inputs, needed, producer
+from tfnorm.graph.ops import SHAPES, advice, is_assignment, is_random
+from tfnorm.verify.inspection.axes.crossings import crossing
+from tfnorm.verify.inspection.counts import counting
+from tfnorm.verify.inspection.findings import Finding
+from tfnorm.verify.inspection.opened import Opened
+
+_PYTHON = ("PyFunc", "EagerPyFunc", "PyFuncStateless")
+_VERIFY = "Verify with examples, which needs no such thing."
+
+
+def check_ops(opened: Opened) -> Iterator[Finding]:
+    """Ops that a server doesn't have, that draw or change state, or that reach across the batch."""
+    nodes = opened.graph.nodes
+    read = {
+        tensor
+        for name, node in nodes.items()
+        if name in opened.scoring and not is_assignment(node.op)
+        for tensor in data_inputs(node)
+    }
+    counted = counting(opened)
+    yield from _decided_by_size(opened)
+    for name, node in nodes.items():
+        scored = name in opened.scoring
+        if op_definition(node.op) is None or node.op in _PYTHON:
+            yield _found(
+                opened,
+                "error",
+                node,
+                f"{node.op} is no op of TensorFlow Serving",
+                "Build the layer from TensorFlow's own ops, or serve with a build that has it.",
+            )
+        elif is_random(node.op):
+            if scored and (what := _drawn(node, opened)):
+                yield _found(opened, "error", node, f"{node.op} {what}", advice(node.op))
+        elif is_assignment(node.op):
+            yield _assigned(opened, node, scored or not read.isdisjoint(data_inputs(node)[:1]))
+        elif name in counted:
+            text = "Count on the training data and look the count up."
+            message = f"{node.op} counts over the batch axis, and the scores use the number"
+            yield _found(opened, "error", node, message, text)
+        elif scored and (finding := _crossed(opened, node)):
+            yield finding
+
+
+def _decided_by_size(opened: Opened) -> Iterator[Finding]:
+    """Branches that are chosen by a shape in which the batch size is."""
+    nodes = opened.graph.nodes
+    for selector in dict.fromkeys(opened.graph.choices.values()):
+        if producer(selector) not in nodes or opened.axes.value(selector) is None:
+            continue
+        before = needed(nodes.values(), [selector])
+        measured = [t for node in before if node.op in SHAPES for t in data_inputs(node)]
+        if any(opened.axes.axes(tensor) for tensor in measured):
+            node = nodes[producer(selector)]
+            message = f"{node.op} chooses a branch by the shape of the batch"
+            yield _found(opened, "warning", node, message, _VERIFY)
+
+
+def _drawn(node: node_def_pb2.NodeDef, opened: Opened) -> str | None:
+    """What a random op does; None where it gives the same to each row of each batch."""
+    axes, inputs = opened.axes, data_inputs(node)
+    if node.op.startswith("Stateless") and inputs[1:] and axes.constant(inputs[1]) is not None:
+        grows = axes.axes(f"{node.name}:0")
+        return "draws by the row's place in the batch, and the scores use it" if grows else None
+    return "draws at every call, and the scores use it"
+
+
+def _assigned(opened: Opened, node: node_def_pb2.NodeDef, scored: bool) -> Finding:
+    message = f"{node.op} changes the model at every call"
+    if scored:
+        message += ", and the scores read what it changes"
+    return _found(opened, "error" if scored else "warning", node, message, advice(node.op))
+
+
+def _crossed(opened: Opened, node: node_def_pb2.NodeDef) -> Finding | None:
+    axes = opened.axes
+    if node.name in axes.refused:
+        message = f"{node.op} takes batches of one size alone: {axes.refused[node.name]}"
+        text = "Take the batch size from an input's shape, or leave it open (-1)."
+        return _found(opened, "warning", node, message, text)
+    if seen := crossing(node, axes):
+        if seen.certain:
+            return _found(opened, "error", node, f"{node.op} {seen.what}", advice(node.op))
+        return _found(opened, "warning", node, f"{node.op} {seen.what}", _uncertain(opened, node))
+    if _takes_size(opened, node):
+        message = f"the batch size flows into {node.op}"
+        text = "Leave the batch size out of the scores: use a constant, or a size of each example."
+        return _found(opened, "warning", node, message, text)
+    return None
+
+
+def _uncertain(opened: Opened, node: node_def_pb2.NodeDef) -> str:
+    dtype = opened.axes.dtype(data_inputs(node)[0])
+    if dtype is not None and not epsilon(dtype):
+        return (
+            f"Harmless where numbers of type {dtype.name} decide on shapes alone, such as the longest "
+            "history of a batch. " + _VERIFY
+        )
+    return _VERIFY
+
+
+def _takes_size(opened: Opened, node: node_def_pb2.NodeDef) -> bool:
+    """Whether rows are computed with a floating number that follows from the batch size."""
+    axes = opened.axes
+    if not axes.axes(f"{node.name}:0"):
+        return False
+    for tensor in data_inputs(node):
+        first, second = (axes.value(tensor, which) for which in range(2))
+        if first is None or second is None or first.shape != second.shape:
+            continue
+        dtype = axes.dtype(tensor)
+        if dtype is not None and epsilon(dtype) and not np.array_equal(first, second):
+            return True
+    return False
+
+
+def _found(
+    opened: Opened, severity: str, node: node_def_pb2.NodeDef, message: str, what_to_do: str
+) -> Finding:
+    name = opened.graph.origins[node.name].name
+    if choosing := opened.chosen_by.get(node.name):
+        inputs = ", ".join(map(repr, sorted(choosing)))
+        severity, message = "warning", f"{message}, where input {inputs} says so"
+    return Finding(severity, name, node.op, opened.layers.layer(name), message, what_to_do)
