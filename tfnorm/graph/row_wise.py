@@ -10,13 +10,13 @@ ELEMENTWISE = frozenset(
     BesselI1e BiasAdd BiasAddV1 Bitcast BitwiseAnd BitwiseOr BitwiseXor Bucketize Cast Ceil
     CheckNumerics CheckNumericsV2 ClipByValue Complex ComplexAbs Conj Cos Cosh Digamma Div DivNoNan
     Elu EnsureShape Equal Erf Erfc Erfinv Exp Expm1 FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars
-    FakeQuantWithMinMaxVarsPerChannel Floor FloorDiv FloorMod Gelu Greater GreaterEqual Identity
+    FakeQuantWithMinMaxVarsPerChannel Floor FloorDiv FloorMod Greater GreaterEqual Identity
     IdentityN Igamma Igammac Imag Inv Invert IsFinite IsInf IsNan LeakyRelu LeftShift Less LessEqual
     Lgamma Log Log1p LogicalAnd LogicalNot LogicalOr Maximum Minimum Mod Mul MulNoNan Ndtri Neg
     NextAfter NotEqual OnesLike PlaceholderWithDefault Polygamma Pow PreventGradient Real RealDiv
     Reciprocal Relu Relu6 RightShift Rint Round Rsqrt Select SelectV2 Selu Sigmoid Sign Sin Sinh
     Snapshot Softplus Softsign Sqrt Square SquaredDifference StopGradient Sub Tan Tanh TruncateDiv
-    TruncateMod Xdivy Xlog1py Xlogy ZerosLike Zeta AsString Base64 DecodeBase64 EncodeBase64
+    TruncateMod Xdivy Xlog1py Xlogy ZerosLike Zeta AsString DecodeBase64 EncodeBase64
     RegexFullMatch RegexReplace StaticRegexFullMatch StaticRegexReplace StringJoin StringLength
     StringLower StringStrip StringToHashBucket StringToHashBucketFast StringToHashBucketStrong
     StringToNumber StringUpper Substr UnicodeTranscode DecodeRaw DecodePaddedRaw LookupTableFind
