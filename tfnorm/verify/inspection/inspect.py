@@ -36,9 +36,11 @@ def inspect_saved_model(directory: str | Path, *, signature: str = DEFAULT_SIGNA
     """Look into a SavedModel for what makes scores wrong, without examples and without running it.
 
     Looked for: ops that reach across the batch axis (reductions, sorts, scans, softmaxes, counts,
-    matrix products), normalization in training mode, moving statistics never updated, NaN and
-    negative variances, random ops, assignments, functions compiled by XLA, ops that TensorFlow Serving
-    doesn't have, and fixed batch dimensions.
+    matrix products, shifts, segments, rows picked by their place), normalization in training mode,
+    moving statistics never updated, NaN and negative variances, random ops, assignments, functions
+    compiled by XLA, ops that TensorFlow Serving doesn't have, and inputs and outputs whose first axis
+    is not the batch. Constants are folded, and branches that no call takes are left out. What an op
+    does with rows that can't be followed is a warning.
 
     Args:
         directory: of the SavedModel, or the folder of its versions (the newest is taken).
