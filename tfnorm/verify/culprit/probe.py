@@ -49,7 +49,6 @@ class Probe:
         self._placeholders = {name: info.name for name, info in definition.inputs.items()}
         self._session = model.session
         self._graph = model.graph
-        self._prefixes = 0
         self._shapes: dict[Region, list[str]] = {}
         graph_def = self._graph.as_graph_def()
         self._inliner = Inliner(graph_def)
@@ -208,5 +207,5 @@ class Probe:
         )
 
     def _prefix(self) -> str:
-        self._prefixes += 1
-        return f"tfnorm_probe_{self._prefixes}/"
+        # Another probe may have been at the same model.
+        return f"{self._graph.unique_name('tfnorm_probe')}/"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -193,12 +194,13 @@ def _tell_what_lists_hold(graph_def: graph_pb2.GraphDef, graph: tf.Graph) -> boo
     """
     told = False
     nodes = {node.name: node for node in graph_def.node}
+    values = functools.cache(lambda: fold(graph).values)
     for node in list(graph_def.node):
         if node.op not in _LIST_READERS:
             continue
         read = graph.get_tensor_by_name(f"{node.name}:0").shape
         stacked = node.op != "TensorListGetItem"
-        count, item = _held(nodes, graph, node.input[0])
+        count, item = _held(nodes, graph, values, node.input[0])
         if item.is_fully_defined() and not (read[1:] if stacked else read).is_fully_defined():
             shape = graph_def.node.add(name=f"{node.name}/told", op="Const")
             shape.attr["dtype"].type = tf.int32.as_datatype_enum
@@ -232,16 +234,20 @@ def _tell_what_tables_give(graph_def: graph_pb2.GraphDef, graph: tf.Graph) -> bo
 
 
 def _held(
-    nodes: Mapping[str, node_def_pb2.NodeDef], graph: tf.Graph, made: str
+    nodes: Mapping[str, node_def_pb2.NodeDef],
+    graph: tf.Graph,
+    values: Callable[[], Mapping[str, np.ndarray]],
+    made: str,
 ) -> tuple[int | None, tf.TensorShape]:
     """How many items a list has, and their shape, as far as what made it tells."""
     node = nodes.get(producer(made))
     if node is not None and node.op == "Identity":
-        return _held(nodes, graph, node.input[0])
+        return _held(nodes, graph, values, node.input[0])
     if node is not None and node.op == "TensorListSetItem":
-        return _held(nodes, graph, node.input[0])[0], graph.get_tensor_by_name(node.input[2]).shape
+        count, _ = _held(nodes, graph, values, node.input[0])
+        return count, graph.get_tensor_by_name(node.input[2]).shape
     if node is not None and node.op == "TensorListReserve":
-        count = fold(graph).values.get(node.input[1])
+        count = values().get(node.input[1])
         return None if count is None else int(count), tf.TensorShape(None)
     if node is not None and node.op == "TensorListFromTensor":
         stacked = graph.get_tensor_by_name(node.input[0]).shape
