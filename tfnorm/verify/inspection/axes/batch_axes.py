@@ -247,8 +247,8 @@ def _held(
         count, _ = _held(nodes, graph, values, node.input[0])
         return count, graph.get_tensor_by_name(node.input[2]).shape
     if node is not None and node.op == "TensorListReserve":
-        count = values().get(node.input[1])
-        return None if count is None else int(count), tf.TensorShape(None)
+        reserved = values().get(node.input[1])
+        return None if reserved is None else int(reserved), tf.TensorShape(None)
     if node is not None and node.op == "TensorListFromTensor":
         stacked = graph.get_tensor_by_name(node.input[0]).shape
         if stacked.rank:
