@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+import requests
 import tensorflow as tf
 import zoo
 from verify.dependent_models import few_examples
@@ -146,3 +147,66 @@ def test_a_server_that_dies_half_way_says_how_far_it_came():
             batch_sizes=[2],
             connection=Connection(timeout=1, retries=0),
         )
+
+
+ONE = signature_def({"x": ("float32", [-1, 3])}, {"score": ("float32", [-1])})
+FEW = {"x": np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)}
+
+
+def far(x):
+    """Whether there is a row among them that is no example."""
+    return np.abs(x).max() > np.abs(FEW["x"]).max() + 1
+
+
+def test_what_a_model_refuses_of_made_up_neighbours_is_said_and_the_rest_is_verified():
+    def refuses(inputs):
+        if far(inputs["x"]):
+            raise ValueError("x must be small")
+        return {"score": inputs["x"].sum(axis=1)}
+
+    with grpc_server(Service(refuses, ONE)) as address:
+        report = batch_invariance(f"{address}/ranker", FEW, batch_sizes=[2])
+    assert report.passed
+    assert any("x must be small" in reason for reason in report.left_out.values())
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (lambda x: {"score": x.sum(axis=1).astype(np.float64)}, "the answer makes no sense"),
+        (lambda x: {"score": x}, "the answer makes no sense"),
+        (lambda x: {}, "lacks 'score'"),
+    ],
+)
+def test_a_server_that_makes_no_sense_of_neighbours_gets_no_verdict(answer, reason):
+    def answers(inputs):
+        x = inputs["x"]
+        return answer(x) if far(x) else {"score": x.sum(axis=1)}
+
+    with (
+        grpc_server(Service(answers, ONE)) as address,
+        pytest.raises(InputError, match=rf"stopped at neighbours, after .*{reason}") as caught,
+    ):
+        batch_invariance(f"{address}/ranker", FEW, batch_sizes=[2])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_version_that_goes_in_the_middle_gets_no_verdict(tmp_path):
+    module = tf.Module()
+    module.score = tf.function(
+        lambda x: {"score": tf.reduce_sum(x, 1)},
+        input_signature=[tf.TensorSpec([None, 3], tf.float32, "x")],
+    )
+    tf.saved_model.save(module, str(tmp_path / "served" / "1"), signatures=module.score)
+    with Server(tmp_path / "served", "ranker", port=0, rest_port=0, poll_seconds=0.02) as server:
+
+        def roll(done, expected):
+            if done and (tmp_path / "served" / "1").exists():
+                (tmp_path / "served" / "1").rename(tmp_path / "served" / "2")
+                deadline = time.monotonic() + 20
+                while "2" not in requests.get(server.rest_url, timeout=5).text:
+                    assert time.monotonic() < deadline
+                time.sleep(0.2)
+
+        with pytest.raises(InputError, match="the version that is scored is there no more"):
+            batch_invariance(server.grpc_url, FEW, batch_sizes=[2], progress=roll)

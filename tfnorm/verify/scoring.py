@@ -65,6 +65,13 @@ def with_neighbours(
         f"among {name}": None if name == OTHERS else runner.refusal(rows, agenda.usual_size)
         for name, rows in groups.items()
     }
+    # What is sent at the same time as the examples may be any rows, but not those that are refused.
+    for name, rows in groups.items():
+        if refusals[f"among {name}"] is not None:
+            groups[name] = {
+                key: examples[key][np.arange(len(array)) % len(examples[key])]
+                for key, array in rows.items()
+            }
     return Pool(
         rows={
             name: np.concatenate([array, *(rows[name] for rows in groups.values())])
