@@ -15,6 +15,18 @@ def test_it_is_the_share_of_pairs_in_the_right_order_with_ties_counted_half():
     assert auc(labels, scores) == pytest.approx(pairs.mean(), abs=1e-12)
 
 
+@pytest.mark.parametrize("tie", [np.inf, -np.inf, 0.0])
+def test_scores_that_are_all_equal_order_nothing_even_at_infinity(tie):
+    labels, scores = np.array([0, 1, 0, 1]), np.full(4, tie)
+    assert auc(labels, scores) == 0.5
+    assert gauc(labels, scores, users=np.array([1, 1, 2, 2])) == 0.5
+
+
+def test_infinite_scores_are_above_and_below_all_others():
+    labels, scores = np.array([0, 1, 0, 1]), np.array([-np.inf, np.inf, 1.0, np.inf])
+    assert auc(labels, scores) == 1.0
+
+
 @pytest.mark.parametrize(
     ("labels", "scores", "reason"),
     [

@@ -134,11 +134,13 @@ def log_loss(labels: np.ndarray, scores: np.ndarray) -> float:
 def _ranks_within(group: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """The rank of each score in its group, from 1; equal ones share their mean rank."""
     order = np.lexsort((scores, group))
-    ties = np.r_[True, (np.diff(group[order]) != 0) | (np.diff(scores[order]) != 0)]
+    group, scores = group[order], scores[order]
+    # Not by differences: that of two infinities is no number.
+    ties = np.r_[True, (group[1:] != group[:-1]) | (scores[1:] != scores[:-1])]
     tie = np.cumsum(ties) - 1
     tied = np.bincount(tie)
     before = np.concatenate([[0], np.cumsum(tied)])[:-1]
-    starts = np.searchsorted(group[order], group[order])
+    starts = np.searchsorted(group, group)
     rank = np.empty(len(order))
     rank[order] = (before + (tied + 1) / 2)[tie] - starts
     return rank
