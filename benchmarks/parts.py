@@ -22,7 +22,10 @@ from rich.table import Table
 from timing import medians
 
 import tfnorm
-from tfnorm.ops import batch_kernels as kernels
+from tfnorm.ops.batch_normalization import normalize, normalize_gradient
+from tfnorm.ops.dice import rectify, rectify_gradient
+from tfnorm.ops.loops import _LARGE, Loops
+from tfnorm.ops.moments import Exact, flat_moments
 
 PARTS = ("call", "statistics", "forward", "sums", "backward", "step, XLA", "step, graph")
 
@@ -30,21 +33,17 @@ PARTS = ("call", "statistics", "forward", "sums", "backward", "step, XLA", "step
 def parts_of(layer: type, shape: tuple[int, ...]) -> dict:
     flat = (int(np.prod(shape[:-1])), shape[-1])
     x, dy = (tf.random.normal(flat) for _ in range(2))
-    mean, squares, gamma = (
-        tf.reduce_mean(x, 0),
-        tf.math.reduce_variance(x, 0) * flat[0],
-        tf.ones(flat[1]),
-    )
-    how = kernels.Blocks if tf.size(x) >= kernels._LARGE else kernels.Plain
+    own, gamma = flat_moments(x), tf.ones(flat[1])
+    sums = Loops if tf.size(x) >= _LARGE else Exact
     if layer is tfnorm.Dice:
-        forward = lambda x, dy: kernels._dice(how, x, gamma, 1e-9)  # noqa: E731
-        backward = lambda x, dy: kernels._dice_gradient(how, dy, x, gamma, mean, squares, 1e-9)  # noqa: E731
+        forward = lambda x, dy: rectify(sums, x, gamma, None, 1e-9)  # noqa: E731
+        backward = lambda x, dy: rectify_gradient(sums, dy, x, gamma, own, None, 1e-9)  # noqa: E731
     else:
-        forward = lambda x, dy: kernels._normalize(how, x, gamma, gamma, 1e-3)  # noqa: E731
-        backward = lambda x, dy: kernels._normalize_gradient(how, dy, x, gamma, mean, squares, 1e-3)  # noqa: E731
+        forward = lambda x, dy: normalize(sums, x, gamma, gamma, None, 1e-3)  # noqa: E731
+        backward = lambda x, dy: normalize_gradient(sums, dy, x, gamma, gamma, own, None, 1e-3)  # noqa: E731
     pieces = {
         "call": lambda x, dy: (2 * x, 2 * dy),
-        "statistics": lambda x, dy: how.moments(x),
+        "statistics": lambda x, dy: flat_moments(x, None, sums),
         "forward": forward,
         # XLA leaves out what makes the first result alone.
         "sums": lambda x, dy: backward(x, dy)[1:],

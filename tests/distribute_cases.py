@@ -116,6 +116,25 @@ def count_collectives(strategy, layer):
     return ops.count("CollectiveReduceV2") / len(strategy.experimental_local_results(x))
 
 
+def refusals(strategy, layer):
+    """What calls of the layer raise from where replicas can't meet: where, which error, its message."""
+
+    def called(x):
+        return layer(x, training=True)
+
+    inside = {
+        "cond": lambda x: tf.cond(tf.size(x) > 0, lambda: called(x), lambda: x),
+        "map_fn": lambda x: tf.map_fn(called, x[tf.newaxis]),
+    }
+    x = per_replica(strategy, [data(0, 4)] * strategy.num_replicas_in_sync)
+    for name, call in inside.items():
+        plain = tf.autograph.experimental.do_not_convert(call)
+        try:
+            tf.function(strategy.run, autograph=False)(plain, args=(x,))
+        except ValueError as error:
+            yield name, type(error).__name__, str(error)
+
+
 def train_dien(strategy):
     """Two epochs of a DIEN that has no statistics of a batch; the losses and the weights.
 

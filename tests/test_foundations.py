@@ -267,6 +267,26 @@ def test_xla_is_told_from_other_graphs():
     assert seen == {"eager": False, "graph": False, "xla": True, "branch": True}
 
 
+def test_what_an_accumulator_of_forward_mode_follows_is_told_from_the_rest():
+    x, other = tf.constant([1.0]), tf.constant([2.0])
+    assert not _tensorflow.followed_in_forward_mode(x, other)
+    with tf.autodiff.ForwardAccumulator(x, tf.ones(1)):
+        assert _tensorflow.followed_in_forward_mode(other, x)
+        assert _tensorflow.followed_in_forward_mode(2 * x)
+        assert not _tensorflow.followed_in_forward_mode(other)
+    assert not _tensorflow.followed_in_forward_mode(x)
+
+
+def test_it_is_told_that_each_op_is_checked_for_nan():
+    assert not _tensorflow.ops_are_watched()
+    tf.debugging.enable_check_numerics()
+    try:
+        assert _tensorflow.ops_are_watched()
+    finally:
+        tf.debugging.disable_check_numerics()
+    assert not _tensorflow.ops_are_watched()
+
+
 def test_an_op_has_a_definition_and_an_unknown_one_has_none():
     split = _tensorflow.op_definition("Split")
     assert split.output_arg[0].number_attr == "num_split"

@@ -18,7 +18,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, op_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, trackable_object_graph_pb2
-from tensorflow.python.framework import op_def_registry, ops
+from tensorflow.python.eager import forwardprop_util
+from tensorflow.python.framework import op_callbacks, op_def_registry, ops
 from tensorflow.python.ops import control_flow_util
 from tensorflow.python.saved_model import loader_impl
 
@@ -53,6 +54,19 @@ def in_xla_context() -> bool:
     return not tf.executing_eagerly() and bool(
         control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
     )
+
+
+def followed_in_forward_mode(*tensors: tf.Tensor) -> bool:
+    """Whether a `tf.autodiff.ForwardAccumulator` follows one of `tensors`."""
+    return bool(forwardprop_util.pack_tangents(list(tensors)).tangents)
+
+
+def ops_are_watched() -> bool:
+    """Whether something looks at each op that is made, as after `tf.debugging.enable_check_numerics`.
+
+    It puts ops of its own into every graph that is traced meanwhile, and XLA knows none of them.
+    """
+    return bool(op_callbacks.should_invoke_op_callbacks())
 
 
 def op_definition(op_type: str) -> op_def_pb2.OpDef | None:

@@ -47,6 +47,8 @@ def main(path):
             fit(layer)
         keep("fit", layer, {})
         results[f"{case}/collectives"] = cases.count_collectives(strategy, fresh())
+        for name, kind, message in cases.refusals(strategy, fresh()):
+            results[f"{case}/refusal/{name}"] = np.array([kind, message])
         if "synchronized" in case:
             ratios = (1000, 10_000)
             batches = [cases.far_shards(ratio, cases.REPLICAS) for ratio in ratios]

@@ -64,6 +64,14 @@ def test_synchronized_statistics_take_one_collective_a_call(results, case):
     assert results[f"{case}/collectives"] == expected
 
 
+@CASES
+@pytest.mark.parametrize("inside", ["cond", "map_fn"])
+def test_a_call_from_where_replicas_can_not_meet_is_told_in_a_line(results, case, inside):
+    kind, message = results[f"{case}/refusal/{inside}"]
+    assert kind == "InputError"
+    assert "tf.function around strategy.run" in message
+
+
 @SYNCHRONIZED
 @pytest.mark.parametrize(("ratio", "bound"), [(1000, 1e-5), (10_000, 1e-3)])
 def test_the_synchronized_variance_is_right_far_from_zero(results, case, ratio, bound):

@@ -181,3 +181,55 @@ def test_a_constant_column_is_normalized_to_zero(layer, masked, rows):
     y = layer(np.tile(values, (rows, 1)), training=True, mask=mask)
     expected = values / 2 if isinstance(layer, Dice) else np.zeros(5)
     np.testing.assert_allclose(y, np.broadcast_to(expected, y.shape), rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("Layer", [BatchNormalization, Dice])
+def test_inference_is_as_exact_as_training(Layer, mode):
+    """Of dates as yyyymmdd and of a constant that is a time; the factor of two is for another rounding."""
+    rng = np.random.default_rng(0)
+    dates = 20240001 + 100 * rng.integers(1, 13, 4096) + rng.integers(1, 29, 4096)
+    x = np.stack([dates, np.full(4096, 1.7e9), 1e4 + rng.normal(size=4096)], 1).astype(np.float32)
+    mean, variance = x.mean(0, np.float64), x.var(0, dtype=np.float64)
+    layer = Layer(momentum=1.0)
+    layer.build(x.shape)
+    layer.moving_mean.assign(mean)
+    layer.moving_variance.assign(variance)
+    x_hat = (x - mean) / np.sqrt(variance + layer.epsilon)
+    expected = x_hat if Layer is BatchNormalization else x / (1 + np.exp(-x_hat))
+    by_batch, by_moving = (
+        np.abs(MODES[mode](lambda x, t=training: layer(x, training=t))(tf.constant(x)) - expected)
+        for training in (True, False)
+    )
+    np.testing.assert_array_less(by_moving.max(0), 2 * by_batch.max(0) + 1e-30)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("Layer", [BatchNormalization, Dice])
+def test_a_million_values_of_a_channel_that_is_not_last(Layer, axis):
+    """Under XLA, which sums a last axis of a million one by one."""
+    z = np.random.default_rng(0).normal(size=(2, 500_000))
+    z = np.stack([z, (z - z.mean()) / z.std()], axis)
+    layer = Layer(axis=axis, momentum=0.0)
+    layer.build(z.shape)
+
+    def variance_of(x):
+        layer(x, training=True)
+        return layer.moving_variance.value
+
+    call = MODES["xla"](variance_of)
+    for ratio, bound in ((1000.0, 1e-5), (10_000.0, 1e-3)):
+        x = (0.37 * (ratio + z)).astype(np.float32)
+        expected = x.var(tuple(n for n in range(3) if n != axis), dtype=np.float64)
+        np.testing.assert_allclose(call(tf.constant(x)), expected, rtol=bound)
+
+
+def test_a_statistic_that_is_right_stays_so_to_the_last_digit():
+    """0.99 x + 0.01 x in float32 is not x for every x."""
+    x = np.float32([1.7e9, 20240613, 0.1, -10_003.7])
+    layer = BatchNormalization()
+    layer.build((None, 4))
+    layer.moving_mean.assign(x)
+    for _ in range(20):
+        layer(np.tile(x, (3, 1)), training=True)
+    np.testing.assert_array_equal(layer.moving_mean, x)

@@ -9,7 +9,9 @@ from oracles import assert_close
 from running import MODES, assert_weights, run
 
 from tfnorm.layers import BatchNormalization, Dice
-from tfnorm.ops import batch_kernels
+from tfnorm.ops import loops
+from tfnorm.ops.batch_normalization import normalize, normalize_gradient
+from tfnorm.ops.dice import rectify, rectify_gradient
 
 LAYERS = pytest.mark.parametrize("Layer", [BatchNormalization, Dice])
 EVERY_MODE = pytest.mark.parametrize("mode", MODES)
@@ -102,13 +104,8 @@ def test_batches_of_other_sizes_are_not_traced_anew(Layer, jit_compile):
 
 
 def compiled_formulas(channels):
-    formulas = (
-        batch_kernels._normalize,
-        batch_kernels._normalize_gradient,
-        batch_kernels._dice,
-        batch_kernels._dice_gradient,
-    )
-    return [batch_kernels._compiled(formula, channels) for formula in formulas]
+    formulas = (normalize, normalize_gradient, rectify, rectify_gradient)
+    return [loops._compiled(formula, channels) for formula in formulas]
 
 
 @LAYERS
@@ -206,3 +203,33 @@ def test_fit_trains_as_numpy_does(Layer, jit_compile, rng):
         assert_close(weight, expected)
     assert_close(layer.moving_mean, moving.mean, 1e-6)
     assert_close(layer.moving_variance, moving.variance, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "layer", [BatchNormalization(), Dice(), BatchNormalization(virtual_batch_size=3)]
+)
+def test_fit_takes_data_whose_channels_are_unknown_as_that_of_a_generator_is(layer, rng):
+    x = rng.normal(1, 2, (8, 3)).astype(np.float32)
+    unknown = tf.TensorSpec((None, None))
+    data = tf.data.Dataset.from_generator(
+        lambda: iter([(x, x)]), output_signature=(unknown, unknown)
+    )
+    model = keras.Sequential([keras.Input((3,)), layer])
+    model.compile("sgd", "mse")
+    model.fit(data, verbose=0)
+    assert_close(layer.moving_mean, 0.01 * oracles.moments(x)[1])
+    assert model.predict(data, verbose=0).shape == (8, 3)
+
+
+@LAYERS
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_large_batches_train_while_every_op_is_checked_for_nan_and_afterwards(Layer, mode, rng):
+    x = tf.constant(rng.normal(1, 2, (2**13, 8)), tf.float32)
+    layer, weights = make(Layer, 8)
+    expected = expected_step(layer, x.numpy(), x.numpy(), weights)[0]
+    tf.debugging.enable_check_numerics()
+    try:
+        assert_close(run(layer, x, mode=mode).y, expected, 2e-6)
+    finally:
+        tf.debugging.disable_check_numerics()
+    assert_close(run(layer, x, mode=mode).y, expected, 2e-6)

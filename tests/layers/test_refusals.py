@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfnorm.errors import InputError
 from tfnorm.layers import BatchNormalization, Dice
 
 LAYERS = pytest.mark.parametrize("Layer", [BatchNormalization, Dice])
@@ -15,14 +16,14 @@ def adjustment(shape):
 
 
 @LAYERS
-@pytest.mark.parametrize("momentum", [-0.1, 1.1, 99, float("nan")])
+@pytest.mark.parametrize("momentum", [-0.1, 1.1, 99, float("nan"), "0.9", True])
 def test_momentum_outside_0_to_1(Layer, momentum):
     with pytest.raises(ValueError, match=rf"momentum must be in \[0, 1\].*{momentum}"):
         Layer(momentum=momentum)
 
 
 @LAYERS
-@pytest.mark.parametrize("epsilon", [-1e-3, float("nan")])
+@pytest.mark.parametrize("epsilon", [-1e-3, float("nan"), None, "1e-3"])
 def test_negative_epsilon(Layer, epsilon):
     with pytest.raises(ValueError, match=rf"epsilon must be 0 or more.*{epsilon}"):
         Layer(epsilon=epsilon)
@@ -51,6 +52,14 @@ def test_axis_out_of_range(Layer, axis):
 
 
 @LAYERS
+@pytest.mark.parametrize("axis", [[1, 2], [], 1.0, "1", None])
+def test_an_axis_that_is_no_integer_and_no_list_of_one(Layer, axis):
+    with pytest.raises(InputError, match=r"axis must be an integer, or a list of one") as error:
+        Layer(axis=axis)
+    assert repr(axis) in str(error.value)
+
+
+@LAYERS
 def test_a_channel_dimension_that_is_unknown(Layer):
     with pytest.raises(ValueError, match="the channel dimension must be known") as error:
         Layer(axis=1)(keras.Input((None, 3)))
@@ -76,15 +85,33 @@ def test_inputs_that_are_not_floating_point(Layer, dtype):
 
 
 @LAYERS
-@pytest.mark.parametrize("shape", [(5,), (4, 3), (4, 2, 1), (4, 2, 3), (1, 4, 2)])
-def test_a_mask_of_another_shape(Layer, shape):
-    with pytest.raises(ValueError, match="mask") as error:
-        Layer()(tf.zeros((4, 2, 3)), training=True, mask=np.ones(shape, bool))
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(2,), (5,), (4, 3), (4, 2, 1), (4, 2, 3), (1, 4, 2)])
+def test_a_mask_of_another_shape(Layer, training, shape):
+    with pytest.raises(InputError, match="mask") as error:
+        Layer()(tf.zeros((4, 2, 3)), training=training, mask=np.ones(shape, bool))
     assert "(4, 2)" in str(error.value)
     assert str(shape) in str(error.value)
 
 
-@pytest.mark.parametrize("size", [0, -4])
+@LAYERS
+@pytest.mark.parametrize("training", [True, False])
+def test_a_mask_of_fewer_axes_that_happens_to_fit_the_last_ones(Layer, training):
+    """`[B, T]` beside `[B, T, F, C]`, where B, T and F are equal."""
+    with pytest.raises(InputError, match=r"\(4, 4, 4\), or one broadcastable.*\(4, 4\)"):
+        Layer()(tf.zeros((4, 4, 4, 3)), training=training, mask=np.ones((4, 4), bool))
+
+
+@LAYERS
+@pytest.mark.parametrize("training", [True, False])
+def test_inputs_that_are_ragged_or_sparse(Layer, training):
+    ragged = tf.RaggedTensor.from_row_lengths(tf.ones((3, 2)), [1, 2])
+    for inputs in (ragged, tf.sparse.from_dense(tf.ones((3, 2)))):
+        with pytest.raises(InputError, match=rf"dense.*{type(inputs).__name__}.*as the mask"):
+            Layer()(inputs, training=training)
+
+
+@pytest.mark.parametrize("size", [0, -4, 4.0, "4", True])
 def test_virtual_batch_size_below_1(size):
     with pytest.raises(ValueError, match=f"virtual_batch_size must be 1 or more.*{size}"):
         BatchNormalization(virtual_batch_size=size)

@@ -3,6 +3,7 @@
 import numpy as np
 import oracles
 import pytest
+import tensorflow as tf
 from oracles import assert_close
 from running import MODES, run
 
@@ -174,3 +175,12 @@ def test_every_mode_gives_the_same(rng):
     for step in steps[1:]:
         assert_close(step.y, steps[0].y)
         assert_close(step.dx, steps[0].dx)
+
+
+def test_the_stddev_starts_at_the_root_of_what_a_function_made_the_variance():
+    layer = BatchNormalization(
+        renorm=True, moving_variance_initializer=lambda shape, dtype=None: tf.fill(shape, 4.0)
+    )
+    layer.build((None, 2))
+    for stddev in (layer.moving_stddev, layer.renorm_stddev):
+        assert stddev.numpy().tolist() == [2.0, 2.0]

@@ -128,3 +128,29 @@ def test_clone_model_makes_a_new_layer_of_the_same_kind(make):
     np.testing.assert_array_equal(model(x, training=True), clone(x, training=True))
     clone(data(1), training=True)
     assert not np.array_equal(model.get_weights()[-2], clone.get_weights()[-2])
+
+
+@pytest.mark.parametrize("Layer", [BatchNormalization, Dice])
+def test_an_axis_is_taken_as_keras_2_saves_it(Layer):
+    """`[3]`; saved again it is 3."""
+    x = np.random.default_rng(0).normal(1, 2, (4, 2, 2, 3)).astype(np.float32)
+    layer = Layer.from_config({**Layer(axis=3).get_config(), "axis": [3]})
+    assert layer.get_config()["axis"] == 3
+    np.testing.assert_array_equal(layer(x, training=True), Layer(axis=3)(x, training=True))
+
+
+@pytest.mark.parametrize("Layer", [BatchNormalization, Dice])
+def test_statistics_that_come_without_a_count_of_updates_are_warmed_up(Layer, tmp_path):
+    """The next update keeps as much of them as momentum says."""
+    x = np.random.default_rng(0).normal(3, 2, (8, 2)).astype(np.float32)
+    old, new = (
+        keras.Sequential([keras.Input((2,)), Layer(momentum=0.9, momentum_warmup=warmup)])
+        for warmup in (False, True)
+    )
+    old(x, training=True)
+    old.save_weights(tmp_path / "old.weights.h5")
+    new.load_weights(tmp_path / "old.weights.h5")
+    for model in (old, new):
+        model(x + 1, training=True)
+    for weight, expected in zip(new.get_weights(), old.get_weights(), strict=False):
+        np.testing.assert_array_equal(weight, expected)

@@ -132,7 +132,7 @@ def test_a_mean_without_a_variance_is_refused_and_so_is_the_reverse(name, given)
 
 
 @pytest.mark.parametrize("name", ["moments", "batch_normalization", "dice"])
-@pytest.mark.parametrize("shape", [(5,), (4, 3), (4, 2, 1), (1, 4, 2)])
+@pytest.mark.parametrize("shape", [(2,), (5,), (4, 3), (4, 2, 1), (1, 4, 2)])
 def test_a_mask_of_another_shape_is_refused_with_both_shapes(name, shape):
     with pytest.raises(ValueError, match="mask") as error:
         getattr(ops, name)(tf.zeros((4, 2, 3)), mask=np.ones(shape, bool))

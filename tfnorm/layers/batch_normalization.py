@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfnorm.layers.moving_statistics import MovingStatistics
+from tfnorm.errors import InputError
+from tfnorm.layers.moving_statistics import MovingStatistics, Shape, is_number, is_whole
 from tfnorm.ops import ghost_batches, renorm
-from tfnorm.ops.batch_normalization import affine, folded, normalize_batch, normalize_with
-from tfnorm.ops.moments import Moments, channel_moments, widened
+from tfnorm.ops.batch_normalization import affine, normalize_batch, normalize_with
+from tfnorm.ops.moments import Moments, channel_moments
 from tfnorm.ops.moving_average import moving_average
 
 
@@ -27,7 +29,7 @@ class BatchNormalization(MovingStatistics):
     channel's statistics as they were. Statistics are float32 or wider whatever the layer computes in.
 
     Args:
-        axis: the channel axis.
+        axis: the channel axis, or a list of it alone, as Keras 2 saves it.
         momentum: the share, 0 to 1, that the moving statistics keep at each update. None for the
             cumulative average: after n batches, their mean.
         epsilon: added to the variance, 0 or more.
@@ -61,15 +63,15 @@ class BatchNormalization(MovingStatistics):
     Call arguments:
         inputs: `[..., C, ...]`, floating point, rank 2 or more.
         training: True to normalize by the batch and update the moving statistics.
-        mask: bool, of the shape `inputs.shape[:-1]` or broadcastable to it. Positions where it is
-            False have no part in the statistics. Keras passes on an Embedding's or a Masking's.
+        mask: bool, of the shape `inputs.shape[:-1]`, or of size 1 along any of its axes. Positions
+            where it is False have no part in the statistics. Keras passes on an Embedding's or a Masking's.
 
     Weights, each `[C]`: gamma, beta, moving_mean, moving_variance, as `keras.layers.BatchNormalization`;
     then moving_stddev, renorm_mean and renorm_stddev with `renorm`; then the number of updates with
     `momentum=None` or `momentum_warmup`.
 
     Raises:
-        ValueError: an argument is out of range, or doesn't go with another.
+        InputError: an argument is out of range, or doesn't go with another.
 
     Example:
 
@@ -87,19 +89,19 @@ class BatchNormalization(MovingStatistics):
 
     def __init__(
         self,
-        axis: int = -1,
+        axis: int | Sequence[int] = -1,
         momentum: float | None = 0.99,
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer="zeros",
-        gamma_initializer="ones",
-        moving_mean_initializer="zeros",
-        moving_variance_initializer="ones",
-        beta_regularizer=None,
-        gamma_regularizer=None,
-        beta_constraint=None,
-        gamma_constraint=None,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         synchronized: bool = False,
         renorm: bool = False,
         renorm_clipping: dict[str, float] | None = None,
@@ -108,7 +110,7 @@ class BatchNormalization(MovingStatistics):
         adjustment: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None,
         unbiased_variance: bool = False,
         momentum_warmup: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(
             axis=axis,
@@ -139,9 +141,9 @@ class BatchNormalization(MovingStatistics):
         self.gamma = None
         self.beta = None
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         if self.virtual_batch_size is not None and self.axis in (0, -len(input_shape)):
-            raise ValueError(
+            raise InputError(
                 "virtual_batch_size cuts axis 0 into ghost batches, so axis 0 can't hold the channels; "
                 f"received axis={self.axis} with virtual_batch_size={self.virtual_batch_size}"
             )
@@ -169,22 +171,12 @@ class BatchNormalization(MovingStatistics):
 
     def build_statistics(self) -> None:
         if self.renorm:
-            self.moving_stddev = self.add_statistic("moving_stddev", self._initial_stddev)
+            stddev = lambda shape, dtype=None: tf.sqrt(self.moving_variance.value)  # noqa: E731
+            self.moving_stddev = self.add_statistic("moving_stddev", stddev)
             self.renorm_mean = self.add_statistic("renorm_mean", self.moving_mean_initializer)
-            self.renorm_stddev = self.add_statistic("renorm_stddev", self._initial_stddev)
+            self.renorm_stddev = self.add_statistic("renorm_stddev", stddev)
 
-    def call(
-        self,
-        inputs: tf.Tensor,
-        training: bool | None = None,
-        mask: tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        self.check_inputs(inputs)
-        if not (training and self.trainable):
-            return self._normalize_with_moving_statistics(inputs)
-        return tf.cast(self._train(widened(inputs, mask), mask), inputs.dtype)
-
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "center": self.center,
@@ -203,38 +195,43 @@ class BatchNormalization(MovingStatistics):
         }
 
     @classmethod
-    def from_config(cls, config: dict) -> BatchNormalization:
+    def from_config(cls, config: dict[str, Any]) -> BatchNormalization:
         adjustment = keras.saving.deserialize_keras_object(config.get("adjustment"))
         return cls(**{**config, "adjustment": adjustment})
 
-    def _train(self, inputs: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    def normalize_by_batch(self, x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
         if self.virtual_batch_size is not None:
-            return self._normalize_ghost_batches(inputs, mask)
+            return self._normalize_ghost_batches(x, mask, self.virtual_batch_size)
         if self.renorm:
-            return self._renormalize(inputs, self.batch_moments(inputs, mask))
+            return self._renormalize(x, self.batch_moments(x, mask))
         if self.synchronized:
-            batch = self.batch_moments(inputs, mask)
-            outputs = self._normalize(inputs, batch, self.gamma, self.beta)
+            batch = self.batch_moments(x, mask)
+            outputs = self._normalize(x, batch.mean, batch.variance, self.gamma, self.beta)
         else:
             outputs, batch = normalize_batch(
-                inputs, self.gamma, self.beta, epsilon=self.epsilon, axis=self.axis, mask=mask
+                x, self.gamma, self.beta, epsilon=self.epsilon, axis=self.axis, mask=mask
             )
         self.update(batch.count, batch.mean, self.fed_variance(batch))
         return outputs
 
-    def _normalize_with_moving_statistics(self, inputs: tf.Tensor) -> tf.Tensor:
-        scale, offset = folded(
-            self.moving_mean, self.moving_variance, self.gamma, self.beta, self.epsilon
-        )
-        return affine(inputs, scale, offset, axis=self.axis)
+    def normalize_by_moving_statistics(self, x: tf.Tensor) -> tf.Tensor:
+        return self._normalize(x, self.moving_mean, self.moving_variance, self.gamma, self.beta)
 
-    def _normalize(self, inputs: tf.Tensor, batch: Moments, gamma, beta) -> tf.Tensor:
-        form = {"epsilon": self.epsilon, "axis": self.axis}
-        return normalize_with(inputs, batch.mean, batch.variance, gamma, beta, **form)
+    def _normalize(
+        self,
+        x: tf.Tensor,
+        mean: tf.Tensor,
+        variance: tf.Tensor,
+        gamma: tf.Tensor | None,
+        beta: tf.Tensor | None,
+    ) -> tf.Tensor:
+        return normalize_with(x, mean, variance, gamma, beta, epsilon=self.epsilon, axis=self.axis)
 
-    def _normalize_ghost_batches(self, inputs: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    def _normalize_ghost_batches(
+        self, inputs: tf.Tensor, mask: tf.Tensor | None, size: int
+    ) -> tf.Tensor:
         rows, rank = tf.shape(inputs)[0], inputs.shape.rank
-        ghosts, counted = ghost_batches.split(inputs, self.virtual_batch_size, mask)
+        ghosts, counted = ghost_batches.split(inputs, size, mask)
         axis = self.axis % rank + 1
         parts = channel_moments(ghosts, axis, counted, batch_dims=1)
         self.update(*ghost_batches.average(parts.count, parts.mean, self.fed_variance(parts)))
@@ -269,59 +266,57 @@ class BatchNormalization(MovingStatistics):
             renorm.variance(tf.convert_to_tensor(self.moving_stddev), self.epsilon)
         )
         self.count_update(batch.count)
-        return self._normalize(inputs, batch, *renorm.compose(r, d, self.gamma, self.beta))
-
-    def _initial_stddev(self, shape, dtype=None) -> tf.Tensor:
-        initializer = self.moving_variance_initializer
-        return tf.sqrt(initializer.from_config(initializer.get_config())(shape, dtype=dtype))
+        scale, offset = renorm.compose(r, d, self.gamma, self.beta)
+        return self._normalize(inputs, batch.mean, batch.variance, scale, offset)
 
     def _check_ghost_batches(self) -> None:
         if self.virtual_batch_size is None:
             if self.adjustment is not None:
-                raise ValueError(
+                raise InputError(
                     "adjustment makes ghost batches differ, so it needs virtual_batch_size; for one "
                     "ghost batch give a virtual_batch_size that no batch exceeds. Received "
                     f"adjustment={self.adjustment!r} without virtual_batch_size"
                 )
             return
-        if self.virtual_batch_size < 1:
-            raise ValueError(
-                f"virtual_batch_size must be 1 or more; received {self.virtual_batch_size!r}"
+        if not is_whole(self.virtual_batch_size) or self.virtual_batch_size < 1:
+            raise InputError(
+                "virtual_batch_size must be 1 or more, an integer; "
+                f"received {self.virtual_batch_size!r}"
             )
         if self.synchronized:
-            raise ValueError(
+            raise InputError(
                 "virtual_batch_size normalizes parts of a replica's batch apart, synchronized=True all "
                 "replicas' batches together; choose one"
             )
 
     def _check_renorm(self) -> None:
-        if not 0 <= self.renorm_momentum <= 1:
-            raise ValueError(
+        if not (is_number(self.renorm_momentum) and 0 <= self.renorm_momentum <= 1):
+            raise InputError(
                 "renorm_momentum must be in [0, 1]; "
                 f"received renorm_momentum={self.renorm_momentum!r}"
             )
         if not self.renorm:
             if self.renorm_clipping is not None:
-                raise ValueError(
+                raise InputError(
                     f"renorm_clipping needs renorm=True; received {self.renorm_clipping!r}"
                 )
             return
         if self.virtual_batch_size is not None:
-            raise ValueError(
+            raise InputError(
                 "renorm pulls the statistics of a batch towards the running ones, virtual_batch_size "
                 "makes them differ from ghost batch to ghost batch; choose one"
             )
         if self.unbiased_variance:
-            raise ValueError(
+            raise InputError(
                 "renorm keeps moving standard deviations sqrt(var_B + epsilon), which have no "
                 "unbiased form; unbiased_variance must be False"
             )
         clipping = self.renorm_clipping or {}
         if unknown := clipping.keys() - {"rmin", "rmax", "dmax"}:
-            raise ValueError(
+            raise InputError(
                 f"renorm_clipping takes 'rmin', 'rmax' and 'dmax'; received {sorted(unknown)}"
             )
         if clipping.get("rmin", 0) > clipping.get("rmax", float("inf")):
-            raise ValueError(f"renorm_clipping has rmin above rmax: {clipping}")
+            raise InputError(f"renorm_clipping has rmin above rmax: {clipping}")
         if clipping.get("dmax", 0) < 0:
-            raise ValueError(f"renorm_clipping must have dmax of 0 or more: {clipping}")
+            raise InputError(f"renorm_clipping must have dmax of 0 or more: {clipping}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfnorm import ops
+from tfnorm.errors import InputError
 from tfnorm.layers.moving_statistics import MovingStatistics
-from tfnorm.ops.dice import dice_batch
-from tfnorm.ops.moments import widened
+from tfnorm.ops.dice import dice_batch, dice_with
 
 
 @keras.saving.register_keras_serializable(package="tfnorm")
@@ -29,7 +31,7 @@ class Dice(MovingStatistics):
     channel's statistics as they were. Statistics are float32 or wider whatever the layer computes in.
 
     Args:
-        axis: the channel axis.
+        axis: the channel axis, or a list of it alone, as Keras 2 saves it.
         momentum: the share, 0 to 1, that the moving statistics keep at each update. None for the
             cumulative average: after n batches, their mean.
         epsilon: added to the variance, 0 or more.
@@ -47,14 +49,14 @@ class Dice(MovingStatistics):
     Call arguments:
         inputs: `[..., C, ...]`, floating point, rank 2 or more.
         training: True to normalize by the batch and update the moving statistics.
-        mask: bool, of the shape `inputs.shape[:-1]` or broadcastable to it. Positions where it is
-            False have no part in the statistics. Keras passes on an Embedding's or a Masking's.
+        mask: bool, of the shape `inputs.shape[:-1]`, or of size 1 along any of its axes. Positions
+            where it is False have no part in the statistics. Keras passes on an Embedding's or a Masking's.
 
     Weights, each `[C]`: alpha, moving_mean, moving_variance; then the number of updates with
     `momentum=None` or `momentum_warmup`.
 
     Raises:
-        ValueError: an argument is out of range, or doesn't go with another.
+        InputError: an argument is out of range, or doesn't go with another.
 
     Example:
 
@@ -68,18 +70,18 @@ class Dice(MovingStatistics):
 
     def __init__(
         self,
-        axis: int = -1,
+        axis: int | Sequence[int] = -1,
         momentum: float | None = 0.99,
         epsilon: float = 1e-9,
-        alpha_initializer="zeros",
-        alpha_regularizer=None,
-        alpha_constraint=None,
-        moving_mean_initializer="zeros",
-        moving_variance_initializer="ones",
+        alpha_initializer: Any = "zeros",
+        alpha_regularizer: Any = None,
+        alpha_constraint: Any = None,
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
         synchronized: bool = False,
         unbiased_variance: bool = False,
         momentum_warmup: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(
             axis=axis,
@@ -116,7 +118,7 @@ class Dice(MovingStatistics):
             alpha: `[C]`.
 
         Raises:
-            ValueError: the layer is not built, or `alpha` has another shape.
+            InputError: the layer is not built, or `alpha` has another shape.
 
         Example:
 
@@ -127,37 +129,31 @@ class Dice(MovingStatistics):
             array([0.1, 0.2], dtype=float32)
         """
         if not self.built:
-            raise ValueError(
+            raise InputError(
                 f"{self.name} has no weights yet: call it or build it before load_alpha"
             )
         alpha = np.asarray(alpha)
         if alpha.shape != tuple(self.alpha.shape):
-            raise ValueError(
+            raise InputError(
                 f"alpha must have the shape {tuple(self.alpha.shape)}; received {alpha.shape}"
             )
         self.alpha.assign(alpha)
 
-    def call(
-        self,
-        inputs: tf.Tensor,
-        training: bool | None = None,
-        mask: tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        self.check_inputs(inputs)
-        if not (training and self.trainable):
-            return self._activate(inputs, self.moving_mean, self.moving_variance)
-        wide = widened(inputs, mask)
+    def normalize_by_batch(self, x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
         if self.synchronized:
-            batch = self.batch_moments(wide, mask)
-            outputs = self._activate(wide, batch.mean, batch.variance)
+            batch = self.batch_moments(x, mask)
+            outputs = self._activate(x, batch.mean, batch.variance)
         else:
             outputs, batch = dice_batch(
-                wide, self.alpha, epsilon=self.epsilon, axis=self.axis, mask=mask
+                x, self.alpha, epsilon=self.epsilon, axis=self.axis, mask=mask
             )
         self.update(batch.count, batch.mean, self.fed_variance(batch))
-        return tf.cast(outputs, inputs.dtype)
+        return outputs
 
-    def get_config(self) -> dict:
+    def normalize_by_moving_statistics(self, x: tf.Tensor) -> tf.Tensor:
+        return self._activate(x, self.moving_mean, self.moving_variance)
+
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "alpha_initializer": keras.initializers.serialize(self.alpha_initializer),
@@ -165,5 +161,5 @@ class Dice(MovingStatistics):
             "alpha_constraint": keras.constraints.serialize(self.alpha_constraint),
         }
 
-    def _activate(self, x, mean, variance) -> tf.Tensor:
-        return ops.dice(x, mean, variance, self.alpha, epsilon=self.epsilon, axis=self.axis)
+    def _activate(self, x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
+        return dice_with(x, mean, variance, self.alpha, epsilon=self.epsilon, axis=self.axis)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import numbers
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
 import keras
+import numpy as np
 import tensorflow as tf
 
-from tfnorm.ops.moments import Moments, channel_moments, statistics_dtype
+from tfnorm.errors import InputError
+from tfnorm.ops.moments import Moments, channel_moments, check_mask, statistics_dtype, wide
 from tfnorm.ops.moving_average import cumulative, moving_average, unbiased, warmed_up
 from tfnorm.ops.replicas import mean_over_replicas, merge_replicas
+
+Shape = Sequence[int | None]
+Initializer = Callable[..., tf.Tensor]
+Observer = Callable[[tf.Tensor, tf.Tensor | None, bool], None]
+
+_WARMED_UP = 2.0**24
+"""The count of updates at which float32 stops counting."""
 
 
 class MovingStatistics(keras.layers.Layer):
@@ -22,30 +36,30 @@ class MovingStatistics(keras.layers.Layer):
     def __init__(
         self,
         *,
-        axis: int,
+        axis: int | Sequence[int],
         momentum: float | None,
         epsilon: float,
-        moving_mean_initializer,
-        moving_variance_initializer,
+        moving_mean_initializer: Any,
+        moving_variance_initializer: Any,
         synchronized: bool,
         unbiased_variance: bool,
         momentum_warmup: bool,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if momentum is not None and not 0 <= momentum <= 1:
-            raise ValueError(
+        if momentum is not None and not (is_number(momentum) and 0 <= momentum <= 1):
+            raise InputError(
                 "momentum must be in [0, 1], or None for the cumulative average; "
                 f"received momentum={momentum!r}"
             )
         if momentum is None and momentum_warmup:
-            raise ValueError(
+            raise InputError(
                 "momentum_warmup needs a momentum to warm up to; received momentum=None, whose "
                 "cumulative average has no warm-up"
             )
-        if not epsilon >= 0:
-            raise ValueError(f"epsilon must be 0 or more; received epsilon={epsilon!r}")
-        self.axis = axis
+        if not (is_number(epsilon) and epsilon >= 0):
+            raise InputError(f"epsilon must be 0 or more; received epsilon={epsilon!r}")
+        self.axis = _only_axis(axis)
         self.momentum = momentum
         self.epsilon = epsilon
         self.moving_mean_initializer = keras.initializers.get(moving_mean_initializer)
@@ -54,21 +68,22 @@ class MovingStatistics(keras.layers.Layer):
         self.unbiased_variance = unbiased_variance
         self.momentum_warmup = momentum_warmup
         self.supports_masking = True
+        self._observers: tuple[Observer, ...] = ()
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         rank = len(input_shape)
         if rank < 2:
-            raise ValueError(
+            raise InputError(
                 f"inputs must have rank 2 or more; {self.name} was given the shape {input_shape}"
             )
         if not -rank <= self.axis < rank:
-            raise ValueError(
+            raise InputError(
                 f"axis must be in [{-rank}, {rank}) for inputs of the shape {input_shape}; "
                 f"{self.name} has axis={self.axis}"
             )
         channels = input_shape[self.axis]
         if channels is None:
-            raise ValueError(
+            raise InputError(
                 f"the channel dimension must be known; {self.name} was given the shape "
                 f"{input_shape} with axis={self.axis}"
             )
@@ -89,7 +104,7 @@ class MovingStatistics(keras.layers.Layer):
     def build_statistics(self) -> None:
         """Make the statistics that only this layer has, which come after the common ones."""
 
-    def add_statistic(self, name: str, initializer) -> keras.Variable:
+    def add_statistic(self, name: str, initializer: Initializer | str) -> keras.Variable:
         """A non-trainable `[C]` that replicas agree on, in float32 or wider whatever the policy."""
         return self.add_weight(
             shape=(self.input_spec.axes[self.axis],),
@@ -101,6 +116,55 @@ class MovingStatistics(keras.layers.Layer):
             # What `assign_statistic` assigns is the same on every replica.
             aggregation="only_first_replica",
         )
+
+    def call(
+        self,
+        inputs: tf.Tensor,
+        training: bool | None = None,
+        mask: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        inputs = self._checked(inputs, mask)
+        by_batch = bool(training and self.trainable)
+        for observer in self._observers:
+            observer(inputs, mask, by_batch)
+        if by_batch:
+            outputs = self.normalize_by_batch(wide(inputs, mask), mask)
+        else:
+            outputs = self.normalize_by_moving_statistics(wide(inputs, None))
+        return tf.cast(outputs, inputs.dtype)
+
+    def normalize_by_batch(self, x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+        """The training call: normalize a `wide` x, and move the moving statistics."""
+        raise NotImplementedError
+
+    def normalize_by_moving_statistics(self, x: tf.Tensor) -> tf.Tensor:
+        """The call of inference, of a `wide` x."""
+        raise NotImplementedError
+
+    @contextmanager
+    def observed_by(self, observer: Observer) -> Iterator[None]:
+        """Let `observer` see what the layer is given, as long as this lasts.
+
+        It is called at each call of the layer, before anything is computed. Where a `tf.function` is traced
+        meanwhile, it sees that function's symbolic tensors, and what it makes of them becomes part of the
+        function for good; a function that was traced before does not call it.
+
+        Args:
+            observer: a function of the inputs, the mask or None, and whether the layer normalizes them by
+                the batch: it was called with `training=True`, or what is as true, and is not frozen.
+
+        Example:
+
+            >>> layer = keras.Sequential([tfnorm.BatchNormalization()]).layers[0]
+            >>> with layer.observed_by(lambda x, mask, by_batch: print(x.shape, mask, by_batch)):
+            ...     y = layer(tf.ones((4, 3)), training=True)
+            (4, 3) None True
+        """
+        self._observers = (*self._observers, observer)
+        try:
+            yield
+        finally:
+            self._observers = tuple(o for o in self._observers if o is not observer)
 
     def batch_moments(self, inputs: tf.Tensor, mask: tf.Tensor | None) -> Moments:
         """The moments of the batch: this replica's, or the global one's if synchronized."""
@@ -142,19 +206,17 @@ class MovingStatistics(keras.layers.Layer):
             updates = tf.convert_to_tensor(self.updates)
             self.assign_statistic(self.updates, updates + tf.cast(count > 0, updates.dtype))
 
-    def check_inputs(self, inputs: tf.Tensor) -> None:
-        """Raise ValueError unless `inputs` are floating point."""
-        dtype = keras.backend.standardize_dtype(inputs.dtype)
-        if not tf.as_dtype(dtype).is_floating:
-            raise ValueError(
-                f"inputs must be floating point; {self.name} was given {dtype} inputs of the shape "
-                f"{tuple(inputs.shape)}"
-            )
+    def load_own_variables(self, store: Any) -> None:
+        """Load the weights; statistics that come without a count of updates are warmed up."""
+        weights = {name: store[name] for name in store.keys()}  # noqa: SIM118 a store is no dict
+        if self.momentum_warmup and len(weights) == len(self.weights) - 1:
+            weights[str(len(weights))] = np.full(self.updates.shape, _WARMED_UP)
+        super().load_own_variables(weights)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "axis": self.axis,
@@ -168,3 +230,45 @@ class MovingStatistics(keras.layers.Layer):
             "unbiased_variance": self.unbiased_variance,
             "momentum_warmup": self.momentum_warmup,
         }
+
+    def _checked(self, inputs: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+        """The inputs, of which the channels are known; InputError where they, or the mask, can't be used."""
+        if isinstance(inputs, tf.RaggedTensor | tf.SparseTensor):
+            raise InputError(
+                f"inputs must be a dense tensor; {self.name} was given a {type(inputs).__name__} of the "
+                f"shape {tuple(inputs.shape)}; pad it, and give what is no padding as the mask"
+            )
+        dtype = keras.backend.standardize_dtype(inputs.dtype)
+        if not tf.as_dtype(dtype).is_floating:
+            raise InputError(
+                f"inputs must be floating point; {self.name} was given {dtype} inputs of the shape "
+                f"{tuple(inputs.shape)}"
+            )
+        if inputs.shape[self.axis] is None:
+            shape = [None] * self.input_spec.ndim
+            shape[self.axis] = self.input_spec.axes[self.axis]
+            inputs = tf.ensure_shape(inputs, shape)
+        if mask is not None:
+            check_mask(mask if hasattr(mask, "shape") else np.asarray(mask), inputs)
+        return inputs
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a real number, and no bool."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def is_whole(value: object) -> bool:
+    """Whether it is an integer, and no bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _only_axis(axis: int | Sequence[int]) -> int:
+    """The axis, which Keras 2 saves as a list of one."""
+    match axis:
+        case numbers.Integral() | [numbers.Integral()] if not isinstance(axis, bool):
+            return int(np.ravel(axis)[0])
+    raise InputError(
+        f"axis must be an integer, or a list of one; received axis={axis!r}. Reshape several axes "
+        "to one"
+    )

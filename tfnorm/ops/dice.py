@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfnorm.ops.batch_kernels import dice_by_batch
-from tfnorm.ops.batch_normalization import affine, has_own_statistics, normalize_with
+from tfnorm.ops.batch_normalization import has_own_statistics, in_dtype, normalized
+from tfnorm.ops.by_batch import by_batch
 from tfnorm.ops.moments import (
+    Along,
     Moments,
-    channel_moments,
+    Sums,
+    Tensors,
+    along_axis,
+    along_columns,
+    column,
+    flat_mask,
+    flat_moments,
     flatten,
-    statistics_dtype,
+    only,
     unflatten,
-    widened,
+    wide,
 )
+from tfnorm.ops.xla import computed_once
 
 
 def dice(
@@ -37,14 +45,14 @@ def dice(
         alpha: `[C]`, the slope below the mean; None for 0.
         epsilon: keeps the root away from zero.
         axis: the channel axis.
-        mask: bool, of the shape `x.shape[:-1]` or broadcastable to it: the positions that count in
-            the statistics of `x`. It has no part in statistics that are given.
+        mask: bool, of the shape `x.shape[:-1]`, or of size 1 along any of its axes: the positions that
+            count in the statistics of `x`. It has no part in statistics that are given.
 
     Returns:
         A tensor of the shape and dtype of `x`; the arithmetic is in float32 or wider.
 
     Raises:
-        ValueError: one of `mean` and `variance` is given without the other, or `mask` doesn't fit.
+        InputError: one of `mean` and `variance` is given without the other, or `mask` doesn't fit.
 
     Example:
 
@@ -56,9 +64,24 @@ def dice(
     """
     x = tf.convert_to_tensor(x)
     if has_own_statistics(mean, variance):
-        y, _ = dice_batch(widened(x, mask), alpha, epsilon=epsilon, axis=axis, mask=mask)
-        return tf.cast(y, x.dtype)
-    return _activate(x, mean, variance, alpha, epsilon, axis)
+        y, _ = dice_batch(wide(x, mask), alpha, epsilon=epsilon, axis=axis, mask=mask)
+    else:
+        y = dice_with(wide(x, None), mean, variance, alpha, epsilon=epsilon, axis=axis)
+    return tf.cast(y, x.dtype)
+
+
+def dice_with(
+    x: tf.Tensor,
+    mean: tf.Tensor,
+    variance: tf.Tensor,
+    alpha: tf.Tensor | None,
+    *,
+    epsilon: float,
+    axis: int,
+) -> tf.Tensor:
+    """Dice of a `wide` x with these statistics."""
+    mean, variance, alpha = in_dtype(x.dtype, mean, variance, alpha)
+    return rectified(x, mean, variance, alpha, epsilon, along_axis(x, axis))
 
 
 def dice_batch(
@@ -69,20 +92,76 @@ def dice_batch(
     axis: int,
     mask: tf.Tensor | None,
 ) -> tuple[tf.Tensor, Moments]:
-    """Dice of `x`, which is `widened`, with its own statistics; give those too."""
-    if mask is not None:
-        own = channel_moments(x, axis, mask)
-        return _activate(x, own.mean, own.variance, alpha, epsilon, axis), own
+    """Dice of a `wide` x with its own statistics; those come back too."""
     flat = flatten(x, axis % x.shape.rank)
-    slope = tf.zeros(flat.shape[1], flat.dtype) if alpha is None else tf.cast(alpha, flat.dtype)
-    y, own = dice_by_batch(flat, slope, epsilon)
+    (alpha,) = in_dtype(x.dtype, alpha)
+    y, own = by_batch(
+        rectify,
+        rectify_gradient,
+        flat,
+        tf.zeros(flat.shape[1], flat.dtype) if alpha is None else alpha,
+        counted=flat_mask(mask, x, axis),
+        epsilon=epsilon,
+    )
     return unflatten(y, x), own
 
 
-def _activate(x, mean, variance, alpha, epsilon: float, axis: int) -> tf.Tensor:
-    wide = tf.cast(x, statistics_dtype(x.dtype))
-    p = tf.sigmoid(normalize_with(wide, mean, variance, None, None, epsilon=epsilon, axis=axis))
-    if alpha is not None:
-        alpha = tf.cast(alpha, wide.dtype)
-        p = affine(p, 1 - alpha, alpha, axis=axis)
-    return tf.cast(wide * p, x.dtype)
+def rectified(
+    x: tf.Tensor,
+    mean: tf.Tensor,
+    variance: tf.Tensor,
+    alpha: tf.Tensor | None,
+    epsilon: float,
+    along: Along,
+) -> tf.Tensor:
+    """x (alpha + (1 - alpha) p),    p = sigmoid((x - mean) / sqrt(variance + epsilon))"""
+    p = tf.sigmoid(normalized(x, mean, variance, None, None, epsilon, along))
+    return x * p if alpha is None else x * (along(alpha) + along(1 - alpha) * p)
+
+
+def rectify(
+    sums: type[Sums],
+    x: tf.Tensor,
+    alpha: tf.Tensor,
+    counted: tf.Tensor | None,
+    epsilon: float,
+) -> tuple[tf.Tensor, Moments]:
+    """Dice of a `flatten`ed x by its own moments, and those."""
+    own = flat_moments(x, counted, sums)
+    return rectified(x, own.mean, own.variance, alpha, epsilon, along_columns(x)), own
+
+
+def rectify_gradient(
+    sums: type[Sums],
+    dy: tf.Tensor,
+    x: tf.Tensor,
+    alpha: tf.Tensor,
+    own: Moments,
+    counted: tf.Tensor | None,
+    epsilon: float,
+) -> Tensors:
+    """dx and dalpha; x_hat, p and their kind are computed again, so that nobody has to keep them."""
+    r = computed_once(tf.math.rsqrt(own.variance + epsilon))
+
+    # By 1 - p, which XLA does not take for the p of the forward pass: that would be kept in memory.
+    def parts(dy: tf.Tensor, x: tf.Tensor) -> Tensors:
+        deviations = x - column(own.mean, x)
+        rest = tf.sigmoid(-deviations * column(r, x))
+        dalpha = dy * x * rest
+        return deviations, rest, dalpha, dalpha * (1 - rest)
+
+    def summands(
+        deviations: tf.Tensor, _: tf.Tensor, dalpha: tf.Tensor, dx_hat: tf.Tensor
+    ) -> Tensors:
+        return dalpha, dx_hat, dx_hat * deviations
+
+    (dalpha, of_dx_hat, of_deviations), found = sums.several(parts, summands, dy, x)
+    deviations, rest, _, dx_hat = found
+    of_mean = computed_once(tf.math.divide_no_nan(of_dx_hat, own.count))
+    of_scale = computed_once(tf.math.divide_no_nan(r * r * of_deviations, own.count))
+    through_statistics = column(of_mean, x) + deviations * column(of_scale, x)
+    direct = dy * (1 - column(1 - alpha, x) * rest)
+    through_x_hat = column(1 - alpha, x) * (dx_hat - only(counted, through_statistics))
+    # A division comes last because XLA never repeats one: of a deep model's gradients it would.
+    stddev = computed_once(1 / r)
+    return (direct * column(stddev, x) + through_x_hat) / column(stddev, x), dalpha

@@ -2,28 +2,65 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
-# Rows that are summed one after another in the values' own dtype.
-_BLOCK = 32
+from tfnorm.errors import InputError
+from tfnorm.ops.xla import computed_once
+
+Tensors = tuple[tf.Tensor, ...]
+Function = Callable[..., tf.Tensor]
+Along = Callable[[tf.Tensor], tf.Tensor]
+"""Lays a `[C]` along the channels of a tensor."""
 
 
 class Moments(NamedTuple):
     """What a set of values leaves behind; two of them can be merged without loss.
 
-    Each is `[C]`, or `[G, C]` where G groups of rows are kept apart; one count may stand for all channels.
+    M2 is the sum of the squared deviations from the mean. Each is `[C]`, or `[G, C]` where G groups of rows
+    are kept apart; one count may stand for all channels.
     """
 
     count: tf.Tensor
     mean: tf.Tensor
-    squares: tf.Tensor
+    M2: tf.Tensor
 
     @property
     def variance(self) -> tf.Tensor:
         """The biased variance; 0 where there is no value."""
-        return tf.math.divide_no_nan(self.squares, self.count)
+        return tf.math.divide_no_nan(self.M2, self.count)
+
+
+class Sums(Protocol):
+    """How a `flatten`ed tensor is summed to a value a channel."""
+
+    @staticmethod
+    def total(function: Function, *flats: tf.Tensor) -> tf.Tensor:
+        """The sum of `function(*flats)`, in float64."""
+
+    @staticmethod
+    def several(
+        parts: Callable[..., Tensors], summands: Callable[..., Tensors], *flats: tf.Tensor
+    ) -> tuple[Tensors, Tensors]:
+        """The sum of each of `summands(*parts(*flats))`, and `parts(*flats)`."""
+
+
+class Exact:
+    """An op for each sum: what any other sums are equal to."""
+
+    @staticmethod
+    def total(function: Function, *flats: tf.Tensor) -> tf.Tensor:
+        values = function(*flats)
+        return tf.reduce_sum(tf.cast(values, tf.float64), _summed_axes(values))
+
+    @staticmethod
+    def several(
+        parts: Callable[..., Tensors], summands: Callable[..., Tensors], *flats: tf.Tensor
+    ) -> tuple[Tensors, Tensors]:
+        found = parts(*flats)
+        return tuple(tf.reduce_sum(v, _summed_axes(v)) for v in summands(*found)), found
 
 
 def moments(
@@ -39,15 +76,15 @@ def moments(
     Args:
         x: `[..., C, ...]`, floating point, rank 2 or more.
         axis: the channel axis.
-        mask: bool, of the shape `x.shape[:-1]` or broadcastable to it. Positions where it is False
-            don't count.
+        mask: bool, of the shape `x.shape[:-1]`, or of size 1 along any of its axes. Positions where it
+            is False don't count.
 
     Returns:
         `mean` and `variance`, each `[C]`, in float32, or float64 if `x` is float64. Both are 0 for a
         channel without values.
 
     Raises:
-        ValueError: `mask` can't be broadcast to `x.shape[:-1]`.
+        InputError: `mask` can't be broadcast to `x.shape[:-1]`.
 
     Example:
 
@@ -66,36 +103,62 @@ def moments(
 def channel_moments(
     x: tf.Tensor, axis: int = -1, mask: tf.Tensor | None = None, *, batch_dims: int = 0
 ) -> Moments:
-    """Count, mean and squared deviations of every channel, apart for each of `batch_dims` axes."""
+    """Count, mean and M2 of every channel, apart for each of `batch_dims` axes."""
     x = tf.cast(x, statistics_dtype(x.dtype))
-    axis %= x.shape.rank
-    values = flatten(x, axis, batch_dims)
-    if mask is None:
-        return flat_moments(values)
-    mask = tf.broadcast_to(broadcast_mask(mask, x), tf.shape(x))
-    return flat_moments(values, flatten(mask, axis, batch_dims))
+    flat = flatten(x, axis % x.shape.rank, batch_dims)
+    own = flat_moments(flat, flat_mask(mask, x, axis, batch_dims))
+    return own._replace(count=tf.broadcast_to(own.count, tf.shape(own.mean)))
 
 
-def flat_moments(values: tf.Tensor, counted: tf.Tensor | None = None) -> Moments:
-    """The moments of the channels of a `flatten`ed tensor."""
-    count = (
-        channel_count(values) if counted is None else channel_sum(tf.cast(counted, values.dtype))
-    )
+def flat_moments(
+    flat: tf.Tensor, counted: tf.Tensor | None = None, sums: type[Sums] = Exact
+) -> Moments:
+    """The moments of the channels of a `flatten`ed tensor, where `counted` holds.
 
-    def only_counted(v: tf.Tensor) -> tf.Tensor:
-        return v if counted is None else tf.where(counted, v, tf.zeros((), v.dtype))
+    mu = sum(x) / m,    M2 = sum((x - mu)^2)
+    """
+    count = flat_count(flat, counted)
 
     # What doesn't count is taken out before it is squared: a NaN there has no way to a gradient.
-    values = only_counted(values)
-    # The first mean is off by rounding, and always to the same side where values repeat. Deviations from
-    # it are small, and so is the error of their own mean: that corrects both results. Without it a
-    # constant channel of 77,777.77 is normalized to 0.44 instead of 0.
-    rough = tf.stop_gradient(tf.math.divide_no_nan(channel_sum(values), count))
-    deviations = only_counted(values - column(rough, values))
-    shift = tf.math.divide_no_nan(channel_sum(deviations), count)
-    squares = tf.maximum(channel_sum(tf.square(deviations)) - count * tf.square(shift), 0)
-    mean = rough + shift
-    return Moments(tf.broadcast_to(count, tf.shape(mean)), mean, squares)
+    def value(x: tf.Tensor, counts: tf.Tensor | None = None) -> tf.Tensor:
+        return only(counts, x)
+
+    def squared_deviation(x: tf.Tensor, counts: tf.Tensor | None = None) -> tf.Tensor:
+        return tf.square(only(counts, only(counts, x) - column(mean, x)))
+
+    flats = (flat,) if counted is None else (flat, counted)
+    mean = tf.math.divide_no_nan(sums.total(value, *flats), tf.cast(count, tf.float64))
+    mean = computed_once(tf.cast(mean, flat.dtype))
+    M2 = sums.total(squared_deviation, *flats)
+    return Moments(count, mean, tf.cast(M2, flat.dtype))
+
+
+def flat_count(flat: tf.Tensor, counted: tf.Tensor | None) -> tf.Tensor:
+    """How many values a channel of a `flatten`ed tensor has: a number for all, or one for each."""
+    if counted is not None:
+        total = tf.reduce_sum(tf.cast(counted, tf.float64), _summed_axes(flat))
+        return tf.cast(total, flat.dtype)
+    shape = tf.shape(flat)
+    after = 1 if flat.shape.rank == 2 else shape[-1]
+    return tf.cast(shape[-2 if flat.shape.rank == 2 else -3] * after, flat.dtype)
+
+
+def flat_mask(
+    mask: tf.Tensor | None, x: tf.Tensor, axis: int, batch_dims: int = 0
+) -> tf.Tensor | None:
+    """`mask`, to be broadcast against the `flatten`ed `x`."""
+    if mask is None:
+        return None
+    mask = broadcast_mask(mask, x)
+    axis %= x.shape.rank
+    if axis == x.shape.rank - 1 and not batch_dims:
+        return tf.reshape(mask, [-1, 1])
+    return flatten(tf.broadcast_to(mask, tf.shape(x)), axis, batch_dims)
+
+
+def only(counted: tf.Tensor | None, v: tf.Tensor) -> tf.Tensor:
+    """`v`, with 0 for what doesn't count."""
+    return v if counted is None else tf.where(counted, v, tf.zeros((), v.dtype))
 
 
 def merge(parts: Moments) -> Moments:
@@ -105,7 +168,7 @@ def merge(parts: Moments) -> Moments:
     shift = tf.math.divide_no_nan(tf.reduce_sum(parts.count * (parts.mean - rough), 0), count)
     mean = rough + shift
     between = tf.reduce_sum(parts.count * tf.square(parts.mean - mean), 0)
-    return Moments(count, mean, tf.reduce_sum(parts.squares, 0) + between)
+    return Moments(count, mean, tf.reduce_sum(parts.M2, 0) + between)
 
 
 def statistics_dtype(dtype: tf.DType) -> tf.DType:
@@ -113,7 +176,7 @@ def statistics_dtype(dtype: tf.DType) -> tf.DType:
     return tf.float64 if dtype == tf.float64 else tf.float32
 
 
-def widened(x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+def wide(x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
     """`x` in the dtype of its statistics, with 0 for what is neither counted nor finite.
 
     Widened once, for all its uses, so that their gradients meet before they are rounded to the dtype
@@ -125,30 +188,46 @@ def widened(x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
     return tf.where(broadcast_mask(mask, x) | tf.math.is_finite(x), x, tf.zeros((), x.dtype))
 
 
-def per_channel(v: tf.Tensor, rank: int, axis: int) -> tf.Tensor:
-    """Reshape `[C]` or `[G, C]` to broadcast along `axis` of a tensor of `rank` dimensions."""
-    if v.shape.rank == 1 and axis in (-1, rank - 1):
-        return v
-    shape = [1] * rank
-    shape[axis] = v.shape[-1]
-    if v.shape.rank == 2:
-        shape[0] = -1
-    return tf.reshape(v, shape)
+def along_axis(x: tf.Tensor, axis: int) -> Along:
+    """Reshapes `[C]`, or `[G, C]` where axis 0 keeps G groups apart, to be broadcast along `axis` of `x`."""
+    rank = x.shape.rank
+
+    def along(v: tf.Tensor) -> tf.Tensor:
+        if v.shape.rank == 1 and axis in (-1, rank - 1):
+            return v
+        shape = [1] * rank
+        shape[axis] = v.shape[-1]
+        if v.shape.rank == 2:
+            shape[0] = -1
+        return tf.reshape(v, shape)
+
+    return along
+
+
+def along_columns(flat: tf.Tensor) -> Along:
+    """Reshapes `[C]` or `[G, C]` to be broadcast against a `flatten`ed tensor."""
+    return lambda v: column(v, flat)
 
 
 def broadcast_mask(mask: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """`mask` as `[..., 1]`, to be broadcast along the last axis of `x`."""
     mask = tf.cast(mask, tf.bool)
-    try:
-        fits = tf.broadcast_static_shape(mask.shape, x.shape[:-1]).is_compatible_with(x.shape[:-1])
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"mask must have the shape of the inputs without the last axis, {x.shape[:-1]}, or one "
-            f"broadcastable to it; it has the shape {mask.shape}"
-        )
+    check_mask(mask, x)
     return tf.broadcast_to(mask, tf.shape(x)[:-1])[..., tf.newaxis]
+
+
+def check_mask(mask: tf.Tensor, x: tf.Tensor) -> None:
+    """Raise InputError unless `mask` has an axis for each of x but the last, as long as that or 1."""
+    shape, wanted = tf.TensorShape(mask.shape), x.shape[:-1]
+    if shape.rank is None:
+        return
+    if shape.rank != wanted.rank or not all(
+        n in (None, 1, m) or m is None for n, m in zip(shape, wanted, strict=True)
+    ):
+        raise InputError(
+            f"mask must have the shape of the inputs without the last axis, {wanted}, or one "
+            f"broadcastable to it of as many axes; it has the shape {shape}"
+        )
 
 
 def flatten(x: tf.Tensor, axis: int, batch_dims: int = 0) -> tf.Tensor:
@@ -186,27 +265,6 @@ def column(v: tf.Tensor, flat: tf.Tensor) -> tf.Tensor:
     return v if flat.shape.rank == 2 else v[..., tf.newaxis, :, tf.newaxis]
 
 
-def channel_count(flat: tf.Tensor) -> tf.Tensor:
-    """How many values a channel of a `flatten`ed tensor has."""
-    shape = tf.shape(flat)
-    after = 1 if flat.shape.rank == 2 else shape[-1]
-    return tf.cast(shape[-2 if flat.shape.rank == 2 else -3] * after, flat.dtype)
-
-
-def channel_sum(flat: tf.Tensor) -> tf.Tensor:
-    """Sum a `flatten`ed tensor to `[C]` or `[G, C]`.
-
-    Blocks of 32 rows are summed in the tensor's dtype, and their sums in float64; float64 itself needs
-    none. So no float32 sum is off by more than 32 roundings: a mean 1,000 standard deviations from zero
-    by 2e-3 of one, and the variance about it by 4e-6, however many rows there are and however alike.
-    """
-    rows = flat if flat.shape.rank == 2 else tf.reduce_sum(flat, -1)
-    if flat.dtype == tf.float64:
-        return tf.reduce_sum(rows, -2)
-    shape = tf.shape(rows)
-    whole = shape[-2] // _BLOCK * _BLOCK
-    blocks = tf.concat([shape[:-2], [whole // _BLOCK, _BLOCK], shape[-1:]], 0)
-    sums = tf.reduce_sum(tf.reshape(rows[..., :whole, :], blocks), -2)
-    rest = tf.reduce_sum(rows[..., whole:, :], -2)
-    total = tf.reduce_sum(tf.cast(sums, tf.float64), -2) + tf.cast(rest, tf.float64)
-    return tf.cast(total, flat.dtype)
+def _summed_axes(flat: tf.Tensor) -> list[int]:
+    """All but the channels, and the groups that are kept apart."""
+    return {2: [0], 3: [0, 2], 4: [1, 3]}[flat.shape.rank]

@@ -8,10 +8,13 @@ import tensorflow as tf
 def moving_average(
     moving: tf.Tensor, value: tf.Tensor, keep: tf.Tensor | float, count: tf.Tensor
 ) -> tf.Tensor:
-    """keep * moving + (1 - keep) * value, or moving as it was where `count` is 0."""
-    value = tf.cast(value, moving.dtype)
-    keep = tf.where(count > 0, tf.convert_to_tensor(keep, moving.dtype), 1)
-    return keep * moving + (1 - keep) * value
+    """keep * moving + (1 - keep) * value, or moving as it was where `count` is 0.
+
+    In float64, so that a statistic which is right stays so to the last digit.
+    """
+    keep = tf.where(count > 0, tf.cast(keep, tf.float64), 1)
+    moved = keep * tf.cast(moving, tf.float64) + (1 - keep) * tf.cast(value, tf.float64)
+    return tf.cast(moved, moving.dtype)
 
 
 def warmed_up(momentum: float, updates: tf.Tensor) -> tf.Tensor:

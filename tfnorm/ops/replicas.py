@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import tensorflow as tf
 
+from tfnorm.errors import InputError
 from tfnorm.ops.moments import Moments, merge
 
 
@@ -12,7 +16,8 @@ def mean_over_replicas(value: tf.Tensor) -> tf.Tensor:
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return value
-    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+    with _one_line_where_replicas_cannot_meet():
+        return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
 
 def merge_replicas(local: Moments) -> Moments:
@@ -35,6 +40,21 @@ def merge_replicas(local: Moments) -> Moments:
         context.replica_id_in_sync_group, context.num_replicas_in_sync, dtype=local.mean.dtype
     )
     slots = mine[:, tf.newaxis, tf.newaxis] * tf.stack(local)
-    return merge(
-        Moments(*tf.unstack(context.all_reduce(tf.distribute.ReduceOp.SUM, slots), axis=1))
-    )
+    with _one_line_where_replicas_cannot_meet():
+        total = context.all_reduce(tf.distribute.ReduceOp.SUM, slots)
+    return merge(Moments(*tf.unstack(total, axis=1)))
+
+
+@contextmanager
+def _one_line_where_replicas_cannot_meet() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "merge_call" not in str(error):
+            raise
+        raise InputError(
+            "a layer with moving statistics was called with training=True under a strategy of several "
+            "replicas from inside a tf.function, tf.cond, tf.while_loop or tf.map_fn, where replicas can't "
+            "meet; accepted: a call directly in what strategy.run is given, with a tf.function around "
+            "strategy.run"
+        ) from error

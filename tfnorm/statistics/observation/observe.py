@@ -198,7 +198,7 @@ class _Sums:
         shift = part.mean - self._pivot
         total = part.count * shift
         called = tf.cast(part.count > 0, tf.float64)
-        self._sums.assign_add(tf.stack([part.count, total, part.squares + total * shift, called]))
+        self._sums.assign_add(tf.stack([part.count, total, part.M2 + total * shift, called]))
 
     def population(self) -> Population:
         count, total, squares, updates = self._sums.numpy()

@@ -1,0 +1,60 @@
+"""The loops for XLA on a CPU are equal to the exact sums but for rounding."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from oracles import assert_close
+
+from tfnorm.ops import loops
+from tfnorm.ops.batch_normalization import normalize, normalize_gradient
+from tfnorm.ops.dice import rectify, rectify_gradient
+from tfnorm.ops.moments import Exact, flat_moments
+
+# The last is one whose gradient's summands are not written.
+SHAPES = [(1, 3), (37, 3), (9001, 2)]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_moments_are_the_exact_ones(shape, masked):
+    x, _, counted = drawn(shape, masked)
+    expected = flat_moments(x, counted)
+    found = tf.function(flat_moments, jit_compile=True)(x, counted, loops.Loops)
+    for moment, value in zip(found, expected, strict=True):
+        assert_close(moment, value, 1e-6)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["BatchNormalization", "Dice"])
+def test_outputs_and_gradients_are_the_exact_ones(name, shape, masked):
+    x, dy, counted = drawn(shape, masked)
+    forward, backward = {
+        "BatchNormalization": (normalize, normalize_gradient),
+        "Dice": (rectify, rectify_gradient),
+    }[name]
+    weights = [tf.linspace(0.5, 1.5, shape[1])] * (2 if name == "BatchNormalization" else 1)
+    own = flat_moments(x, counted)
+
+    def step(sums):
+        y, _ = forward(sums, x, *weights, counted, 1e-3)
+        return y, *backward(sums, dy, x, *weights, own, counted, 1e-3)
+
+    found = tf.function(lambda: step(loops.Loops), jit_compile=True, autograph=False)()
+    for value, expected in zip(found, step(Exact), strict=True):
+        assert_close(value, expected, 2e-6)
+
+
+def drawn(shape, masked):
+    rng = np.random.default_rng(0)
+    x, dy = (tf.constant(v, tf.float32) for v in rng.normal(1, 2, (2, *shape)))
+    return x, dy, tf.constant(np.arange(shape[0])[:, None] % 3 < 2) if masked else None
+
+
+def test_they_are_for_large_tensors_on_a_cpu_alone(monkeypatch):
+    x = tf.ones((4, 2))
+    assert loops.loops_suit(x)
+    assert not loops.loops_suit(tf.ones((4, 2, 2)))
+    devices = [tf.config.LogicalDevice(name, name) for name in ("CPU", "GPU")]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda: devices)
+    assert not loops.loops_suit(x)
