@@ -83,12 +83,12 @@ def reference(model, features):
             interest = (1 - u) * interest + u * np.tanh(xc + sigmoid(xr + hr) * hc)
         mean = np.mean(keys, axis=0) if keys else np.zeros(4)
         x = np.concatenate([q, interest, mean, q * mean])
-        gamma, beta, moving_mean, moving_variance = weights["normalization"]
+        gamma, beta, moving_mean, moving_variance, _ = weights["normalization"]
         x = gamma * (x - moving_mean) / np.sqrt(moving_variance + 1e-3) + beta
         for dense, dice in (("dense_1", "dice_1"), ("dense_2", "dice_2")):
             w, b = weights[dense]
             x = x @ w + b
-            alpha, moving_mean, moving_variance = weights[dice]
+            alpha, moving_mean, moving_variance, _ = weights[dice]
             p = sigmoid((x - moving_mean) / np.sqrt(moving_variance + 1e-9))
             x = p * x + (1 - p) * alpha * x
         w, b = weights["score"]

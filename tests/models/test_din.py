@@ -74,7 +74,7 @@ def reference(model, features):
             attention = np.sum(shares * keys, axis=0)
         x = np.concatenate([q, attention, mean, q * mean] if model.attention else [q, mean])
         if model.batch_normalization:
-            gamma, beta, moving_mean, moving_variance = weights["normalization"]
+            gamma, beta, moving_mean, moving_variance, _ = weights["normalization"]
             x = gamma * (x - moving_mean) / np.sqrt(moving_variance + 1e-3) + beta
         for i in (1, 2):
             kernel, bias = weights[f"dense_{i}"]

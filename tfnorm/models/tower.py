@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import keras
+import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.layers import BatchNormalization, Dice
+from tfnorm.ops.moments import statistics_dtype
 
 
 def _prelu(name: str) -> keras.layers.Layer:
@@ -15,7 +18,11 @@ def _prelu(name: str) -> keras.layers.Layer:
     return keras.layers.PReLU(alpha_initializer=keras.initializers.Constant(0.1), name=name)
 
 
-ACTIVATIONS: dict[str, Callable[..., keras.layers.Layer]] = {"dice": Dice, "prelu": _prelu}
+# A model must not serve with what is left of the initial statistics, however short its training was.
+ACTIVATIONS: dict[str, Callable[..., keras.layers.Layer]] = {
+    "dice": partial(Dice, momentum_warmup=True),
+    "prelu": _prelu,
+}
 
 
 def tower(
@@ -28,6 +35,8 @@ def tower(
 ) -> keras.KerasTensor:
     """BatchNormalization; Dense, an activation and Dropout by turns; then a Dense unit, sigmoid.
 
+    The score is float32 or wider under every policy.
+
     Raises:
         InputError: there is no such activation.
     """
@@ -36,10 +45,12 @@ def tower(
             f"activation is {activation!r}; accepted: {', '.join(map(repr, ACTIVATIONS))}"
         )
     if batch_normalization:
-        x = BatchNormalization(name="normalization")(x)
+        x = BatchNormalization(momentum_warmup=True, name="normalization")(x)
     for i, width in enumerate(units, start=1):
         x = keras.layers.Dense(width, name=f"dense_{i}")(x)
         x = ACTIVATIONS[activation](name=f"{activation}_{i}")(x)
         if dropout:
             x = keras.layers.Dropout(dropout, name=f"dropout_{i}")(x)
-    return keras.layers.Dense(1, activation="sigmoid", name="score")(x)
+    # Half precision has too few values between 0 and 1 for scores to rank by.
+    dtype = statistics_dtype(tf.as_dtype(keras.config.dtype_policy().compute_dtype)).name
+    return keras.layers.Dense(1, activation="sigmoid", name="score", dtype=dtype)(x)
