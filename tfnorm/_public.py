@@ -6,7 +6,7 @@ import tfnorm.training.lazy_adam  # noqa: F401 - registered, as a .keras file ma
 from tfnorm import datasets, export, layers, models, ops, schema, statistics, training, verify
 from tfnorm._start.version import __version__
 from tfnorm.export import export_saved_model, to_numpy
-from tfnorm.layers import BatchNormalization, Dice
+from tfnorm.layers import BatchNormalization, Dice, Whitening
 from tfnorm.schema import Schema
 from tfnorm.statistics import recalibrate_statistics, statistics_report
 from tfnorm.verify import assert_batch_invariant, inspect_saved_model, load_scorer
@@ -16,6 +16,7 @@ __all__ = [
     "BatchNormalization",
     "Dice",
     "Schema",
+    "Whitening",
     "__version__",
     "assert_batch_invariant",
     "datasets",

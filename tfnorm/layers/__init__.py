@@ -1,6 +1,7 @@
-"""Keras layers with moving statistics: they own the variables, `tfnorm.ops` has the mathematics."""
+"""Keras layers with statistics of their inputs: they own the variables, `tfnorm.ops` has the mathematics."""
 
 from tfnorm.layers.batch_normalization import BatchNormalization
 from tfnorm.layers.dice import Dice
+from tfnorm.layers.whitening import Whitening
 
-__all__ = ["BatchNormalization", "Dice"]
+__all__ = ["BatchNormalization", "Dice", "Whitening"]
