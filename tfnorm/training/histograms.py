@@ -34,7 +34,10 @@ class Histograms(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: object = None) -> None:
         self._layers = [
-            layer for layer in self.model.layers if keras.backend.is_float_dtype(layer.output.dtype)
+            layer
+            for layer in self.model.layers
+            if isinstance(layer.output, keras.KerasTensor)
+            and keras.backend.is_float_dtype(layer.output.dtype)
         ]
         self._inner = keras.Model(self.model.input, [layer.output for layer in self._layers])
         self._look = tf.function(self._activations_and_gradients)
