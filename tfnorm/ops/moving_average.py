@@ -12,7 +12,9 @@ def moving_average(
 
     In float64, so that a statistic which is right stays so to the last digit.
     """
-    keep = tf.where(count > 0, tf.cast(keep, tf.float64), 1)
+    # tf.cast would make float32 of a Python number first.
+    wide = tf.cast(keep, tf.float64) if tf.is_tensor(keep) else tf.constant(keep, tf.float64)
+    keep = tf.where(count > 0, wide, 1)
     moved = keep * tf.cast(moving, tf.float64) + (1 - keep) * tf.cast(value, tf.float64)
     return tf.cast(moved, moving.dtype)
 

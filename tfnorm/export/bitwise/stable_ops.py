@@ -20,6 +20,10 @@ LONGEST_SUM = 12 * 32
 TILE = 8
 # Eigen adds up four packets at a time, then what is left over.
 STEPS = 4 * PACKET
+# A product takes so many rows at a time, and those left over otherwise: Eigen's own, of float64, takes four,
+# and the one that stands in for it where there is no AVX-512 takes six.
+ROWS = {tf.float64: PACKET}
+ROWS_OF_OTHERS = 12
 
 
 def elementwise(function: Callable[..., tf.Tensor], *inputs: tf.Tensor) -> tf.Tensor:
@@ -87,9 +91,9 @@ def matmul(
     if dtype.size < 4 and length > longest_sum(dtype):
         # Parts that are rounded to half precision would not add up well.
         a, b = tf.cast(a, tf.float32), tf.cast(b, tf.float32)
-    if dtype == tf.float64:
-        # Eigen's own product goes by four rows; in single precision it is oneDNN's in any setting.
-        a = _padded(a, 1 - inner_a, -rows % PACKET)
+    free_rows = a.shape[1 - inner_a] is None
+    if free_rows:
+        a = _padded(a, 1 - inner_a, -rows % ROWS.get(dtype, ROWS_OF_OTHERS))
     # Products with a vector have kernels of their own.
     a_vector, b_vector = a.shape[1 - inner_a] == 1, b.shape[1 - inner_b] == 1
     a = _padded(a, 1 - inner_a, 1) if a_vector else a
@@ -101,7 +105,7 @@ def matmul(
         for x, y in zip(pieces, others, strict=True)
     ]
     product = tf.add_n(products) if len(products) > 1 else products[0]
-    product = product[:rows] if a_vector or dtype == tf.float64 else product
+    product = product[:rows] if a_vector or free_rows else product
     product = product[:, :1] if b_vector else product
     return tf.cast(product, dtype)
 
