@@ -55,6 +55,15 @@ def test_the_branch_of_a_flag_that_is_not_fed_is_the_only_one(flag, op, other):
     assert op in ops and other not in ops
 
 
+def test_a_number_that_no_branch_has_decides_for_the_last():
+    def call(x):
+        number = tf.raw_ops.PlaceholderWithDefault(input=7, shape=[])
+        return tf.switch_case(number, [lambda: tf.sinh(x), lambda: tf.cosh(x), lambda: tf.tanh(x)])
+
+    ops = {n.op for n in _opened(call, x=[None, 3]).graph.nodes.values()}
+    assert "Tanh" in ops and ops.isdisjoint({"Sinh", "Cosh"})
+
+
 def test_branches_in_branches_are_decided_too():
     def call(x, flag):
         inner = lambda: tf.cond(flag, lambda: tf.sinh(x), lambda: tf.cosh(x))  # noqa: E731

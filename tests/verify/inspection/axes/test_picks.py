@@ -48,6 +48,7 @@ def _best(x):
         (lambda x: tf.gather_nd(x, tf.stack([_rows(x), 0 * _rows(x)], axis=1)), X, None),
         (lambda x: tf.gather_nd(x, tf.concat([_rows(x)[:, None], _best(x)[:, None]], 1)), X, None),
         (lambda x: tf.gather_nd(x, tf.stack([_best(x), _best(x)], axis=1)), X, COMPUTED),
+        (lambda x: tf.gather_nd(tf.transpose(x), tf.stack([0 * _rows(x), _rows(x)], 1)), X, None),
         (lambda x: tf.gather_nd(x, [[0, 0], [1, 2]]), X, FIXED),
         (lambda x: tf.gather_nd(tf.transpose(x), [[0], [1]]), X, None),
     ],
