@@ -249,10 +249,12 @@ def _convolution(op: tf.Operation, inputs: Sequence[tf.Tensor]) -> tf.Tensor | N
     if length > stable_ops.longest_sum(x.dtype) or x.dtype == tf.float64:
         return stable_ops.in_tiles(lambda tile: copy(op, [tile, kernel]).outputs[0], x)
     if op.type != "Conv2D" or op.get_attr("padding") != b"SAME":
-        return None
+        return stable_ops.in_whole_steps(lambda rows: copy(op, [rows, kernel]).outputs[0], x)
     strides, dilations = op.get_attr("strides"), op.get_attr("dilations")
     padded = stable_ops.padded_as_same(x, kernel.shape[:2], strides[1:3], dilations[1:3])
-    return tf.nn.conv2d(padded, kernel, strides, "VALID", dilations=dilations)
+    return stable_ops.in_whole_steps(
+        lambda rows: tf.nn.conv2d(rows, kernel, strides, "VALID", dilations=dilations), padded
+    )
 
 
 def _transposed_convolution(op: tf.Operation, inputs: Sequence[tf.Tensor]) -> tf.Tensor | None:

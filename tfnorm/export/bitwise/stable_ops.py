@@ -17,11 +17,11 @@ PACKET = 8
 # A longer sum of products is cut into parts that depend on the rows and the threads. Eigen never cuts
 # one of 12 packets, and a packet has 32 bytes in TensorFlow's releases.
 LONGEST_SUM = 12 * 32
-TILE = 8
+TILE = 24
 # Eigen adds up four packets at a time, then what is left over.
 STEPS = 4 * PACKET
 # A product takes so many rows at a time, and those left over otherwise: Eigen's own, of float64, takes four,
-# and the one that stands in for it where there is no AVX-512 takes six.
+# and oneDNN's, of float32, takes six where there is no AVX-512.
 ROWS = {tf.float64: PACKET}
 ROWS_OF_OTHERS = 12
 
@@ -196,8 +196,17 @@ def padded_as_same(
     )
 
 
+def in_whole_steps(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+    """`function` of rows with as many more, of zeros, as a product takes at a time."""
+    rows = tf.shape(x)[0]
+    more = [[0, -rows % ROWS_OF_OTHERS], *[[0, 0]] * (x.shape.rank - 1)]
+    # Not Pad, which oneDNN takes up into the convolution after it.
+    padded = tf.raw_ops.PadV2(input=x, paddings=more, constant_values=tf.zeros([], x.dtype))
+    return function(padded)[:rows]
+
+
 def in_tiles(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
-    """`function` of eight rows at a time, for what depends on how many there are."""
+    """`function` of a tile of rows at a time, for what depends on how many there are."""
     rows = tf.shape(x)[0]
     # A tile at least: the shape of no tile at all is not known.
     missing = tf.where(rows == 0, TILE, -rows % TILE)
