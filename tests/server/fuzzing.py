@@ -102,7 +102,7 @@ class Fuzzer:
         if self.random.random() < 0.05:
             headers["Content-Encoding"] = "gzip"
             body = self.random.choice(
-                [gzip.compress(body), self.mutated(gzip.compress(body)), body]
+                [gzip.compress(body, mtime=0), self.mutated(gzip.compress(body, mtime=0)), body]
             )
         return Rest(method, path, body, headers)
 

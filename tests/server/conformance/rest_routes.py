@@ -135,16 +135,18 @@ PATHS = [
 ]
 
 BODIES = [
-    post("/v1/models/ranker:predict", HALF, EVHTTP, gzip.compress(ZEROS.encode()), GZIPPED),
+    post(
+        "/v1/models/ranker:predict", HALF, EVHTTP, gzip.compress(ZEROS.encode(), mtime=0), GZIPPED
+    ),
     post(
         "/v1/models/ranker:predict",
         HALF,
         EVHTTP,
-        gzip.compress(ZEROS.encode()),
+        gzip.compress(ZEROS.encode(), mtime=0),
         [("Content-Encoding", "x-gzip, identity")],
     ),
     post("/v1/models/ranker:predict", 400, EVHTTP, ZEROS, GZIPPED),
-    post("/v1/models/ranker:predict", 400, EVHTTP, gzip.compress(ZEROS.encode())),
+    post("/v1/models/ranker:predict", 400, EVHTTP, gzip.compress(ZEROS.encode(), mtime=0)),
     post("/v1/models/ranker:predict", HALF, EVHTTP, ZEROS, [("Content-Encoding", "br")]),
     post("/v1/models/ranker:predict", HALF, HTTP, ZEROS, [("Content-Type", "text/plain")]),
     post("/v1/models/foo:predict", 400, HANDLER, "{"),
