@@ -1,0 +1,111 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfnorm.export.tracing.interface import interface
+from tfnorm.layers import BatchNormalization, Dice
+from tfnorm.statistics import recalibrate_statistics
+from tfnorm.statistics.fit import statistics_fit
+
+KINDS = (keras.layers.BatchNormalization, BatchNormalization)
+
+
+def columns(rows, seed):
+    rng = np.random.default_rng(seed)
+    return {"x": (rng.normal(size=(rows, 12)) * np.geomspace(0.1, 10, 12) + 2).astype(np.float32)}
+
+
+def made(kind, second=None):
+    inputs = keras.Input((12,), name="x")
+    hidden = keras.layers.Dense(16)(kind(name="first")(inputs))
+    hidden = (second or kind)(name="second")(hidden)
+    model = keras.Model(inputs, keras.layers.Dense(1, name="score")(hidden))
+    rng = np.random.default_rng(1)
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(0.3, 0.3, variable.shape))
+    recalibrate_statistics(model, [columns(4000, 2)["x"]])
+    return model
+
+
+def with_initial_share(model, share):
+    for layer in (model.get_layer("first"), model.get_layer("second")):
+        layer.moving_mean.assign((1 - share) * layer.moving_mean)
+        layer.moving_variance.assign((1 - share) * layer.moving_variance + share)
+    return model
+
+
+def fit_of(model, rows=512):
+    examples = columns(rows, 3)
+    return statistics_fit(model, interface(model, examples).score, examples)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_statistics_of_the_data_fit_and_those_with_initial_values_in_them_do_not(kind):
+    model = made(kind, Dice)
+    assert fit_of(model).verdict == "fits"
+    fit = fit_of(with_initial_share(model, 0.3))
+    assert fit.verdict == "off"
+    assert 0.2 < fit.initial_share < 0.32
+    assert "do not fit the 512 examples: layer 'first' has in channel" in str(fit)
+    assert "of the initial values is left" in str(fit)
+
+
+def test_the_figures_of_the_worst_channel_are_those_of_numpy():
+    model = made(BatchNormalization)
+    layer = model.get_layer("first")
+    mean = layer.moving_mean.numpy()
+    mean[4] += 100
+    layer.moving_mean.assign(mean)
+    fit = fit_of(model)
+    x = columns(512, 3)["x"].astype(np.float64)[:, 4]
+    assert (fit.worst.name, fit.worst.channel) == ("first", 4)
+    assert fit.worst.mean == pytest.approx(mean[4])
+    assert fit.worst.data_mean == pytest.approx(x.mean())
+    assert fit.worst.data_std == pytest.approx(np.sqrt(x.var() + layer.epsilon))
+
+
+def test_looking_changes_nothing_in_the_model():
+    model = made(keras.layers.BatchNormalization)
+    before = model.get_weights()
+    fit_of(model)
+    for value, kept in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(value, kept)
+
+
+def test_a_frozen_layer_is_left_out():
+    model = with_initial_share(made(BatchNormalization), 0.5)
+    for name in ("first", "second"):
+        model.get_layer(name).trainable = False
+    fit = fit_of(model)
+    assert (fit.verdict, fit.layers) == ("fits", ())
+
+
+def test_a_few_examples_decide_nothing_and_json_has_no_nan():
+    fit = fit_of(with_initial_share(made(BatchNormalization), 0.5), rows=8)
+    assert fit.verdict == "undecided"
+    found = json.loads(json.dumps(fit.to_dict(), allow_nan=False))
+    assert found["effect"] is None
+    assert "8 examples don't decide it" in found["text"]
+
+
+def test_what_is_called_inside_a_tf_function_is_not_decided():
+    class Traced(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.bn = BatchNormalization()
+            self.function = tf.function(lambda x: self.bn(x, training=False))
+
+        def call(self, x):
+            return self.function(x)
+
+    model, examples = Traced(), columns(64, 3)
+    model(examples["x"])
+    model.bn.moving_mean.assign(model.bn.moving_mean + 100)
+    assert statistics_fit(model, interface(model, examples).score, examples).verdict == "undecided"
+    fresh = Traced()
+    fresh.bn.build((None, 12))
+    fresh.built = True
+    assert statistics_fit(fresh, interface(fresh, examples).score, examples).verdict == "undecided"
