@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tfnorm.metrics import auc, gauc, log_loss
+from tfnorm.statistics import recalibrate_statistics
 from tfnorm.training import Recipe, train
 
 
@@ -94,3 +95,14 @@ def test_a_training_that_was_killed_goes_on_after_its_last_epoch(log, tmp_path):
     assert trained.history["loss"][0] == pytest.approx(whole.history["loss"][0], rel=1e-6)
     assert trained.history["loss"][1] == pytest.approx(whole.history["loss"][1], rel=0.1)
     assert not list(tmp_path.iterdir())
+
+
+def test_statistics_are_those_of_the_training_log_unless_that_is_turned_off(log):
+    recipe = Recipe(model="base", epochs=1, batch_size=400)
+    trained = train(log, recipe)
+    weights = trained.model.get_weights()
+    recalibrate_statistics(trained.model, log.train.batches(1000))
+    for value, before in zip(trained.model.get_weights(), weights, strict=True):
+        np.testing.assert_allclose(value, before, rtol=1e-4, atol=1e-6)
+    assert max(move.mean for move in trained.recalibrated) > 0
+    assert train(log, recipe, recalibrate=False).recalibrated == ()

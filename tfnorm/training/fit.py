@@ -14,6 +14,7 @@ import keras
 from tfnorm._start.version import __version__
 from tfnorm.datasets import ClickLog, Examples, split_by_user, with_negatives
 from tfnorm.metrics import auc, gauc, has_gauc, log_loss
+from tfnorm.statistics.moves import Move, recalibrated
 from tfnorm.training.checkpoints import Checkpoints
 from tfnorm.training.histograms import Histograms, check_tensorboard
 from tfnorm.training.recipe import Recipe
@@ -33,7 +34,8 @@ class Trained:
         gauc: the users' AUCs, weighted by their impressions; None if no user has both labels.
         log_loss: the mean.
         recipe: how it was trained.
-        history: what was measured after each epoch.
+        history: what was measured after each epoch, with the moving averages of the training.
+        recalibrated: what recalibration on the training log moved; empty where it was turned off.
     """
 
     model: keras.Model
@@ -43,6 +45,7 @@ class Trained:
     log_loss: float
     recipe: Recipe
     history: dict[str, list[float]]
+    recalibrated: tuple[Move, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """All but the model, and what it was trained with, for JSON."""
@@ -54,6 +57,7 @@ class Trained:
             "seed": self.recipe.seed,
             "recipe": asdict(self.recipe),
             "history": self.history,
+            "recalibrated": [asdict(move) for move in self.recalibrated],
             "versions": {
                 "python": platform.python_version(),
                 "tfnorm": __version__,
@@ -68,6 +72,7 @@ def train(
     *,
     checkpoints: Path | None = None,
     tensorboard: Path | None = None,
+    recalibrate: bool = True,
     progress: Progress | None = None,
 ) -> Trained:
     """Train a model on a click log by a recipe.
@@ -79,6 +84,9 @@ def train(
             of the same training, that is gone on with; it is emptied when the training is done.
         tensorboard: a folder that gets the losses, and histograms of activations, gradients and
             moving statistics.
+        recalibrate: make the moving statistics those of the whole training log, under the final
+            weights, before the model is scored. Moving averages are behind the weights, and after
+            few steps hold a part of their initial values.
         progress: called after each step.
 
     Returns:
@@ -141,6 +149,7 @@ def train(
     )
     if checkpoints is not None:
         kept.remove()
+    moves = recalibrated(model, log.train.batches(1024)) if recalibrate else ()
     scores = model.predict(log.test.batches(1024), verbose=0)[:, 0]
     labels, users = log.test.labels, log.test.users
     return Trained(
@@ -151,6 +160,7 @@ def train(
         log_loss(labels, scores),
         recipe,
         {name: history.get(name, []) + values for name, values in fitted.history.items()},
+        moves,
     )
 
 

@@ -35,11 +35,17 @@ from tfnorm.training.recipe import Recipe
     callback=writable,
     help="Where the model goes.",
 )
+@click.option(
+    "--recalibrate/--no-recalibrate",
+    default=True,
+    help="Make the moving statistics those of the training log before the model is scored.",
+)
 @json_option
 def train(
     checkpoints: Path | None,
     tensorboard: Path | None,
     output: Path,
+    recalibrate: bool,
     json_file: Path | None,
     **options: Any,
 ) -> int:
@@ -60,7 +66,12 @@ def train(
     log = load_click_log(options, recipe.seed)
     with stages() as progress:
         trained = training.train(
-            log, recipe, checkpoints=checkpoints, tensorboard=tensorboard, progress=progress
+            log,
+            recipe,
+            checkpoints=checkpoints,
+            tensorboard=tensorboard,
+            recalibrate=recalibrate,
+            progress=progress,
         )
     trained.model.save(output)
     write_json(json_file, {"dataset": log.name, "model": str(output), **trained.to_dict()})
@@ -70,6 +81,8 @@ def train(
         table.add_row("GAUC", f"{trained.gauc:.4f}")
     table.add_row("log loss", f"{trained.log_loss:.4f}")
     table.add_row("epochs", str(len(trained.history["loss"])))
+    for move in trained.recalibrated:
+        table.add_row("recalibrated", str(move))
     table.add_row("model", str(output))
     show(table)
     return 0

@@ -63,7 +63,7 @@ def verify(
     html_file: Path | None,
     **options: Any,
 ) -> int:
-    """Prove that no score depends on the batch, or show that some do.
+    """Prove that no score depends on the batch, or show which do.
 
     TARGET is a .keras file, the directory of a SavedModel or of its versions, grpc://HOST:PORT/NAME or
     http://HOST:PORT/v1/models/NAME. The exit status is 0 if no score depends on the batch, 1 if one

@@ -46,6 +46,25 @@ class Interface:
                 )
         return outputs
 
+    def batches(self, examples: Mapping[str, np.ndarray], size: int) -> list[tuple[Any]]:
+        """Examples cut into batches of what the model is called with, as `predict` takes them.
+
+        Raises:
+            InputError: the model takes several arguments.
+        """
+        positional, named = self.arguments(examples)
+        if named:
+            raise InputError(
+                f"{self.model.name!r} takes several arguments ({', '.join(named)}); "
+                "accepted: a model that takes one, which may be a dict"
+            )
+        (x,) = positional
+        starts = range(0, len(next(iter(examples.values()))), size)
+        return [
+            (keras.tree.map_structure(lambda array, at=start: array[at : at + size], x),)
+            for start in starts
+        ]
+
     def _named(self, outputs: Any) -> dict[str, tf.Tensor]:
         if isinstance(outputs, Mapping):
             return dict(outputs)
