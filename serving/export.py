@@ -44,6 +44,11 @@ def main() -> int:
     parser.add_argument("--version", type=int, help="its number; the next free one if not given")
     parser.add_argument("--model", type=Path, help="a .keras file, in place of training")
     parser.add_argument("--examples", type=Path, help="an .npz file for --model")
+    parser.add_argument(
+        "--allow-misfit-statistics",
+        action="store_true",
+        help="export moving statistics that are not those of the examples",
+    )
     parser.add_argument("--epochs", type=int, default=2, help="of the training")
     given = parser.parse_args()
     if (given.model is None) != (given.examples is None):
@@ -54,13 +59,21 @@ def main() -> int:
             if given.model is None
             else loaded_model(given.model, given.examples)
         )
-        delivered = deliver(model, given.directory, examples, version=given.version)
+        delivered = deliver(
+            model,
+            given.directory,
+            examples,
+            version=given.version,
+            allow_misfit_statistics=given.allow_misfit_statistics,
+        )
     except InputError as error:
         print(f"export.py: {error}", file=sys.stderr)
         return 2
     print(delivered.verdict)
     if delivered.export is None:
         return 1
+    if delivered.export.statistics is not None:
+        print(f"the moving statistics {delivered.export.statistics}")
     print(delivered.export.path)
     return 0
 

@@ -14,6 +14,11 @@ def examples_file(saved_model: Path) -> Path:
     return saved_model / _FOLDER / "examples.npz"
 
 
+def statistics_file(saved_model: Path) -> Path:
+    """The file of what the kept examples said of the model's moving statistics; it need not be there."""
+    return saved_model / _FOLDER / "statistics.json"
+
+
 def warmup_file(saved_model: Path) -> Path:
     """The file of the requests that TensorFlow Serving replays before it takes traffic on a version."""
     return saved_model / _FOLDER / "tf_serving_warmup_requests"

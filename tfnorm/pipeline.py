@@ -67,6 +67,7 @@ def deliver(
     examples: Mapping[str, np.ndarray],
     *,
     version: int | None = None,
+    allow_misfit_statistics: bool = False,
     progress: Progress | None = None,
 ) -> Delivered:
     """Export a model, verify what was exported, and publish it only if it passes.
@@ -78,14 +79,21 @@ def deliver(
         directory: the folder of versions.
         examples: input name -> array; they are kept with the export and verify it.
         version: a positive int; None for the next free one.
+        allow_misfit_statistics: export moving statistics that are not those of the examples.
         progress: called as the verification goes on.
 
     Raises:
-        InputError: the model, the place, the version or the examples can't be used.
+        InputError: the model, the place, the version or the examples can't be used, or the model's
+            moving statistics do not fit the examples.
     """
     place = check_place(directory, version)
     with tempfile.TemporaryDirectory() as staging:
-        staged = export_saved_model(model, staging, examples=examples)
+        staged = export_saved_model(
+            model,
+            staging,
+            examples=examples,
+            allow_misfit_statistics=allow_misfit_statistics,
+        )
         verdict = batch_invariance(staged.path, progress=_stage(progress, "verify the file"))
         if not verdict.passed:
             return Delivered(replace(verdict, target="the export"), None)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import TaskID
 
+    from tfnorm.export import ExportReport
     from tfnorm.training import Progress, Trained
 
 
@@ -35,6 +36,14 @@ def auc(trained: Trained) -> str:
     """The AUC, beside the best that is possible where that is known."""
     best = "" if trained.best_auc is None else f" (the best possible: {trained.best_auc:.4f})"
     return f"{trained.auc:.4f}{best}"
+
+
+def statistics_line(report: ExportReport) -> str:
+    """Whether an export's moving statistics fit its examples."""
+    if report.statistics is None:
+        return "not looked at: give examples to compare them with"
+    warned = "WARNING: they " if report.statistics.verdict in ("off", "doubtful") else ""
+    return f"{warned}{report.statistics}"
 
 
 @contextlib.contextmanager

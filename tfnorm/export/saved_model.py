@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfnorm.assets import examples_file, warmup_file
+from tfnorm.assets import examples_file, statistics_file, warmup_file
 from tfnorm.errors import InputError
-from tfnorm.export import proto
+from tfnorm.export import proto, statistics
 from tfnorm.export.bitwise import rewrite as bitwise
 from tfnorm.export.difference import SAVED_TOLERANCE, Arrays, Tried, difference
 from tfnorm.export.folding.checked import fold_and_trace
@@ -37,6 +37,7 @@ from tfnorm.export.tracing.interface import Interface, interface
 from tfnorm.export.tracing.trace import Traced, trace
 from tfnorm.scorers.messages import one_line
 from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
+from tfnorm.statistics.fit import StatisticsFit
 
 # Examples that the export is compared with the model on.
 _COMPARED = 256
@@ -60,6 +61,9 @@ class ExportReport:
             examples, or of random inputs where there are no examples; 0 if none could be made up.
         folded: a BatchNormalization or Dice, and what has taken it up; for each that was folded.
         not_folded: a BatchNormalization or Dice, and why it was not folded; for each other one.
+        statistics: whether the moving statistics fit the examples, which is also kept beside the
+            model in `assets.extra/statistics.json`; None without examples, which it could not
+            look at.
     """
 
     path: Path
@@ -71,6 +75,7 @@ class ExportReport:
     compared: int
     folded: tuple[tuple[str, str], ...]
     not_folded: tuple[tuple[str, str], ...]
+    statistics: StatisticsFit | None
 
 
 def export_saved_model(
@@ -84,6 +89,7 @@ def export_saved_model(
     feature_spec: Mapping[str, Feature] | None = None,
     warmup_batch_sizes: Sequence[int] = (),
     allow_untrained_statistics: bool = False,
+    allow_misfit_statistics: bool = False,
     batch_invariance: str = bitwise.TOLERANCE,
 ) -> ExportReport:
     """Write a Keras model, in inference mode, as a version that TensorFlow Serving runs as it is.
@@ -101,7 +107,9 @@ def export_saved_model(
         examples: input name -> array, the first axis being the example. They are kept in
             `assets.extra/examples.npz`, so that the export can be verified on its own. For a
             subclassed model they also tell the names and dtypes of the inputs, which Keras
-            doesn't keep: without them the inputs have the model's floating dtype.
+            doesn't keep: without them the inputs have the model's floating dtype. The moving
+            statistics are compared with them; few examples, or those of other days than the
+            training's, decide less, and what they can't decide is not refused.
         fold: take BatchNormalization up into the Dense or Conv before it, or those after it, and
             make the moving statistics that remain, Dice's too, one multiply and add. This is done
             in float64 on copies of the weights, and left undone where it would move a score.
@@ -114,6 +122,7 @@ def export_saved_model(
         warmup_batch_sizes: sizes of the requests, made of the examples, that TensorFlow Serving
             replays before it takes traffic: those that its batching may form.
         allow_untrained_statistics: export moving statistics that training has never updated.
+        allow_misfit_statistics: export moving statistics that are not those of the examples.
         batch_invariance: "tolerance" leaves an example's score to move by rounding, a few bits, with
             the size of its batch; "bitwise" gives it the same bits in every batch, of whatever size
             and with whatever neighbours, and is refused where no two examples tell whether it does.
@@ -123,9 +132,10 @@ def export_saved_model(
 
     Raises:
         InputError: the place, the version or the examples can't be used; the model is no built
-            Keras model, has weights that are NaN or infinite or moving statistics that were never
-            updated, changes variables, is random or runs Python when it scores, or calls a layer with
-            training=True; or the disk is full. Nothing is left behind.
+            Keras model, has weights that are NaN or infinite, moving statistics that were never
+            updated or that do not fit the examples, changes variables, is random or runs Python
+            when it scores, or calls a layer with training=True; or the disk is full. Nothing is
+            left behind.
 
     Example:
 
@@ -152,6 +162,14 @@ def export_saved_model(
         tried = _guessed(plain, called, found) if arrays is None else _scored(plain, arrays)
         if same_bits:
             bitwise.check_rows(tried)
+        fit = None
+        if arrays is not None:
+            fit = statistics.check_fit(
+                called,
+                arrays,
+                allow_misfit=allow_misfit_statistics,
+                allow_untrained=allow_untrained_statistics,
+            )
         traced, folding = plain, None
         if fold:
             folding, traced = fold_and_trace(called, found, tried)
@@ -175,6 +193,8 @@ def export_saved_model(
         if arrays is not None:
             examples_file(work).parent.mkdir()
             kept.write(examples_file(work), arrays)
+        if fit is not None:
+            statistics.write(statistics_file(work), fit)
         if arrays is not None and warmup_batch_sizes:
             warmup.write(warmup_file(work), warmup_batch_sizes, signatures, arrays)
         # Loaded as TensorFlow Serving does.
@@ -195,6 +215,7 @@ def export_saved_model(
         compared=0 if tried is None else len(tried),
         folded=_by_name(folding.folded) if folding else (),
         not_folded=_by_name(folding.not_folded) if folding else (),
+        statistics=fit,
     )
 
 

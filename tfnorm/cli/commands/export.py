@@ -29,6 +29,11 @@ from tfnorm.errors import InputError
     help="Export moving statistics that training has never updated.",
 )
 @click.option(
+    "--allow-misfit-statistics",
+    is_flag=True,
+    help="Export moving statistics that are not those of the examples.",
+)
+@click.option(
     "--batch-invariance",
     type=click.Choice(["tolerance", "bitwise"]),
     default="tolerance",
@@ -61,7 +66,7 @@ def export(
       tfnorm export din.keras exports/din --examples examples.npz --serving-config deploy/din
       tfnorm export din.keras exports/din --examples examples.npz --batch-invariance bitwise
     """
-    from tfnorm.cli.output import show, two_columns
+    from tfnorm.cli.output import show, statistics_line, two_columns
     from tfnorm.examples.load import load_examples
     from tfnorm.export import export_saved_model
     from tfnorm.export.deployment.batching import BATCH_SIZES
@@ -87,6 +92,7 @@ def export(
         for tensor, spec in specs.items():
             table.add_row(kind, f"{tensor}: {spec.dtype.name} {spec.shape.as_list()}")
     table.add_row("examples", f"{report.examples:,}")
+    table.add_row("statistics", statistics_line(report))
     for layer, into in report.folded:
         table.add_row("folded", f"{layer} into {into}")
     for layer, reason in report.not_folded:
