@@ -40,9 +40,13 @@ def test_a_value_a_line_is_enough_for_a_model_of_one_input(tmp_path):
     [
         (["{", "}{"], "can't be read"),
         (['{"x": [1, 2]}', "no"], "line 2 is no JSON"),
-        (['{"x": [1, 2]}', '{"y": 3}'], "example 0 lacks 'y'"),
-        (['{"x": [1, 2]}', '{"x": [1, 2, 3]}'], "'x' has values of different lengths, up to 3"),
-        (['{"x": [1, 2]}', '{"x": 1}'], "'x' has values of 0 and 1 axes"),
+        (['{"x": [1, 2]}', '{"y": 3}'], "line 1 lacks 'y'"),
+        (
+            ['{"x": [1, 2]}', "", '{"x": [1, 2, 3]}'],
+            "'x' has values of different lengths, up to 3, but 2 in line 1",
+        ),
+        (['{"x": [1, 2]}', '{"x": 1}'], "'x' has values of 0 and 1 axes.* line 2"),
+        (["[1, 2]", "[" * 100_000], "line 2 is nested too deep"),
         (['{"x": {"a": 1}}'], "line 1: 'x' is no tensor: an object with 'a'"),
         (['{"x": [[1], [1, 2]]}'], "line 1: 'x' is no tensor"),
         (['{"x": {"b64": "*"}}'], "line 1: 'x' is no tensor"),
@@ -52,7 +56,11 @@ def test_a_value_a_line_is_enough_for_a_model_of_one_input(tmp_path):
         (['{"instances": {"x": [1, 2]}}'], "line 1: 'instances' is {.*; accepted: a list"),
         (['{"inputs": 5}'], "line 1: 'inputs' is 5; accepted: a list"),
         (['{"inputs": {"x": 5}}'], "line 1: 'x' is 5; accepted: a list"),
-        (['{"inputs": {"x": [1], "y": [1, 2]}}'], "can't be read"),
+        (['{"inputs": {"x": [1], "y": 2}}'], "line 1: 'y' is 2; accepted: a list"),
+        (
+            ["[1, 2]", '{"inputs": {"x": [1], "y": [1, 2]}}'],
+            "line 2: the columns have different numbers of rows: 'x' 1, 'y' 2",
+        ),
     ],
 )
 def test_lines_that_are_no_examples_are_refused_by_number(tmp_path, lines, message):

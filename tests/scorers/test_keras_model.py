@@ -76,6 +76,64 @@ def test_several_outputs_in_a_list_go_by_the_names_that_keras_gives_them():
     assert load_scorer(model).score({"x": X}).keys() == {"up", "two"}
 
 
+def _nested():
+    """A model of a dict of dicts that gives one, with a list inside."""
+    inputs = {
+        "user": {"x": keras.Input((3,), name="user_x")},
+        "item": [keras.Input((3,), name="item_x"), keras.Input((), dtype="int32", name="item_id")],
+    }
+    user, (item, ids) = inputs["user"]["x"], inputs["item"]
+    item = item + keras.layers.Embedding(8, 3)(ids)
+    scores = keras.layers.Dense(1)(user * item)
+    return _functional(inputs, {"score": scores, "towers": {"user": user, "item": [item, scores]}})
+
+
+def test_nested_inputs_go_by_their_own_names_and_nested_outputs_by_their_paths():
+    model, examples = _nested(), {"user_x": X, "item_x": 2 * X, "item_id": IDS}
+    scorer = load_scorer(model)
+    assert scorer.inputs.keys() == examples.keys()
+    scores = scorer.score(examples)
+    assert scores.keys() == {"score", "towers/user", "towers/item/0", "towers/item/1"}
+    expected = model({"user": {"x": X}, "item": [2 * X, IDS]})
+    np.testing.assert_allclose(scores["score"], expected["score"], rtol=1e-6)
+    np.testing.assert_array_equal(scores["towers/user"], X)
+    with scorer.as_saved_model() as saved:
+        assert saved.run(examples).keys() == scores.keys()
+    assert batch_invariance(model, examples, batch_sizes=[2, 8]).passed
+
+
+def test_a_list_of_outputs_with_a_structure_in_it_goes_by_place():
+    x = keras.Input((3,), name="x")
+    model = _functional(x, [keras.layers.ReLU()(x), {"a": x, "b": [x, x]}, x])
+    names = {"output_0", "output_1/a", "output_1/b/0", "output_1/b/1", "output_2"}
+    assert load_scorer(model).score({"x": X}).keys() == names
+
+
+def test_a_subclassed_model_of_a_nested_dict_says_what_to_do():
+    class Nested(keras.Model):
+        def call(self, inputs):
+            return inputs["user"]["x"]
+
+    model = Nested()
+    model({"user": {"x": X}})
+    with pytest.raises(InputError, match="neither a flat dict of tensors nor tensors; wrap it"):
+        load_scorer(model)
+
+
+def test_a_model_quantized_to_float8_is_verified_and_its_defects_are_found():
+    x = keras.Input((3,), name="x")
+    hidden = keras.layers.Dense(8, activation="relu", name="hidden")(x)
+    clean = _functional(x, keras.layers.Dense(1)(hidden))
+    spoilt = _functional(x, keras.layers.Dense(1)(hidden - keras.ops.mean(hidden, axis=0)))
+    for model in (clean, spoilt):
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.Dense) and layer.quantization_mode is None:
+                layer.quantize("float8")
+    report = batch_invariance(clean, {"x": X}, batch_sizes=[2, 8])
+    assert report.passed and report.precision.startswith("float8")
+    assert not batch_invariance(spoilt, {"x": X}, batch_sizes=[2, 8]).passed
+
+
 @pytest.mark.parametrize("kind", ["model", "file"])
 def test_a_subclassed_model_takes_what_it_was_called_with(kind, tmp_path):
     model = OfADict()

@@ -29,31 +29,40 @@ def read_json(path: Path, inputs: Inputs | None, limit: int | None) -> Table:
     """
     thinned: Thinned[tuple[int, object]] = Thinned(limit)
     sizes = []
-    for number, line in enumerate(_json_lines(path), start=1):
+    for number, line in _json_lines(path):
         request = _instances(line, inputs, number)
         sizes.append(len(request))
         for instance in request:
             thinned.add((number, instance))
-    rows = [_json_row(instance, inputs, number) for number, instance in thinned.rows()]
+    kept = thinned.rows()
+    rows = [_json_row(instance, inputs, number) for number, instance in kept]
     requests = sizes if max(sizes, default=1) > 1 and len(rows) == thinned.seen else []
-    return Table(stacked(rows, inputs), thinned.seen, requests)
+    places = [f"line {number}" for number, _ in kept]
+    return Table(stacked(rows, inputs, places), thinned.seen, requests)
 
 
-def _json_lines(path: Path) -> Iterator[object]:
-    """Each line's value; a file that is one value of several lines is one."""
+def _json_lines(path: Path) -> Iterator[tuple[int, object]]:
+    """Each line's number and value; a file that is one value of several lines is one."""
     with path.open(encoding="utf-8") as file:
         first = file.readline()
         try:
-            yield json.loads(first)
+            yield 1, _value(first, 1)
         except json.JSONDecodeError:
-            yield json.loads(first + file.read())
+            yield 1, _value(first + file.read(), 1)
             return
         for number, line in enumerate(file, start=2):
             if line.strip():
                 try:
-                    yield json.loads(line)
+                    yield number, _value(line, number)
                 except json.JSONDecodeError as error:
                     raise InputError(f"line {number} is no JSON: {error}") from error
+
+
+def _value(text: str, line: int) -> object:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise InputError(f"line {line} is nested too deep for any tensor") from error
 
 
 def _instances(line: object, inputs: Inputs | None, number: int) -> list[object]:
@@ -66,9 +75,13 @@ def _instances(line: object, inputs: Inputs | None, number: int) -> list[object]
         columns = line["inputs"]
         if not isinstance(columns, dict):
             return _listed(columns, "inputs", number)
-        listed = [_listed(column, name, number) for name, column in columns.items()]
-        rows = zip(*listed, strict=True)
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        listed = {name: _listed(column, name, number) for name, column in columns.items()}
+        if len(set(map(len, listed.values()))) > 1:
+            lengths = ", ".join(f"{name!r} {len(column)}" for name, column in listed.items())
+            raise InputError(
+                f"line {number}: the columns have different numbers of rows: {lengths}"
+            )
+        return [dict(zip(listed, row, strict=True)) for row in zip(*listed.values(), strict=True)]
     return [line]
 
 

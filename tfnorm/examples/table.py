@@ -31,26 +31,48 @@ class Table:
     requests: list[int] = field(default_factory=list)
 
 
-def stacked(rows: Sequence[Row], inputs: Inputs | None) -> dict[str, np.ndarray]:
-    """The rows as arrays; shorter ones are padded with zeros where an input's length is free."""
+def stacked(
+    rows: Sequence[Row], inputs: Inputs | None, places: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """The rows as arrays; shorter ones are padded with zeros where an input's length is free.
+
+    Args:
+        rows: the examples.
+        inputs: what the scorer takes; None where it doesn't say.
+        places: where each row stands in its file; empty for its number.
+
+    Raises:
+        InputError: there are none, or they are not alike.
+    """
     if not rows:
         raise InputError("it holds no examples")
+    places = places or [f"example {number}" for number in range(len(rows))]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    for number, row in enumerate(rows):
+    for place, row in zip(places, rows, strict=True):
         if missing := [name for name in names if name not in row]:
-            raise InputError(f"example {number} lacks {', '.join(map(repr, missing))}")
-    return {name: _column([row[name] for row in rows], name, inputs) for name in names}
+            raise InputError(f"{place} lacks {', '.join(map(repr, missing))}")
+    return {name: _column([row[name] for row in rows], name, inputs, places) for name in names}
 
 
-def _column(values: list[np.ndarray], name: str, inputs: Inputs | None) -> np.ndarray:
+def _column(
+    values: list[np.ndarray], name: str, inputs: Inputs | None, places: Sequence[str]
+) -> np.ndarray:
     ranks = {value.ndim for value in values}
     if len(ranks) > 1:
-        raise InputError(f"{name!r} has values of {' and '.join(map(str, sorted(ranks)))} axes")
+        other = next(i for i, value in enumerate(values) if value.ndim != values[0].ndim)
+        raise InputError(
+            f"{name!r} has values of {' and '.join(map(str, sorted(ranks)))} axes, "
+            f"as in {places[0]} and in {places[other]}"
+        )
     longest: tuple[int, ...] = tuple(np.max([value.shape for value in values], axis=0).tolist())
     free = _free_axes((inputs or {}).get(name), len(longest))
     for axis, size in enumerate(longest):
-        if axis not in free and any(value.shape[axis] != size for value in values):
-            raise InputError(f"{name!r} has values of different lengths, up to {size}")
+        shorter = [i for i, value in enumerate(values) if value.shape[axis] != size]
+        if axis not in free and shorter:
+            raise InputError(
+                f"{name!r} has values of different lengths, up to {size}, "
+                f"but {values[shorter[0]].shape[axis]} in {places[shorter[0]]}"
+            )
     dtype = np.result_type(*{value.dtype for value in values})
     column = np.full((len(values), *longest), b"" if dtype.kind == "O" else 0, dtype)
     for row, value in enumerate(values):

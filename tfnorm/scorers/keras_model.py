@@ -31,8 +31,9 @@ class KerasScorer(Scorer):
     `training=True` that is built into a functional model, and so hide it. What a call changes in
     the model is set back by `close`.
 
-    The input names are the keys of the model's dict of inputs, or its inputs' own names. A single
-    output is called "score", as exports call it; those of a dict go by its keys.
+    The input names are the keys of the model's dict of inputs, or its inputs' own names where they are
+    no flat dict. A single output is called "score", as exports call it; those of a dict go by its keys,
+    and what is inside one by its path, such as "towers/user".
     """
 
     signature = None
@@ -109,11 +110,13 @@ class KerasScorer(Scorer):
         if isinstance(outputs, Mapping):
             named = dict(outputs)
         elif isinstance(outputs, list | tuple) and len(outputs) > 1:
-            names = self._output_names or [f"output_{index}" for index in range(len(outputs))]
+            names = self._output_names or []
+            if len(names) != len(outputs):
+                names = [f"output_{index}" for index in range(len(outputs))]
             named = dict(zip(names, outputs, strict=True))
         else:
             named = {"score": outputs[0] if isinstance(outputs, list | tuple) else outputs}
-        return {name: tf.convert_to_tensor(output) for name, output in named.items()}
+        return {name: tf.convert_to_tensor(output) for name, output in _by_path(named)}
 
 
 def load_keras_file(path: str | Path) -> keras.Model:
@@ -147,7 +150,7 @@ def load_keras_file(path: str | Path) -> keras.Model:
 def _declared(model: keras.Model) -> tuple[Call, dict[str, tf.TensorSpec]]:
     """How a functional or sequential model is called, and what it declares to take."""
     structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-    if isinstance(structure, Mapping):
+    if isinstance(structure, Mapping) and not any(map(keras.tree.is_nested, structure.values())):
         return model, {key: _spec(key, tensor) for key, tensor in structure.items()}
     tensors = keras.tree.flatten(structure)
 
@@ -169,14 +172,32 @@ def _subclassed(model: keras.Model, name: str) -> tuple[Call, None]:
     shape = built_shape(model)
     if len(required) > 1:
         return lambda features: model(**features), None
-    if isinstance(shape, Mapping):
+    if isinstance(shape, Mapping) and not any(map(_holds_others, shape.values())):
         return model, None
-    if shape and not isinstance(shape[0], Sequence):
+    if isinstance(shape, Sequence) and shape and not isinstance(shape[0], Sequence | Mapping):
         return lambda features: model(*features.values()), None
     raise InputError(
-        f"{name} takes neither a dict of tensors nor tensors; wrap it: "
+        f"{name} takes neither a flat dict of tensors nor tensors; wrap it: "
         "keras.Model(inputs, model(...)), where inputs is a dict of keras.Input"
     )
+
+
+def _holds_others(shape: object) -> bool:
+    """Whether what stands in the place of a shape is a structure of shapes."""
+    return isinstance(shape, Mapping) or (
+        isinstance(shape, Sequence) and any(isinstance(size, Sequence | Mapping) for size in shape)
+    )
+
+
+def _by_path(outputs: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:
+    """Each output with its name, and those inside a structure with the path that leads to them."""
+    for name, output in outputs.items():
+        if isinstance(output, Mapping):
+            yield from _by_path(output, f"{path}{name}/")
+        elif isinstance(output, list | tuple):
+            yield from _by_path(dict(enumerate(output)), f"{path}{name}/")
+        elif output is not None:
+            yield f"{path}{name}", output
 
 
 def _spec(name: str, tensor: keras.KerasTensor) -> tf.TensorSpec:

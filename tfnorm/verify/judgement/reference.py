@@ -13,9 +13,10 @@ from tfnorm.verify.judgement.tolerance import Tolerance
 AT_EQUAL_SHAPES = 4
 """Epsilons that a value may move in a batch of equal size with other neighbours: at equal shapes
 the same kernels round alike, so that nothing should move at all."""
-_AT_OTHER_SHAPES = {16: 32, 32: 256, 64: 256}
+_AT_OTHER_SHAPES = {8: 2, 16: 32, 32: 256, 64: 256}
 """Epsilons that rounding may come to at another shape, by the bits that the model computes in:
-beyond the tolerance, as long as other neighbours move nothing. Deep models in float32 need them."""
+beyond the tolerance, as long as other neighbours move nothing. Deep models in float32 need them. An
+epsilon of 8 bits is an eighth of the value, or a quarter."""
 
 # NumPy's own types know neither what it takes nor what it gives.
 _median: Callable[..., np.ndarray] = np.ma.median
