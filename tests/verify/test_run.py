@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from verify.dependent_models import FUNCTIONS, examples, function_of, ranker
 
+import tfnorm
 from tfnorm.errors import InputError
 from tfnorm.metrics import auc
 from tfnorm.verify import batch_invariance, load_scorer
@@ -208,6 +209,31 @@ def test_against_a_model_that_is_another_the_scores_differ(tmp_path):
     same = batch_invariance(first, EXAMPLES, against=tmp_path / "first.keras", batch_sizes=[2])
     assert same.passed
     assert same.compositions[0].name == f"against {tmp_path / 'first.keras'}"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A Keras file, and its export with examples beside it."""
+    folder = tmp_path_factory.mktemp("kept")
+    model = ranker(keras.layers.ReLU())
+    model.save(folder / "model.keras")
+    tfnorm.export_saved_model(model, folder / "export", version=1, examples=EXAMPLES)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("target", "against"), [("export", "model.keras"), ("model.keras", "export")]
+)
+def test_the_examples_that_either_of_two_models_keeps_serve(kept, target, against):
+    report = batch_invariance(kept / target, against=kept / against, batch_sizes=[2])
+    assert report.passed
+    assert report.compositions[0].name.startswith(f"against {kept / against}")
+    assert (report.examples, report.examples_given) == (24, 24)
+
+
+def test_two_models_that_keep_no_examples_say_so(kept):
+    with pytest.raises(InputError, match="comes with no examples"):
+        batch_invariance(kept / "model.keras", against=kept / "model.keras")
 
 
 def test_against_a_model_with_other_outputs_nothing_can_be_told():

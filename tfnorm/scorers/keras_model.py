@@ -195,7 +195,7 @@ def _by_path(outputs: Mapping[str, object], path: str = "") -> Iterator[tuple[st
         if isinstance(output, Mapping):
             yield from _by_path(output, f"{path}{name}/")
         elif isinstance(output, list | tuple):
-            yield from _by_path(dict(enumerate(output)), f"{path}{name}/")
+            yield from _by_path({str(i): o for i, o in enumerate(output)}, f"{path}{name}/")
         elif output is not None:
             yield f"{path}{name}", output
 

@@ -65,7 +65,8 @@ def batch_invariance(
         examples: arrays by input name, `[examples, ...]`, two or more examples; one array for a
             model of one input; or a file: an `.npz` of arrays, JSON lines (TensorFlow Serving's
             `instances`), a TFRecord of tf.Example or of TensorFlow Serving's PredictionLog, whose
-            requests are replayed. None for those that an export keeps beside the model.
+            requests are replayed. None for those that an export keeps beside the model, `against` before
+            the target.
         batch_sizes: sizes to try, 2 or more each; None for 2, 3, 7, 8, 16, 31, 32, 64, 100, 256 and
             all examples at once, and one batch each of the sizes around powers of two.
         atol: absolute tolerance; a wider one than this widens all bounds alike.
@@ -103,7 +104,7 @@ def batch_invariance(
         if random is not None:
             examples = random_examples(scorer, random, seed)
         elif examples is None and local is not None:
-            examples = load(None, local, limit).rows
+            examples = local.kept_examples or scorer.kept_examples
         loaded = load(examples, scorer, limit)
         if labels is None:
             labels = loaded.labels
