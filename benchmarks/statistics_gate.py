@@ -25,7 +25,8 @@ from rich.table import Table
 import tfnorm
 from tfnorm.datasets import synthetic
 from tfnorm.export.tracing.interface import interface
-from tfnorm.statistics.fit import StatisticsFit, statistics_fit
+from tfnorm.statistics.fit import statistics_fit
+from tfnorm.statistics.results import StatisticsFit
 
 SHORT = (60, 120, 190)
 """Steps of a training whose statistics are not to be served."""

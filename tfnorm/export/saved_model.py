@@ -37,7 +37,7 @@ from tfnorm.export.tracing.interface import Interface, interface
 from tfnorm.export.tracing.trace import Traced, trace
 from tfnorm.scorers.messages import one_line
 from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
-from tfnorm.statistics.fit import StatisticsFit
+from tfnorm.statistics.results import StatisticsFit
 
 # Examples that the export is compared with the model on.
 _COMPARED = 256

@@ -12,9 +12,10 @@ from tfnorm.errors import InputError
 from tfnorm.export.difference import Arrays
 from tfnorm.export.tracing.interface import Interface
 from tfnorm.scorers.messages import one_line
-from tfnorm.statistics.fit import StatisticsFit, statistics_fit
+from tfnorm.statistics.fit import statistics_fit
 from tfnorm.statistics.judgement import OFF
 from tfnorm.statistics.observation.moving import ever_updated, statistics_layers
+from tfnorm.statistics.results import StatisticsFit
 
 REPAIR = "tfnorm recalibrate MODEL --examples FILE --output NEW"
 

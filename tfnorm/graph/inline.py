@@ -36,8 +36,8 @@ class Inlined:
 
     `outputs` are tensors, `effects` the nodes that a call must run besides. `decisions` are the tensors
     that choose branches and end loops, and what the branches not written to `outputs` give. `choices`
-    has, for each branching op outside of loops, the tensor that chooses; its branches are the nodes
-    whose names begin with the op's and the branch's number: `op/0/`.
+    has, for each branching op outside of loops, the tensor that chooses; its branches, where they are
+    written out, are the nodes whose names begin with the op's and the branch's number: `op/0/`.
     """
 
     nodes: dict[str, node_def_pb2.NodeDef] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Inliner:
         control_flow: write out `If`, `Case` and `While` too: every branch, and a loop's condition and
             body once. That keeps all ops and shapes, and not what the graph computes.
         taken: for branching ops outside of loops, by the name in `Inlined.choices`, the branch that is
-            always taken: that one alone is written out.
+            always taken: that one alone is written out, whatever `control_flow` says.
     """
 
     def __init__(
@@ -180,12 +180,13 @@ class Inliner:
             waits = [w for name in control_inputs(node) for w in controls[name]]
             readable = _readable(place.caller, node.name)
             called = self._called(node, data)
-            if self._control_flow and node.op in BRANCHES and not place.in_loop:
+            if node.op in BRANCHES and not place.in_loop:
                 choice = f"{place.prefix}{node.name}"
                 into.choices[choice] = data[0]
                 if (number := self._taken.get(choice)) is not None:
+                    ways = _ways(node, data)
                     # As TensorFlow does, the last one for any other number.
-                    called = [called[number if 0 <= number < len(called) else -1]]
+                    called = [ways[number if 0 <= number < len(ways) else -1]]
             if called or is_stateful(node.op):
                 # Only what has state can tell whether it ran before what its caller waits for.
                 waits += control
@@ -233,7 +234,7 @@ class Inliner:
         if self._control_flow and node.op in LOOPS:
             return [(0, loop_body(node), data), (1, loop_condition(node), data)]
         if self._control_flow and node.op in BRANCHES:
-            return [(i, function, data[1:]) for i, function in enumerate(branches(node))]
+            return _ways(node, data)
         return []
 
     def _body(self, name: str) -> _Body:
@@ -277,6 +278,11 @@ class Inliner:
             else:
                 offset += 1
         return offsets
+
+
+def _ways(node: node_def_pb2.NodeDef, data: list[str]) -> list[tuple[int, str, list[str]]]:
+    """The branches of a node, numbered, and what each is given."""
+    return [(i, function, data[1:]) for i, function in enumerate(branches(node))]
 
 
 def _copy(

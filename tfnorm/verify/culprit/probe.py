@@ -9,17 +9,16 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 
-from tfnorm._tensorflow import import_graph
 from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
 from tfnorm.graph.control_flow import branches
 from tfnorm.graph.inline import Inlined, Inliner
 from tfnorm.graph.nodes import control_inputs, data_inputs, producer
 from tfnorm.graph.ops import is_stateful
+from tfnorm.graph.varying import assigned, hidden, varying
 from tfnorm.session import SavedModel
 from tfnorm.verify.culprit.batches import Feeds
 from tfnorm.verify.culprit.region import Region
-from tfnorm.verify.culprit.varying import assigned, hidden, varying
 
 _OPAQUE = (tf.resource, tf.variant)
 
@@ -47,6 +46,7 @@ class Probe:
         self.signature = model.signature(signature)
         definition = model.signature_defs[signature]
         self._placeholders = {name: info.name for name, info in definition.inputs.items()}
+        self._model = model
         self._session = model.session
         self._graph = model.graph
         self._shapes: dict[Region, list[str]] = {}
@@ -127,7 +127,7 @@ class Probe:
             node = graph_def.node.add(name=f"{prefix}{number}", op="Shape", input=[tensor])
             node.attr["T"].type = self.dtype(tensor).as_datatype_enum
             node.attr["out_type"].type = tf.int64.as_datatype_enum
-        self._import(graph_def.node)
+        self._model.add(graph_def.node)
         return [f"{node.name}:0" for node in graph_def.node]
 
     def add_copies(self, region: Region, nodes: Iterable[node_def_pb2.NodeDef]) -> dict[str, Copy]:
@@ -149,7 +149,7 @@ class Probe:
             copied.input.extend(placeholders.get(t, t) for t in data_inputs(node))
             added.append(copied)
             copies[node.name] = Copy(copied.name, placeholders)
-        self._import(added)
+        self._model.add(added)
         return copies
 
     def run_copy(
@@ -174,7 +174,7 @@ class Probe:
         changed: frozenset[str],
         caller: str | None = None,
     ) -> Region:
-        self._import(inlined.nodes.values())
+        self._model.add(inlined.nodes.values())
         inside = varying(inlined.nodes, outside, changed)
         unseen = hidden(inlined.nodes)
         tensors = [
@@ -192,18 +192,6 @@ class Probe:
             outside | inside,
             changed,
             caller,
-        )
-
-    def _import(self, nodes: Iterable[node_def_pb2.NodeDef]) -> None:
-        graph_def = graph_pb2.GraphDef(node=nodes)
-        added = {node.name for node in graph_def.node}
-        read = {tensor for node in graph_def.node for tensor in data_inputs(node)}
-        waited_for = {name for node in graph_def.node for name in control_inputs(node)}
-        import_graph(
-            graph_def,
-            self._graph,
-            reads=[tensor for tensor in read if producer(tensor) not in added],
-            waits=waited_for - added,
         )
 
     def _prefix(self) -> str:

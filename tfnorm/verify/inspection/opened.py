@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from tfnorm.graph.conditions import conditions, decided, live
 from tfnorm.graph.inline import Inlined, Inliner
 from tfnorm.graph.nodes import needed
 from tfnorm.graph.origins import Layers
 from tfnorm.verify.inspection.axes.batch_axes import BatchAxes
-from tfnorm.verify.inspection.conditions import conditions, decided, live
 
 _BRANCHES_IN_BRANCHES = 8
 

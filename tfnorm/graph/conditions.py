@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from tensorflow.core.framework import node_def_pb2
+from tensorflow.core.framework import node_def_pb2, types_pb2
 
 from tfnorm.graph.nodes import control_inputs, data_inputs, producer
 
@@ -47,6 +47,51 @@ def live(nodes: Nodes, constant: Constant) -> dict[str, node_def_pb2.NodeDef]:
         if node.op in _SWITCHES and (value := constant(read[1])) is not None:
             never.add(f"{name}:{0 if value else 1}")
     return running
+
+
+def straightened(nodes: Nodes, constant: Constant) -> dict[str, node_def_pb2.NodeDef]:
+    """The nodes that run, with nothing left of the switches and merges of TF 1 that are decided.
+
+    Args:
+        nodes: in topological order.
+        constant: gives the value of a tensor; None where it isn't constant.
+    """
+    running = live(nodes, constant)
+    moved: dict[str, str] = {}
+    straight: dict[str, node_def_pb2.NodeDef] = {}
+    for name, found in running.items():
+        node = node_def_pb2.NodeDef()
+        node.CopyFrom(nodes[name])
+        waits = [waited for waited in node.input if waited.startswith("^")]
+        data = [moved.get(tensor, tensor) for tensor in found.input]
+        if node.op in _SWITCHES and constant(data_inputs(node)[1]) is not None:
+            moved[f"{name}:1"] = f"{name}:0"
+            _hand_on(node)
+            data = data[:1]
+        elif node.op in _MERGES and len(found.input) == 1:
+            moved[f"{name}:1"] = f"{name}/value_index:0"
+            place = data_inputs(node).index(found.input[0])
+            straight[f"{name}/value_index"] = _number(f"{name}/value_index", place)
+            _hand_on(node)
+        del node.input[:]
+        node.input.extend([*data, *waits])
+        straight[name] = node
+    return straight
+
+
+def _hand_on(node: node_def_pb2.NodeDef) -> None:
+    """Make a node one that gives its only input."""
+    node.op = "Identity"
+    node.attr.pop("N", None)
+
+
+def _number(name: str, value: int) -> node_def_pb2.NodeDef:
+    node = node_def_pb2.NodeDef(name=name, op="Const")
+    node.attr["dtype"].type = types_pb2.DT_INT32
+    node.attr["value"].tensor.dtype = types_pb2.DT_INT32
+    node.attr["value"].tensor.int_val.append(value)
+    node.attr["value"].tensor.tensor_shape.SetInParent()
+    return node
 
 
 def conditions(nodes: Nodes, choices: Mapping[str, str]) -> dict[str, frozenset[Label]]:

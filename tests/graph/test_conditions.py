@@ -3,7 +3,7 @@
 import numpy as np
 from hand_made import node, nodes
 
-from tfnorm.verify.inspection.conditions import conditions, decided, live
+from tfnorm.graph.conditions import conditions, decided, live, straightened
 
 SWITCHED = nodes(
     node("x", "Placeholder"),
@@ -63,3 +63,24 @@ def test_the_branch_of_a_constant_choice_is_decided():
     values = _constant(p=np.array(True), q=np.array(False), i=np.array(2), f=np.array(0.0))
     choices = {"if": "p:0", "unless": "q:0", "case": "i:0", "float": "f:0", "open": "x:0"}
     assert decided(choices, values) == {"if": 0, "unless": 1, "case": 2, "float": 1}
+
+
+def test_what_is_decided_is_handed_on_and_nothing_else_stays_of_it():
+    graph = nodes(
+        *(each for name, each in SWITCHED.items() if name != "after"),
+        node("after", "Tanh", "merge:0", "^x"),
+        node("which", "Neg", "merge:1"),
+    )
+    on = straightened(graph, _constant(p=np.array(True)))
+    assert {on["switch"].op, on["merge"].op} == {"Identity"}
+    assert list(on["switch"].input) == ["x:0"]
+    assert list(on["then"].input) == ["switch:0", "constant:0"]
+    assert list(on["merge"].input) == ["then:0"]
+    assert list(on["after"].input) == ["merge:0", "^x"]
+    assert list(on["which"].input) == ["merge/value_index:0"]
+    assert list(on["merge/value_index"].attr["value"].tensor.int_val) == [1]
+    assert "else" not in on
+
+
+def test_a_switch_that_is_not_decided_stays():
+    assert straightened(SWITCHED, _constant()) == SWITCHED

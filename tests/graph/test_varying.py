@@ -2,7 +2,7 @@
 
 from hand_made import node, nodes
 
-from tfnorm.verify.culprit.varying import assigned, hidden, varying
+from tfnorm.graph.varying import assigned, hidden, varying
 
 
 def test_what_the_inputs_flow_into_varies_and_constants_do_not():

@@ -1,0 +1,125 @@
+"""Keras models that are watched while they score: what their layers with moving statistics are given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfnorm._keras import probe_detector, replaced_calls
+from tfnorm.ops.moments import channel_moments
+from tfnorm.statistics.judgement import Moments, Used, merged
+from tfnorm.statistics.observation.moving import moving_variables, read, statistics_layers
+from tfnorm.statistics.watch import Arrays, Unseen, Watched
+
+Score = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
+
+
+class KerasWatch:
+    """Calls a built model, and keeps what its layers with moving statistics are given.
+
+    A layer that is frozen (`trainable=False`) normalized by its statistics in training too, and is left
+    out; one that is called with training=True uses none, and is left out as well.
+
+    Args:
+        model: the model.
+        score: calls it: features by name in, outputs by name out.
+
+    Attributes:
+        called: the layers, in the order of their calls, once they have been called.
+        by_batch: the names of those that are called with training=True.
+    """
+
+    def __init__(self, model: keras.Model, score: Score):
+        self.called: list[Watched] = []
+        self.by_batch: list[str] = []
+        names = statistics_layers(model)
+        self._layers = {layer: name for layer, name in names.items() if layer.trainable}
+        self._watched: dict[keras.layers.Layer, Watched] = {}
+        self._score = score
+        self._is_probe = probe_detector()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no layer to watch."""
+        return not self._layers
+
+    def used(self, features: Arrays) -> tuple[dict[str, np.ndarray], dict[Watched, Moments]]:
+        seen: dict[Watched, list[Moments]] = {}
+
+        def watching(layer: keras.layers.Layer) -> Callable[..., Any]:
+            call, signature = layer.call, inspect.signature(layer.call)
+
+            def watched(*args: Any, **options: Any) -> Any:
+                given = signature.bind(*args, **options).arguments
+                if tf.inside_function():
+                    raise Unseen("a layer is called inside a tf.function")
+                if self._is_probe():
+                    return call(*args, **options)
+                if given.get("training"):
+                    if self._layers[layer] not in self.by_batch:
+                        self.by_batch.append(self._layers[layer])
+                else:
+                    inputs = tf.cast(next(iter(given.values())), tf.float64)
+                    found = channel_moments(inputs, layer.axis, given.get("mask"))
+                    moments = Moments(*(v.numpy() for v in found))
+                    seen.setdefault(self._watch(layer), []).append(moments)
+                return call(*args, **options)
+
+            return watched
+
+        with _kept(self._layers), replaced_calls({x: watching(x) for x in self._layers}):
+            outputs = self._scores(features)
+        return outputs, {layer: merged(moments) for layer, moments in seen.items()}
+
+    def own(self, features: Arrays) -> dict[str, np.ndarray]:
+        def by_batch(layer: keras.layers.Layer) -> Callable[..., Any]:
+            call, signature = layer.call, inspect.signature(layer.call)
+
+            def called(*args: Any, **options: Any) -> Any:
+                given = signature.bind(*args, **options)
+                given.arguments["training"] = True
+                return call(*given.args, **given.kwargs)
+
+            return called
+
+        with _kept(self._layers), replaced_calls({x: by_batch(x) for x in self._layers}):
+            return self._scores(features)
+
+    def _watch(self, layer: keras.layers.Layer) -> Watched:
+        if layer not in self._watched:
+            made = [
+                read(initializer(variable.shape, dtype=variable.dtype))
+                for variable, initializer in (
+                    (layer.moving_mean, layer.moving_mean_initializer),
+                    (layer.moving_variance, layer.moving_variance_initializer),
+                )
+            ]
+            used = Used(read(layer.moving_mean), read(layer.moving_variance), *made)
+            self._watched[layer] = Watched(self._layers[layer], used, layer.epsilon)
+            self.called.append(self._watched[layer])
+        return self._watched[layer]
+
+    def _scores(self, features: Arrays) -> dict[str, np.ndarray]:
+        outputs = self._score({name: tf.constant(array) for name, array in features.items()})
+        return {
+            name: tf.cast(output, tf.float64).numpy()
+            for name, output in outputs.items()
+            if output.dtype.is_floating
+        }
+
+
+@contextmanager
+def _kept(layers: Iterable[keras.layers.Layer]) -> Iterator[None]:
+    """What training moves, put back afterwards."""
+    kept = [(v, v.numpy()) for layer in layers for v in moving_variables(layer)]
+    try:
+        yield
+    finally:
+        for variable, value in kept:
+            variable.assign(value)
