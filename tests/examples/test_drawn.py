@@ -100,3 +100,42 @@ def test_a_model_is_verified_with_random_examples():
     assert not report.passed
     with pytest.raises(InputError, match="both examples and random"):
         batch_invariance(model, {"x": np.zeros((2, 6))}, random=3)
+
+
+def _by_word(score):
+    """A model whose scores are a function of what is known of its words."""
+    inputs = keras.Input((2,), dtype="string", name="word")
+    keras.utils.set_random_seed(0)
+    ids = keras.layers.StringLookup(vocabulary=["red", "green", "blue"])(inputs)
+    embedded = keras.layers.Flatten()(keras.layers.Embedding(5, 3)(ids))
+    return keras.Model(inputs, keras.layers.Lambda(score)(embedded))
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_mean_behind_a_lookup_is_found_with_words_that_the_table_knows(saved, tmp_path):
+    model = _by_word(lambda x: x[:, :1] - tf.reduce_mean(x[:, :1]))
+    clean = _by_word(lambda x: x[:, :1])
+    if saved:
+        model.export(tmp_path / "model", verbose=False)
+        clean.export(tmp_path / "clean", verbose=False)
+        model, clean = tmp_path / "model", tmp_path / "clean"
+    report = batch_invariance(model, random=16, batch_sizes=[2, 8])
+    assert not report.passed
+    assert report.culprit.op_type == "Mean"
+    assert batch_invariance(clean, random=16, batch_sizes=[2, 8]).passed
+
+
+def test_a_server_is_asked_for_the_keys_of_the_model_that_it_is_compared_with():
+    local = load_scorer(_by_word(lambda x: x))
+    remote = _scorer(_anything, word=([None, 2], tf.string))
+    drawn = random_examples(remote, 40, local=local)
+    assert set(drawn["word"].reshape(-1)) == {b"red", b"green", b"blue"}
+    unread = random_examples(remote, 40)
+    assert not set(unread["word"].reshape(-1)) & {b"green"}
+
+
+def test_beside_the_only_key_of_a_table_stands_what_it_does_not_know():
+    inputs = keras.Input((1,), dtype="string", name="word")
+    model = keras.Model(inputs, keras.layers.StringLookup(vocabulary=["only"])(inputs))
+    drawn = set(random_examples(load_scorer(model), 60)["word"].reshape(-1))
+    assert b"only" in drawn and len(drawn) > 1

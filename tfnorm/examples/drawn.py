@@ -6,9 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.examples.keys import Keys, table_keys
 from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.inputs import dimensions
-from tfnorm.scorers.scorer import Scorer
+from tfnorm.scorers.scorer import Scorer, completed
+from tfnorm.session import DEFAULT_SIGNATURE
 
 LENGTH = 8
 """How long an input of free length is drawn."""
@@ -20,16 +22,21 @@ _MOST = 2**31 - 1
 _WORDS = [b"a", b"b", b"item", b"user", b"x1", b"query", b"red", b"blue"]
 
 
-def random_examples(scorer: Scorer, count: int, seed: int = 0) -> dict[str, np.ndarray]:
+def random_examples(
+    scorer: Scorer, count: int, seed: int = 0, local: Scorer | None = None
+) -> dict[str, np.ndarray]:
     """Draw examples that the scorer takes.
 
-    Floats are standard normal. Integers are drawn from 1 (0 often stands for padding) to the largest
-    number that the model takes, which is found by trying; booleans and strings are drawn at random.
+    What the graph seeks in a look-up table is drawn from the table's keys: all that the table does
+    not know is one and the same to the model. Other floats are standard normal. Other integers are
+    drawn from 1 (0 often stands for padding) to the largest number that the model takes, which is
+    found by trying; booleans and other strings are drawn at random.
 
     Args:
         scorer: what will score them; it must declare its inputs.
         count: how many, 2 or more.
         seed: of the draw.
+        local: a model on this machine with the same tables, where the scorer's can't be read.
 
     Returns:
         Input name -> `[count, ...]`.
@@ -44,13 +51,16 @@ def random_examples(scorer: Scorer, count: int, seed: int = 0) -> dict[str, np.n
     rng = np.random.default_rng(seed)
     shapes = {name: _shape(name, spec) for name, spec in scorer.inputs.items()}
     plain = {name: _plain(spec.dtype, (1, *shapes[name])) for name, spec in scorer.inputs.items()}
+    known = _known(scorer, local, plain)
     bounds = {
         name: _largest(scorer, plain, name)
         for name, spec in scorer.inputs.items()
-        if spec.dtype.is_integer
+        if spec.dtype.is_integer and name not in known
     }
     drawn = {
-        name: _draw(rng, spec.dtype, (count, *shapes[name]), bounds.get(name, 0))
+        name: _draw_keys(rng, known[name], (count, *shapes[name]))
+        if name in known
+        else _draw(rng, spec.dtype, (count, *shapes[name]), bounds.get(name, 0))
         for name, spec in scorer.inputs.items()
     }
     try:
@@ -70,6 +80,25 @@ def _plain(dtype: tf.DType, shape: tuple[int, ...]) -> np.ndarray:
     if dtype == tf.string:
         return np.full(shape, _WORDS[0], object)
     return np.zeros(shape, dtype.as_numpy_dtype)
+
+
+def _known(scorer: Scorer, local: Scorer | None, plain: dict[str, np.ndarray]) -> dict[str, Keys]:
+    """The keys of the tables in the graph; none where there is no graph to read."""
+    for model in (scorer,) if local is None else (scorer, local):
+        try:
+            # A Keras model has a graph once it has been called, whatever it makes of the values.
+            model.score(plain)
+        except Unreachable:
+            raise
+        except InputError:
+            pass
+        try:
+            with completed(model).as_saved_model() as saved_model:
+                if saved_model is not None:
+                    return table_keys(saved_model, model.signature or DEFAULT_SIGNATURE)
+        except InputError:
+            pass
+    return {}
 
 
 def _largest(scorer: Scorer, plain: dict[str, np.ndarray], name: str) -> int:
@@ -92,6 +121,19 @@ def _largest(scorer: Scorer, plain: dict[str, np.ndarray], name: str) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if taken(middle) else (low, middle)
     return low
+
+
+def _draw_keys(rng: np.random.Generator, keys: Keys, shape: tuple[int, ...]) -> np.ndarray:
+    values = keys.values
+    if len(values) == 1 and values.dtype == object:
+        # Beside the only key, what the table doesn't know.
+        values = np.concatenate([values, np.array(_WORDS, object)])
+    if keys.separator is None:
+        return rng.choice(values, shape)
+    texts = np.empty(shape, object)
+    words = rng.choice(values, (texts.size, LENGTH))
+    texts[...] = np.array([keys.separator.join(row) for row in words], object).reshape(shape)
+    return texts
 
 
 def _draw(

@@ -102,7 +102,7 @@ def batch_invariance(
         raise InputError("both examples and random were given; accepted: one of them")
     with _opened(target, signature, connection) as scorer, _opened_local(against) as local:
         if random is not None:
-            examples = random_examples(scorer, random, seed)
+            examples = random_examples(scorer, random, seed, local)
         elif examples is None and local is not None:
             examples = local.kept_examples or scorer.kept_examples
         loaded = load(examples, scorer, limit)
