@@ -14,14 +14,17 @@ INPUTS = {
 }
 
 
-SCORER = SimpleNamespace(name="a model", inputs=INPUTS)
+SCORER = SimpleNamespace(name="a model", constants={}, defaults={}, inputs=INPUTS)
 
 
-ONE = SimpleNamespace(name="a model", inputs={"x": INPUTS["x"]})
+ONE = SimpleNamespace(name="a model", constants={}, defaults={}, inputs={"x": INPUTS["x"]})
 
 
 SERIALIZED = SimpleNamespace(
-    name="a model", inputs={"examples": tf.TensorSpec([None], tf.string, "examples")}
+    name="a model",
+    constants={},
+    defaults={},
+    inputs={"examples": tf.TensorSpec([None], tf.string, "examples")},
 )
 
 

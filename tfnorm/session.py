@@ -202,6 +202,27 @@ class SavedModel:
             )
         return self.signatures[name]
 
+    def defaults(self, name: str = DEFAULT_SIGNATURE) -> dict[str, np.ndarray]:
+        """What the inputs of a signature are where they are not given, of those that need not be.
+
+        The signature itself has defaults, or the graph has: `tf.compat.v1.placeholder_with_default`.
+
+        Raises:
+            InputError: there is no such signature.
+        """
+        signature, definition = self.signature(name), self.signature_defs[name]
+        found = {key: tf.make_ndarray(value) for key, value in definition.defaults.items()}
+        for key in signature.inputs:
+            try:
+                operation = self.graph.get_tensor_by_name(definition.inputs[key].name).op
+            except (KeyError, ValueError):
+                continue  # The call that misses it tells.
+            if operation.type == "PlaceholderWithDefault" and key not in found:
+                # One that is computed from what is fed has no value before.
+                with contextlib.suppress(tf.errors.InvalidArgumentError):
+                    found[key] = np.asarray(self._session.run(operation.inputs[0]))
+        return found
+
     def run(
         self,
         feeds: Mapping[str, np.ndarray],

@@ -12,7 +12,7 @@ from tfnorm.verify import batch_invariance, load_scorer
 
 def _scorer(score, **inputs):
     class Scorer:
-        name, signature = "a model", None
+        name, signature, defaults, constants = "a model", None, {}, {}
 
     Scorer.inputs = {name: tf.TensorSpec(*spec, name) for name, spec in inputs.items()}
     Scorer.score = staticmethod(score)

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.inputs import check_names, described, dimensions
+from tfnorm.scorers.inputs import check_names, constant, described, dimensions
 
 INPUTS = {
     "x": tf.TensorSpec([None, 3], tf.float32),
@@ -35,3 +35,78 @@ def test_shapes_read_as_lists():
     assert dimensions(INPUTS["x"]) == "[None, 3]"
     assert dimensions(INPUTS["any"]) == "of any shape"
     assert described({"id": INPUTS["id"]}) == "id: int64 [None]"
+
+
+FED = {
+    "rate": tf.TensorSpec([], tf.float32),
+    "half": tf.TensorSpec([], tf.bfloat16),
+    "training": tf.TensorSpec(None, tf.bool),
+    "k": tf.TensorSpec([], tf.uint8),
+    "where": tf.TensorSpec([], tf.string),
+    "weights": tf.TensorSpec([2], tf.float32),
+    "tags": tf.TensorSpec([None], tf.string),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("rate", ["0.5", 0.5, np.float64(0.5)], np.float32(0.5)),
+        ("rate", ["1", 1], np.float32(1)),
+        ("training", ["False", "false", False, "0"], np.bool_(False)),
+        ("k", ["7", 7, "7.0"], np.uint8(7)),
+        ("where", ["7", b"7"], np.array(b"7", object)),
+        ("weights", ["[1, 2.5]", [1, 2.5]], np.float32([1, 2.5])),
+        ("tags", ['["a", "b"]', ["a", b"b"]], np.array([b"a", b"b"], object)),
+    ],
+)
+def test_a_constant_is_what_its_input_takes(name, values, expected):
+    for value in values:
+        array = constant(name, value, FED)
+        np.testing.assert_array_equal(array, expected, strict=True)
+
+
+def test_a_constant_of_16_bits_is_rounded_to_them():
+    assert constant("half", "0.1", FED).dtype == tf.bfloat16.as_numpy_dtype
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rate", "much"),
+        ("rate", "true"),
+        ("rate", "[0.5]"),
+        ("half", 1e39),
+        ("training", "2"),
+        ("training", "no"),
+        ("k", "1.5"),
+        ("k", 300),
+        ("k", -1),
+        ("weights", "[1, 2, 3]"),
+        ("weights", "[1, [2]]"),
+        ("where", 7),
+    ],
+)
+def test_a_constant_that_its_input_does_not_take_is_refused(name, value):
+    with pytest.raises(InputError, match=rf"feed gives '{name}' the value .*; accepted: .*"):
+        constant(name, value, FED)
+
+
+def test_a_constant_for_what_is_no_input_is_refused():
+    with pytest.raises(InputError, match="feed gives 'rates', which is no input; accepted: rate"):
+        constant("rates", 1, FED)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("0.5", np.float32(0.5)),
+        ([0.5, 1], np.float32([0.5, 1])),
+        ("3", np.int64(3)),
+        ("True", np.bool_(True)),
+        ("a", np.bytes_(b"a")),
+        (np.float64(0.5), np.float64(0.5)),
+    ],
+)
+def test_a_constant_of_a_model_that_does_not_say_what_it_takes_is_guessed(value, expected):
+    np.testing.assert_array_equal(constant("any", value, None), expected, strict=True)

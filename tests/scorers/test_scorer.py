@@ -1,8 +1,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from tfnorm.scorers.scorer import BareScorer, Scorer, completed
+from tfnorm.scorers.scorer import BareScorer, Fed, Scorer, completed
 from tfnorm.verify import load_scorer
 
 
@@ -68,3 +69,32 @@ def test_a_keras_model_is_a_target_and_no_scorer_until_it_is_loaded():
     model = keras.Sequential([keras.Input((3,), name="x"), keras.layers.Dense(1)])
     assert not isinstance(model, BareScorer)
     assert isinstance(load_scorer(model), Scorer)
+
+
+class Scaling(Scorer):
+    name, signature, remote, precision = "scaling", None, True, None
+    closed = False
+
+    def __init__(self):
+        self.inputs = {name: tf.TensorSpec([]) for name in ("x", "by", "plus")}
+        self.defaults = {"plus": np.float32(1.0), "by": np.float32(1.0)}
+
+    def score(self, feeds):
+        self.precision = "float32"
+        return {"score": feeds["by"] * feeds["x"] + feeds.get("plus", 1.0)}
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_fed_scorer_is_the_same_but_for_the_inputs_that_it_is_given():
+    scorer = Scaling()
+    fed = Fed(scorer, {"by": np.float32(3.0)})
+    assert fed.inputs.keys() == {"x", "plus"} and fed.defaults.keys() == {"plus"}
+    assert (fed.name, fed.remote, fed.precision) == ("scaling", True, None)
+    np.testing.assert_array_equal(fed.score({"x": np.arange(3.0)})["score"], [1, 4, 7])
+    assert fed.precision == "float32"
+    with fed.as_saved_model() as model:
+        assert model is None
+    fed.close()
+    assert scorer.closed

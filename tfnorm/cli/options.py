@@ -60,8 +60,7 @@ def _flag_and_type(name: str, annotation: Any) -> tuple[str, dict[str, Any]]:
     if typing.get_origin(annotation) is Literal:
         return flag, {"type": click.Choice(parts)}
     if typing.get_origin(annotation) is Mapping:
-        pairs = {"multiple": True, "metavar": "'NAME: VALUE'", "callback": _pairs}
-        return flag.removesuffix("s"), pairs
+        return flag.removesuffix("s"), pairs(": ")
     kinds = [kind for kind in parts if kind is not NoneType] or [annotation]
     return flag, {"type": click.Path(path_type=Path) if Path in kinds else kinds[0]}
 
@@ -78,14 +77,20 @@ def _help_and_default(meaning: str, default: Any) -> dict[str, Any]:
     }
 
 
-def _pairs(
-    context: click.Context, option: click.Parameter, values: tuple[str, ...]
-) -> dict[str, str]:
-    """The names and values of an option that is given for each."""
-    pairs = {}
-    for given in values:
-        name, colon, value = given.partition(":")
-        if not colon:
-            raise InputError(f"{option.opts[0]} is {given!r}; accepted: 'NAME: VALUE'")
-        pairs[name.strip()] = value.strip()
-    return pairs
+def pairs(separator: str) -> dict[str, Any]:
+    """What makes an option one of names and values, that is given for each, such as 'NAME: VALUE'."""
+    shown = f"NAME{separator}VALUE"
+    shown = f"'{shown}'" if " " in shown else shown
+
+    def taken(
+        context: click.Context, option: click.Parameter, values: tuple[str, ...]
+    ) -> dict[str, str]:
+        found = {}
+        for given in values:
+            name, between, value = given.partition(separator.strip())
+            if not between or not name.strip():
+                raise InputError(f"{option.opts[0]} is {given!r}; accepted: {shown}")
+            found[name.strip()] = value.strip()
+        return found
+
+    return {"multiple": True, "metavar": shown, "callback": taken}

@@ -30,7 +30,8 @@ def random_examples(
     What the graph seeks in a look-up table is drawn from the table's keys: all that the table does
     not know is one and the same to the model. Other floats are standard normal. Other integers are
     drawn from 1 (0 often stands for padding) to the largest number that the model takes, which is
-    found by trying; booleans and other strings are drawn at random.
+    found by trying; booleans and other strings are drawn at random. For an input that has a default
+    nothing is drawn.
 
     Args:
         scorer: what will score them; it must declare its inputs.
@@ -49,19 +50,20 @@ def random_examples(
     if scorer.inputs is None:
         raise InputError(f"{scorer.name} does not declare its inputs; give examples")
     rng = np.random.default_rng(seed)
-    shapes = {name: _shape(name, spec) for name, spec in scorer.inputs.items()}
-    plain = {name: _plain(spec.dtype, (1, *shapes[name])) for name, spec in scorer.inputs.items()}
+    inputs = {n: spec for n, spec in scorer.inputs.items() if n not in scorer.defaults}
+    shapes = {name: _shape(name, spec) for name, spec in inputs.items()}
+    plain = {name: _plain(spec.dtype, (1, *shapes[name])) for name, spec in inputs.items()}
     known = _known(scorer, local, plain)
     bounds = {
         name: _largest(scorer, plain, name)
-        for name, spec in scorer.inputs.items()
+        for name, spec in inputs.items()
         if spec.dtype.is_integer and name not in known
     }
     drawn = {
         name: _draw_keys(rng, known[name], (count, *shapes[name]))
         if name in known
         else _draw(rng, spec.dtype, (count, *shapes[name]), bounds.get(name, 0))
-        for name, spec in scorer.inputs.items()
+        for name, spec in inputs.items()
     }
     try:
         scorer.score({name: array[:1] for name, array in drawn.items()})
@@ -72,7 +74,10 @@ def random_examples(
 
 def _shape(name: str, spec: tf.TensorSpec) -> list[int]:
     if not spec.shape.rank:
-        raise InputError(f"input {name!r} is {dimensions(spec)}: nothing can be drawn for it")
+        raise InputError(
+            f"input {name!r} is {dimensions(spec)}: nothing can be drawn for it; if it is no part of the "
+            f"examples, give it by feed (--feed {name}=VALUE)"
+        )
     return [LENGTH if size is None else size for size in spec.shape.as_list()[1:]]
 
 

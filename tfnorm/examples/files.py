@@ -22,13 +22,16 @@ ACCEPTED = (
 _GZIP = b"\x1f\x8b"
 
 
-def read_file(path: Path, inputs: Inputs | None, limit: int | None) -> Table:
+def read_file(
+    path: Path, inputs: Inputs | None, limit: int | None, fed: frozenset[str] = frozenset()
+) -> Table:
     """Read a file of examples.
 
     Args:
         path: `.npz`; `.json`, `.jsonl` or `.ndjson`; any other is told by how it begins.
         inputs: what the scorer takes; None where it doesn't say.
         limit: how many examples to keep, evenly spread; None for all.
+        fed: the inputs that are the same in every batch, which a logged request may have as well.
 
     Raises:
         InputError: it can't be read, or does not fit.
@@ -41,8 +44,8 @@ def read_file(path: Path, inputs: Inputs | None, limit: int | None) -> Table:
         if path.suffix == ".npz" or start == b"PK":
             return read_npz(path, limit)
         if path.suffix in (".json", ".jsonl", ".ndjson") or start[:1] in (b"{", b"["):
-            return read_json(path, inputs, limit)
-        return read_records(path, "GZIP" if start == _GZIP else "", inputs, limit)
+            return read_json(path, inputs, limit, fed)
+        return read_records(path, "GZIP" if start == _GZIP else "", inputs, limit, fed)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (

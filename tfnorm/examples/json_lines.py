@@ -16,13 +16,16 @@ from tfnorm.examples.spread import Thinned
 from tfnorm.examples.table import Inputs, Row, Table, stacked
 
 
-def read_json(path: Path, inputs: Inputs | None, limit: int | None) -> Table:
+def read_json(
+    path: Path, inputs: Inputs | None, limit: int | None, fed: frozenset[str] = frozenset()
+) -> Table:
     """The rows that are kept of the instances.
 
     Args:
         path: the file.
         inputs: what the scorer takes; None where it doesn't say.
         limit: how many examples to keep, evenly spread; None for all.
+        fed: the inputs that are the same in every batch: a request's columns may have them as well.
 
     Raises:
         InputError: a line is no instance and no request, or does not fit.
@@ -30,7 +33,7 @@ def read_json(path: Path, inputs: Inputs | None, limit: int | None) -> Table:
     thinned: Thinned[tuple[int, object]] = Thinned(limit)
     sizes = []
     for number, line in _json_lines(path):
-        request = _instances(line, inputs, number)
+        request = _instances(line, inputs, number, fed)
         sizes.append(len(request))
         for instance in request:
             thinned.add((number, instance))
@@ -65,7 +68,9 @@ def _value(text: str, line: int) -> object:
         raise InputError(f"line {line} is nested too deep for any tensor") from error
 
 
-def _instances(line: object, inputs: Inputs | None, number: int) -> list[object]:
+def _instances(
+    line: object, inputs: Inputs | None, number: int, fed: frozenset[str]
+) -> list[object]:
     """The instances of a line: a request's, or the line itself."""
     if isinstance(line, list) and any(isinstance(i, dict) and i.keys() != {"b64"} for i in line):
         return line
@@ -75,7 +80,11 @@ def _instances(line: object, inputs: Inputs | None, number: int) -> list[object]
         columns = line["inputs"]
         if not isinstance(columns, dict):
             return _listed(columns, "inputs", number)
-        listed = {name: _listed(column, name, number) for name, column in columns.items()}
+        listed = {
+            name: _listed(column, name, number)
+            for name, column in columns.items()
+            if name not in fed
+        }
         if len(set(map(len, listed.values()))) > 1:
             lengths = ", ".join(f"{name!r} {len(column)}" for name, column in listed.items())
             raise InputError(

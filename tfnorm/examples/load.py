@@ -63,16 +63,22 @@ def load(examples: Examples | None, scorer: Scorer, limit: int | None = None) ->
     if examples is None:
         examples = _beside(scorer)
     if isinstance(examples, str | Path):
-        source, table = str(examples), read_file(Path(examples), scorer.inputs, limit)
+        fed = frozenset(scorer.constants)
+        source, table = str(examples), read_file(Path(examples), scorer.inputs, limit, fed)
     else:
         source, table = "examples", _given(examples, scorer, limit)
-    arrays = dict(table.arrays)
+    arrays = {name: a for name, a in table.arrays.items() if name not in scorer.constants}
     labels = None if LABELS in (scorer.inputs or ()) else arrays.pop(LABELS, None)
     if scorer.inputs is not None:
-        check_names(arrays, scorer.inputs, source)
-        arrays = {
-            name: _fitted(source, arrays[name], name, spec) for name, spec in scorer.inputs.items()
+        inputs = {
+            name: spec
+            for name, spec in scorer.inputs.items()
+            if name in arrays or name not in scorer.defaults
         }
+        for name, spec in inputs.items():
+            _check_has_rows(name, spec, name in arrays)
+        check_names(arrays, inputs, source)
+        arrays = {name: _fitted(source, arrays[name], name, spec) for name, spec in inputs.items()}
     else:
         arrays = {name: _as_bytes(array) for name, array in arrays.items()}
     _check_count(source, arrays)
@@ -107,7 +113,6 @@ def _beside(scorer: Scorer) -> Path:
 
 
 def _fitted(source: str, array: np.ndarray, name: str, spec: tf.TensorSpec) -> np.ndarray:
-    _check_free_batch(name, spec)
     if not spec.shape[1:].is_compatible_with(array.shape[1:]) or array.ndim == 0:
         raise InputError(
             f"{source}: {name!r} has the shape {list(array.shape)}; "
@@ -124,13 +129,19 @@ def _fitted(source: str, array: np.ndarray, name: str, spec: tf.TensorSpec) -> n
     return cast
 
 
-def _check_free_batch(name: str, spec: tf.TensorSpec) -> None:
+def _check_has_rows(name: str, spec: tf.TensorSpec, given: bool) -> None:
+    """Raise InputError for an input that takes no examples, or none of several batch sizes."""
+    constant = f"give it the same in every batch: feed={{{name!r}: ...}}, --feed {name}=VALUE"
     if spec.shape.rank == 0:
-        raise InputError(f"input {name!r} is a scalar: it has no place for a batch of examples")
+        raise InputError(
+            f"input {name!r} is a scalar: it has no place for a batch of examples; {constant}"
+        )
+    if spec.shape.rank is None and not given:
+        raise InputError(f"there are no examples for input {name!r}; if it takes none, {constant}")
     if spec.shape.rank and spec.shape[0] is not None:
         raise InputError(
             f"input {name!r} has the fixed batch size {spec.shape[0]}, so that no other can be "
-            "tried; export the model with a free batch dimension"
+            f"tried; export the model with a free batch dimension or, if it has none, {constant}"
         )
 
 

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 
-def read_records(path: Path, compression: str, inputs: Inputs | None, limit: int | None) -> Table:
+def read_records(
+    path: Path,
+    compression: str,
+    inputs: Inputs | None,
+    limit: int | None,
+    fed: frozenset[str] = frozenset(),
+) -> Table:
     """The rows that are kept of the examples or of the requests.
 
     Args:
@@ -26,21 +32,25 @@ def read_records(path: Path, compression: str, inputs: Inputs | None, limit: int
         compression: as `tf.data.TFRecordDataset` has it.
         inputs: what the scorer takes; None where it doesn't say.
         limit: how many examples to keep, evenly spread; None for all.
+        fed: the inputs that are the same in every batch, which a logged request may have as well.
 
     Raises:
         InputError: a record is no example and no request, or does not fit.
     """
     records = _records(path, compression)
     first = [*islice(records, 1)]
-    logged = any(_request_rows(record, inputs) is not None for record in first)
-    return (_read_log if logged else _read_examples)(chain(first, records), inputs, limit)
+    if any(_request_rows(record, inputs, fed) is not None for record in first):
+        return _read_log(chain(first, records), inputs, limit, fed)
+    return _read_examples(chain(first, records), inputs, limit)
 
 
-def _read_log(records: Iterable[bytes], inputs: Inputs | None, limit: int | None) -> Table:
+def _read_log(
+    records: Iterable[bytes], inputs: Inputs | None, limit: int | None, fed: frozenset[str]
+) -> Table:
     thinned: Thinned[Row] = Thinned(limit)
     sizes: list[int] = []
     for record in records:
-        rows = _request_rows(record, inputs)
+        rows = _request_rows(record, inputs, fed)
         if rows is None:
             raise InputError(f"record {len(sizes)} is no PredictionLog, unlike the first")
         sizes.append(len(rows))
@@ -65,18 +75,19 @@ def _records(path: Path, compression: str) -> Iterator[bytes]:
         yield from records
 
 
-def _request_rows(record: bytes, inputs: Inputs | None) -> list[Row] | None:
+def _request_rows(record: bytes, inputs: Inputs | None, fed: frozenset[str]) -> list[Row] | None:
     """The examples of a logged request; None for what is no log."""
     log = _prediction_log(record)
     if log is None or (kind := log.WhichOneof("log_type")) is None:
         return None
     request = getattr(log, kind).request
     if kind == "predict_log":
-        arrays = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+        arrays = {k: tf.make_ndarray(v) for k, v in request.inputs.items() if k not in fed}
         if not arrays or len({a.shape[:1] for a in arrays.values()}) != 1 or not _batched(arrays):
             raise InputError(
                 "a logged request has not as many rows of each input: "
                 + ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
+                + "; give what has none by feed (--feed NAME=VALUE)"
             )
         count = len(next(iter(arrays.values())))
         return [

@@ -99,7 +99,7 @@ class GrpcScorer(Scorer):
             seconds = min(CONNECT_SECONDS, self._connection.timeout)
             response = self._call(self._service.GetModelMetadata, request, seconds)
             definitions = _signature_defs(response, url)
-            self.inputs, self._outputs = signature_specs(definitions, signature, url)
+            self.inputs, self._outputs, self.defaults = signature_specs(definitions, signature, url)
         except InputError:
             self.close()
             raise
@@ -109,6 +109,7 @@ class GrpcScorer(Scorer):
         self._scoring = True
 
     def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        examples = {**self.defaults, **examples}
         check_names(examples, self.inputs)
         request = predict_pb2.PredictRequest(model_spec=self._model_spec)
         for name, array in examples.items():

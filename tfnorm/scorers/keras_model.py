@@ -206,4 +206,4 @@ def _spec(name: str, tensor: keras.KerasTensor) -> tf.TensorSpec:
 
 def _given(name: str, array: np.ndarray) -> tf.TensorSpec:
     dtype = tf.string if array.dtype.kind in "OSU" else tf.as_dtype(array.dtype)
-    return tf.TensorSpec([None, *array.shape[1:]], dtype, name)
+    return tf.TensorSpec([None, *array.shape[1:]] if array.ndim else [], dtype, name)

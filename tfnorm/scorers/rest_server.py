@@ -79,7 +79,7 @@ class RestScorer(Scorer):
             metadata = self._call("GET", url.rstrip("/") + "/metadata")
             version = parts["version"] or _version(metadata)
             definitions = _signature_defs(metadata, url)
-            self.inputs, self._outputs = signature_specs(definitions, signature, url)
+            self.inputs, self._outputs, self.defaults = signature_specs(definitions, signature, url)
         except InputError:
             self.close()
             raise
@@ -88,6 +88,7 @@ class RestScorer(Scorer):
         self._scoring = True
 
     def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        examples = {**self.defaults, **examples}
         check_names(examples, self.inputs)
         # Not requests' own `json=`, which refuses NaN and infinities.
         body = json.dumps(

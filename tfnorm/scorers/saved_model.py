@@ -29,13 +29,14 @@ class SavedModelScorer(Scorer):
             raise
         self.name = str(self._model.path)
         self.signature = signature
+        self.defaults = self._model.defaults(signature)
         self.precision = coarsest_type(self._model.graph.as_graph_def())
         kept = examples_file(self._model.path)
         self.kept_examples = kept if kept.is_file() else None
 
     def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
-            outputs = self._model.run(examples, signature=self.signature)
+            outputs = self._model.run({**self.defaults, **examples}, signature=self.signature)
         except (InputError, tf.errors.OpError) as error:
             raise InputError(f"{self.name}: {one_line(error)}") from error
         return {name: np.asarray(value) for name, value in outputs.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -53,6 +54,8 @@ class Scorer(BareScorer, Protocol):
             has scored; None if unknown.
         remote: whether requests may be sent at the same time.
         kept_examples: the file of examples that an export keeps beside the model; None for none.
+        defaults: input name -> what it is where `score` is not given it, of those that need not be given.
+        constants: input name -> what it is in every batch, of those that are no part of the examples.
 
     Example:
 
@@ -71,6 +74,8 @@ class Scorer(BareScorer, Protocol):
     precision: str | None = None
     remote: bool = False
     kept_examples: Path | None = None
+    defaults: Mapping[str, np.ndarray] = MappingProxyType({})
+    constants: Mapping[str, np.ndarray] = MappingProxyType({})
 
     @contextmanager
     def as_saved_model(self) -> Iterator[SavedModel | None]:
@@ -89,6 +94,39 @@ def completed(scorer: BareScorer) -> Scorer:
     return scorer if isinstance(scorer, Scorer) else _Completed(scorer)
 
 
+class Fed(Scorer):
+    """A scorer of which some inputs are given the same in every batch.
+
+    Args:
+        scorer: the scorer.
+        constants: input name -> what it is in every batch; no input of this scorer any more.
+    """
+
+    def __init__(self, scorer: Scorer, constants: Mapping[str, np.ndarray]):
+        self._scorer = scorer
+        self.name, self.signature = scorer.name, scorer.signature
+        self.precision, self.remote = scorer.precision, scorer.remote
+        self.kept_examples = scorer.kept_examples
+        self.constants = constants
+        self.defaults = {k: v for k, v in scorer.defaults.items() if k not in constants}
+        self.inputs = scorer.inputs
+        if scorer.inputs is not None:
+            self.inputs = {k: v for k, v in scorer.inputs.items() if k not in constants}
+
+    def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = self._scorer.score({**examples, **self.constants})
+        self.precision = self._scorer.precision
+        return outputs
+
+    @contextmanager
+    def as_saved_model(self) -> Iterator[SavedModel | None]:
+        with self._scorer.as_saved_model() as model:
+            yield model
+
+    def close(self) -> None:
+        self._scorer.close()
+
+
 class _Completed(Scorer):
     """A scorer that isn't made from `Scorer`, with what it doesn't say taken as `Scorer` has it."""
 
@@ -96,6 +134,7 @@ class _Completed(Scorer):
         self.name, self.signature, self.inputs = scorer.name, scorer.signature, scorer.inputs
         self.remote = getattr(scorer, "remote", self.remote)
         self.kept_examples = getattr(scorer, "kept_examples", self.kept_examples)
+        self.defaults = getattr(scorer, "defaults", self.defaults)
         self._scorer = scorer
 
     def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

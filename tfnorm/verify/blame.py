@@ -28,7 +28,9 @@ def blame(
             with model.as_saved_model() as saved_model:
                 if saved_model is not None:
                     signature = model.signature or DEFAULT_SIGNATURE
-                    found = find_culprit(saved_model, examples, signature=signature)
+                    found = find_culprit(
+                        saved_model, examples, signature=signature, constants=model.constants
+                    )
                     return found, None if found else "no op was found by itself"
     except InputError as error:
         return None, str(error)

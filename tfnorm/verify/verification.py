@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from tfnorm.examples.drawn import random_examples
 from tfnorm.examples.load import Examples, load
 from tfnorm.examples.spread import LIMIT
 from tfnorm.scorers.connection import Connection
+from tfnorm.scorers.inputs import constant
 from tfnorm.scorers.load import load_scorer
-from tfnorm.scorers.scorer import BareScorer, Scorer, completed
+from tfnorm.scorers.scorer import BareScorer, Fed, Scorer, completed
 from tfnorm.verify.judgement.tolerance import ATOL, RTOL, Tolerance
 from tfnorm.verify.report.report import InvarianceReport
 from tfnorm.verify.run import Request, run
@@ -38,6 +39,7 @@ def batch_invariance(
     connection: Connection | None = None,
     limit: int | None = LIMIT,
     random: int | None = None,
+    feed: Mapping[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> InvarianceReport:
     """Find out whether an example's score depends on the batch in which it arrives.
@@ -82,6 +84,9 @@ def batch_invariance(
         connection: how to reach a server; None for the defaults.
         limit: how many examples to score; of more, that many evenly spread; None for all.
         random: draw that many examples from the signature instead.
+        feed: input name -> a value that it is given in every batch, such as `{"keep_prob": 1.0}`, for
+            inputs that are no part of an example; `against` is given it too. None for none. Inputs that
+            have a default in the signature, or in its graph, need none.
         progress: called with the rows scored so far and the rows there are.
 
     Returns:
@@ -101,6 +106,8 @@ def batch_invariance(
     if random is not None and examples is not None:
         raise InputError("both examples and random were given; accepted: one of them")
     with _opened(target, signature, connection) as scorer, _opened_local(against) as local:
+        if feed:
+            scorer, local = _fed(scorer, local, feed)
         if random is not None:
             examples = random_examples(scorer, random, seed, local)
         elif examples is None and local is not None:
@@ -154,6 +161,22 @@ def _check(
         raise InputError(f"seed is {seed!r}; accepted: a whole number, 0 or more")
     if limit is not None and limit < 2:
         raise InputError(f"limit is {limit!r}; accepted: 2 or more, or None for all examples")
+
+
+def _fed(
+    scorer: Scorer, local: Scorer | None, feed: Mapping[str, object]
+) -> tuple[Scorer, Scorer | None]:
+    """The two with what is given in every batch; the model on this machine may lack such an input."""
+    constants = {name: constant(name, value, scorer.inputs) for name, value in feed.items()}
+    fed = Fed(scorer, constants)
+    if fed.inputs is not None and not fed.inputs:
+        raise InputError(
+            f"feed gives every input of {scorer.name}; accepted: all but the examples'"
+        )
+    if local is None:
+        return fed, None
+    taken = constants.keys() if local.inputs is None else constants.keys() & local.inputs.keys()
+    return fed, Fed(local, {name: constants[name] for name in taken})
 
 
 @contextmanager

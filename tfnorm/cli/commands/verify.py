@@ -9,7 +9,7 @@ import click
 
 from tfnorm.cli.command import Command
 from tfnorm.cli.files import json_option, report_option, write_json
-from tfnorm.cli.options import options_of, take
+from tfnorm.cli.options import options_of, pairs, take
 from tfnorm.examples.spread import LIMIT
 from tfnorm.scorers.connection import Connection
 from tfnorm.verify.judgement.tolerance import Tolerance
@@ -31,6 +31,11 @@ from tfnorm.verify.judgement.tolerance import Tolerance
     "--against",
     type=click.Path(path_type=Path),
     help="A SavedModel or .keras file here that the scores should be equal to.",
+)
+@click.option(
+    "--feed",
+    **pairs("="),
+    help="An input that is the same in every batch, as JSON: keep_prob=1.0. It may be repeated.",
 )
 @click.option("--signature", show_default="serving_default", help="Of a SavedModel or a server.")
 @click.option(

@@ -46,7 +46,11 @@ def paddings(
     """What can be padded, for each length that an input may vary in."""
     groups: dict[int, list[tuple[str, int]]] = {}
     for name, spec in (inputs or {}).items():
-        if not spec.shape.rank or (spec.dtype.is_floating and spec.shape.rank > 3):
+        if (
+            name not in examples
+            or not spec.shape.rank
+            or (spec.dtype.is_floating and spec.shape.rank > 3)
+        ):
             continue
         for axis, size in enumerate(spec.shape.as_list()[1:], start=1):
             length = examples[name].shape[axis]

@@ -15,17 +15,24 @@ Feeds = Mapping[str, np.ndarray]
 class Batches:
     """Makes batches of a signature's examples.
 
+    Args:
+        signature: the signature.
+        examples: input name -> array, the first axis being the example.
+        constants: input name -> what it is in every batch.
+
     Raises:
         InputError: the examples don't fit the signature.
     """
 
-    def __init__(self, signature: Signature, examples: Feeds):
-        self._examples = {name: np.asarray(array) for name, array in examples.items()}
+    def __init__(self, signature: Signature, examples: Feeds, constants: Feeds | None = None):
+        constants = constants or {}
+        arrays = {**examples, **constants}
+        self._examples = {name: np.asarray(array) for name, array in arrays.items()}
         signature.check(self._examples)
         self._signature = signature
         specs = signature.inputs
         first = {n: s.shape[0] if s.shape.rank else None for n, s in specs.items()}
-        ranked = {n for n, s in specs.items() if s.shape.rank != 0}
+        ranked = {n for n, s in specs.items() if s.shape.rank != 0 and n not in constants}
         self._batched = {n for n in ranked if first[n] is None} or ranked
         if not self._batched:
             raise InputError(f"signature {signature.name!r} has no input with a batch dimension")

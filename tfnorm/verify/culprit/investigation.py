@@ -32,6 +32,7 @@ def find_culprit(
     *,
     signature: str = DEFAULT_SIGNATURE,
     batch_sizes: Sequence[int] = BATCH_SIZES,
+    constants: Mapping[str, np.ndarray] | None = None,
 ) -> Culprit | None:
     """Find the first op whose rows change with the batch although its inputs' rows do not.
 
@@ -46,6 +47,8 @@ def find_culprit(
         examples: input name -> array, the first axis being the example.
         signature: the signature to look into.
         batch_sizes: the sizes to compare, for a score that moves with the batch's size alone.
+        constants: input name -> what it is in every batch, of those that are no part of the examples;
+            None for none. Inputs that have a default need not be given.
 
     Returns:
         The op to blame, or None where no score depends on the batch.
@@ -61,7 +64,9 @@ def find_culprit(
     """
     with nullcontext(model) if isinstance(model, SavedModel) else SavedModel(model) as loaded:
         probe = Probe(loaded, signature)
-        subject = _subject(probe, Batches(probe.signature, examples))
+        fixed = {k: v for k, v in loaded.defaults(signature).items() if k not in examples}
+        batches = Batches(probe.signature, examples, {**fixed, **(constants or {})})
+        subject = _subject(probe, batches)
         experiments: tuple[Experiment, ...] = (
             Repeat(),
             Neighbours(),
