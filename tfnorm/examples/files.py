@@ -11,12 +11,13 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.examples.json_lines import read_json
 from tfnorm.examples.npz import read_npz
+from tfnorm.examples.parquet import MAGIC, SUFFIXES, read_parquet
 from tfnorm.examples.records import read_records
 from tfnorm.examples.table import Inputs, Table
 
 ACCEPTED = (
-    "an .npz file of arrays, JSON lines, or a TFRecord of tf.Example or of TensorFlow Serving's "
-    "PredictionLog"
+    "an .npz file of arrays, JSON lines, a Parquet file, or a TFRecord of tf.Example or of TensorFlow "
+    "Serving's PredictionLog"
 )
 
 _GZIP = b"\x1f\x8b"
@@ -28,7 +29,8 @@ def read_file(
     """Read a file of examples.
 
     Args:
-        path: `.npz`; `.json`, `.jsonl` or `.ndjson`; any other is told by how it begins.
+        path: `.npz`; `.json`, `.jsonl` or `.ndjson`; `.parquet` or `.pq`; any other is told by how it
+            begins.
         inputs: what the scorer takes; None where it doesn't say.
         limit: how many examples to keep, evenly spread; None for all.
         fed: the inputs that are the same in every batch, which a logged request may have as well.
@@ -40,12 +42,14 @@ def read_file(
         raise InputError(f"{path} does not exist; give {ACCEPTED}")
     try:
         with path.open("rb") as file:
-            start = file.read(2)
-        if path.suffix == ".npz" or start == b"PK":
+            start = file.read(len(MAGIC))
+        if path.suffix == ".npz" or start[:2] == b"PK":
             return read_npz(path, limit)
+        if path.suffix in SUFFIXES or start == MAGIC:
+            return read_parquet(path, inputs, limit)
         if path.suffix in (".json", ".jsonl", ".ndjson") or start[:1] in (b"{", b"["):
             return read_json(path, inputs, limit, fed)
-        return read_records(path, "GZIP" if start == _GZIP else "", inputs, limit, fed)
+        return read_records(path, "GZIP" if start[:2] == _GZIP else "", inputs, limit, fed)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (

@@ -8,12 +8,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import tensorflow as tf
-
 from tfnorm.errors import InputError
 from tfnorm.examples.spread import Thinned
-from tfnorm.examples.table import Inputs, Row, Table, stacked
+from tfnorm.examples.table import Inputs, Row, Table, as_tensor, stacked
 
 
 def read_json(
@@ -110,29 +107,16 @@ def _json_row(instance: object, inputs: Inputs | None, line: int) -> Row:
     row = {}
     for name, value in instance.items():
         try:
-            row[name] = _json_value(value, (inputs or {}).get(name))
+            row[name] = as_tensor(_decoded(value), (inputs or {}).get(name))
         except (ValueError, TypeError, binascii.Error) as error:
             raise InputError(f"line {line}: {name!r} is no tensor: {error}") from error
     return row
 
 
-def _json_value(value: object, spec: tf.TensorSpec | None) -> np.ndarray:
-    array = np.array(_decoded(value))
-    if array.dtype.kind in "SU":
-        array = np.array(_decoded(value), object)
-    if not array.size and spec is not None:
-        return array.astype(spec.dtype.as_numpy_dtype)
-    # JSON has no other numbers: 1 stands for 1.0.
-    if spec is not None and spec.dtype.is_floating and array.dtype.kind in "iu":
-        return array.astype(np.float64)
-    return array
-
-
 def _decoded(value: object) -> object:
+    """The value with bytes in the place of `{"b64": ...}`."""
     if isinstance(value, list):
         return [_decoded(item) for item in value]
-    if isinstance(value, dict):
-        if value.keys() != {"b64"}:
-            raise ValueError(f"an object with {', '.join(map(repr, value))}")
+    if isinstance(value, dict) and value.keys() == {"b64"}:
         return base64.b64decode(value["b64"], validate=True)
-    return value.encode() if isinstance(value, str) else value
+    return value

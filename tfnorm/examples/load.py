@@ -47,7 +47,7 @@ def load(examples: Examples | None, scorer: Scorer, limit: int | None = None) ->
 
     Args:
         examples: arrays by input name, one array for a scorer of one input, or a file: an `.npz` of
-            arrays, JSON lines (TensorFlow Serving's `instances`), or a TFRecord of tf.Example or of
+            arrays, JSON lines (TensorFlow Serving's `instances`), Parquet, or a TFRecord of tf.Example or of
             PredictionLog; None for those that an export keeps beside the model. What is called
             "labels" and is no input is taken for labels.
         scorer: what will score them.

@@ -31,6 +31,30 @@ class Table:
     requests: list[int] = field(default_factory=list)
 
 
+def as_tensor(value: object, spec: tf.TensorSpec | None) -> np.ndarray:
+    """A value of a row, perhaps of nested lists, as an array; text becomes bytes.
+
+    Args:
+        value: the value.
+        spec: of the input; None where it isn't known.
+
+    Raises:
+        ValueError: it is null somewhere, or its lists differ in length.
+        TypeError: it holds what has no place in a tensor.
+    """
+    encoded = _encoded(value)
+    array = np.array(encoded)
+    if array.dtype.kind == "S":
+        # NumPy's own strings lose zero bytes at their ends.
+        array = np.array(encoded, object)
+    if not array.size and spec is not None:
+        return array.astype(spec.dtype.as_numpy_dtype)
+    # Whole numbers are often written for others: 1 stands for 1.0.
+    if spec is not None and spec.dtype.is_floating and array.dtype.kind in "iu":
+        return array.astype(np.float64)
+    return array
+
+
 def stacked(
     rows: Sequence[Row], inputs: Inputs | None, places: Sequence[str] = ()
 ) -> dict[str, np.ndarray]:
@@ -79,6 +103,16 @@ def _column(
         place: tuple[int | slice, ...] = (row, *(slice(size) for size in value.shape))
         column[place] = value if value.ndim else value[()]
     return column
+
+
+def _encoded(value: object) -> object:
+    if isinstance(value, list):
+        return [_encoded(item) for item in value]
+    if value is None:
+        raise ValueError("it has a null")
+    if isinstance(value, dict):
+        raise TypeError(f"an object with {', '.join(map(repr, value))}")
+    return value.encode() if isinstance(value, str) else value
 
 
 def _free_axes(spec: tf.TensorSpec | None, rank: int) -> set[int]:
