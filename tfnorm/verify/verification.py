@@ -67,8 +67,8 @@ def batch_invariance(
         examples: arrays by input name, `[examples, ...]`, two or more examples; one array for a
             model of one input; or a file: an `.npz` of arrays, JSON lines (TensorFlow Serving's
             `instances`), Parquet, a TFRecord of tf.Example or of TensorFlow Serving's PredictionLog,
-            whose requests are replayed. None for those that an export keeps beside the model, `against` before
-            the target.
+            whose requests are replayed. None for those that an export keeps beside the model, `against`
+            before the target.
         batch_sizes: sizes to try, 2 or more each; None for 2, 3, 7, 8, 16, 31, 32, 64, 100, 256 and
             all examples at once, and one batch each of the sizes around powers of two.
         atol: absolute tolerance; a wider one than this widens all bounds alike.
