@@ -126,6 +126,14 @@ class Fed(Scorer):
         self.precision = self._scorer.precision
         return outputs
 
+    def keras_model(self) -> tuple[keras.Model, Call] | None:
+        found = self._scorer.keras_model()
+        if found is None:
+            return None
+        model, call = found
+        fixed = {name: tf.constant(value) for name, value in self.constants.items()}
+        return model, lambda features: call({**features, **fixed})
+
     @contextmanager
     def as_saved_model(self) -> Iterator[SavedModel | None]:
         with self._scorer.as_saved_model() as model:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfnorm.graph.nodes import data_inputs, producer
-from tfnorm.graph.ops import NORMALIZATIONS
+from tfnorm.graph.ops import NORMALIZATIONS, ROOTS
 from tfnorm.statistics.graphs.normalizations import CASTS, Nodes, Value
 
-_ROOTS = frozenset(("Rsqrt", "Sqrt", "Pow"))
 _SUMS = frozenset(("Mean", "Sum"))
 _OF_MOMENTS = CASTS | {
     "Add",
@@ -60,7 +59,7 @@ def reductions(nodes: Nodes, varying: frozenset[str], value: Value) -> Iterator[
             training = "is_training" not in node.attr or node.attr["is_training"].b
             if training and producer(data_inputs(node)[0]) in varying:
                 yield Reduction(name, data_inputs(node)[0], None)
-        elif node.op in _ROOTS:
+        elif node.op in ROOTS:
             for reduction in _reduced(nodes, varying, data_inputs(node)[0]):
                 if reduction in seen:
                     continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from tensorflow.core.framework import node_def_pb2
@@ -57,6 +58,7 @@ class GraphWatch:
         model: a loaded SavedModel.
         signature: the name of the signature.
         examples: input name -> `[examples, ...]`, which decide what branches are taken.
+        constants: input name -> what it is in every batch, of those that examples lack.
 
     Attributes:
         called: the layers that normalize, in the order of the graph.
@@ -67,9 +69,15 @@ class GraphWatch:
         InputError: the examples don't fit the signature.
     """
 
-    def __init__(self, model: SavedModel, signature: str, examples: Arrays):
+    def __init__(
+        self,
+        model: SavedModel,
+        signature: str,
+        examples: Arrays,
+        constants: Arrays = MappingProxyType({}),
+    ):
         few = [{name: array[:count] for name, array in examples.items()} for count in _FEW]
-        self._opened = Opened(model, signature, [*few, examples])
+        self._opened = Opened(model, signature, [*few, examples], constants)
         self._layers = Layers(self._opened.graph.nodes.values(), self._opened.graph.origins)
         self._hidden = hidden(self._opened.nodes)
         found = normalizations(self._opened.nodes, self._opened.varying, self._opened.value)

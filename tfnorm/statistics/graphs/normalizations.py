@@ -17,7 +17,7 @@ import numpy as np
 from tensorflow.core.framework import node_def_pb2
 
 from tfnorm.graph.nodes import data_inputs, producer
-from tfnorm.graph.ops import NORMALIZATIONS, STATE_READS
+from tfnorm.graph.ops import NORMALIZATIONS, ROOTS, STATE_READS
 
 Nodes = Mapping[str, node_def_pb2.NodeDef]
 Value = Callable[[str], np.ndarray | None]
@@ -29,7 +29,6 @@ _RESHAPES = CASTS | {"Reshape", "ExpandDims", "Squeeze", "Enter"}
 _SPREADS = _RESHAPES | {"BroadcastTo", "Tile"}
 _SUMS = frozenset(("Add", "AddV2", "BiasAdd"))
 _QUOTIENTS = frozenset(("RealDiv", "Div"))
-_ROOTS = frozenset(("Rsqrt", "Sqrt", "Pow"))
 _INVERSES = frozenset(("Reciprocal", "Inv"))
 _OF_SCALES = _SPREADS | _QUOTIENTS | _INVERSES | {"Mul"}
 _OF_OFFSETS = _SPREADS | _SUMS | {"Sub", "Neg"}
@@ -105,7 +104,7 @@ class _Finder:
         for name, node in self._nodes.items():
             if node.op in NORMALIZATIONS:
                 yield from self._fused(node)
-            elif node.op in _ROOTS and self._fixed(f"{name}:0"):
+            elif node.op in ROOTS and self._fixed(f"{name}:0"):
                 yield from self._decomposed(node)
 
     def _fixed(self, tensor: str) -> bool:

@@ -38,6 +38,7 @@ class Opened:
         model: a loaded SavedModel.
         signature: the name of the signature.
         batches: examples in batches of other sizes; a branch that all take alike is decided.
+        constants: input name -> what it is in every batch, of those that examples lack.
 
     Attributes:
         graph: what was written out; its nodes may have branches that aren't decided, and loops.
@@ -51,12 +52,19 @@ class Opened:
         InputError: the examples don't fit the signature, or the graph is damaged.
     """
 
-    def __init__(self, model: SavedModel, signature: str, batches: Sequence[Arrays]):
-        model.signature(signature).check(batches[0])
+    def __init__(
+        self,
+        model: SavedModel,
+        signature: str,
+        batches: Sequence[Arrays],
+        constants: Arrays,
+    ):
+        model.signature(signature).check({**constants, **batches[0]})
         definition = model.signature_defs[signature]
         self.inputs = {name: info.name for name, info in definition.inputs.items()}
         self._model = model
         self._batches = batches
+        self._constants = constants
         graph_def = model.graph.as_graph_def()
         self._graph_def = graph_def
         fed = {producer(tensor) for tensor in self.inputs.values()}
@@ -159,7 +167,8 @@ class Opened:
             InputError: the model refuses them.
         """
         fed = {self._named(t, prefix): value for t, value in (replaced or {}).items()}
-        fed |= {self.inputs[name]: array for name, array in features.items()}
+        given = {**self._constants, **features}
+        fed |= {self.inputs[name]: array for name, array in given.items()}
         try:
             found = self._model.session.run([self._named(t, prefix) for t in tensors], fed)
         except tf.errors.OpError as error:
