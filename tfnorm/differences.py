@@ -9,6 +9,9 @@ import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
+TENSOR_FLOAT_32 = "tensorfloat32"
+"""What GPUs round the factors of float32 products to: a way to compute, not a type of tensors."""
+
 # ml_dtypes has no types for it.
 _finfo: Callable[..., Any] = ml_dtypes.finfo
 
@@ -60,6 +63,8 @@ def same_bits(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 def epsilon(dtype: tf.DType | str) -> float:
     """The relative rounding of a floating or complex type; 0 for the others, which are exact."""
+    if dtype == TENSOR_FLOAT_32:
+        return 2.0**-10
     number = tf.as_dtype(dtype).base_dtype
     if number.is_complex:
         number = number.real_dtype

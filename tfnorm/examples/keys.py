@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 
-from tfnorm._tensorflow import import_graph
 from tfnorm.graph.inline import BrokenGraph, Inliner
 from tfnorm.graph.nodes import data_inputs, producer
 from tfnorm.graph.ops import SHAPES
@@ -114,7 +113,7 @@ def _exported(model: SavedModel, find: node_def_pb2.NodeDef, table: str) -> set[
     node = graph_def.node.add(name=name, op=_EXPORTS[find.op], input=[table])
     node.attr["Tkeys"].type = find.attr["Tin"].type
     node.attr["Tvalues"].type = find.attr["Tout"].type
-    import_graph(graph_def, model.graph, reads=[table])
+    model.add(graph_def.node)
     try:
         return set(model.session.run(f"{name}:0").reshape(-1).tolist())
     except tf.errors.OpError:

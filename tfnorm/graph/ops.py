@@ -30,7 +30,31 @@ PRODUCTS = frozenset(
 )
 MOVES = frozenset(("ReverseV2", "Roll", "RandomShuffle", "ReverseSequence"))
 NORMALIZATIONS = frozenset(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"))
-ROOTS = frozenset(("Rsqrt", "Sqrt", "Pow"))
+SIZED_BY_VALUES = frozenset(
+    (
+        "DynamicPartition",
+        "ListDiff",
+        "NonMaxSuppressionV3",
+        "NonMaxSuppressionV4",
+        "NonMaxSuppressionV5",
+        "ParseExample",
+        "ParseExampleV2",
+        "ParseSequenceExample",
+        "ParseSequenceExampleV2",
+        "RaggedGather",
+        "RaggedRange",
+        "RaggedTensorToTensor",
+        "SparseFillEmptyRows",
+        "SparseSlice",
+        "StringSplit",
+        "StringSplitV2",
+        "UnicodeDecode",
+        "UnicodeDecodeWithOffsets",
+        "Where",
+        *COUNTS,
+    )
+)
+"""Ops that may give other shapes for other values."""
 SHAPES = frozenset(("Shape", "ShapeN", "Size", "Rank"))
 STATE_READS = frozenset(("ReadVariableOp", "ResourceGather", "ResourceGatherNd"))
 

@@ -17,8 +17,7 @@ from tfnorm._keras import built_shape, output_names
 from tfnorm.errors import InputError
 from tfnorm.scorers.inputs import check_names
 from tfnorm.scorers.messages import one_line
-from tfnorm.scorers.precision import coarsest_type
-from tfnorm.scorers.scorer import Call as ModelCall
+from tfnorm.scorers.precision import Types, coarsest_of, coarsest_types
 from tfnorm.scorers.scorer import Scorer
 from tfnorm.session import SavedModel
 
@@ -51,6 +50,7 @@ class KerasScorer(Scorer):
         self._graphs: dict[
             tuple[tuple[str, tf.TensorSpec], ...], tf.types.experimental.ConcreteFunction
         ] = {}
+        self._precisions: Types = {}
         self._state = [(v, v.numpy()) for v in model.non_trainable_variables]
 
     def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -60,7 +60,9 @@ class KerasScorer(Scorer):
         key = tuple(specs.items())
         if key not in self._graphs:
             graph = self._graphs[key] = self._traced(specs)
-            self.precision = self.precision or coarsest_type(graph.graph.as_graph_def())
+            tensors = {n: tensor.name for n, tensor in graph.structured_outputs.items()}
+            self._precisions = coarsest_types(graph.graph.as_graph_def(), tensors)
+            self.precision = coarsest_of(self._precisions.values())
         try:
             outputs = self._graphs[key](
                 *(tf.constant(examples[name], spec.dtype) for name, spec in specs.items())
@@ -69,8 +71,8 @@ class KerasScorer(Scorer):
             raise InputError(f"{self.name} refuses these examples: {one_line(error)}") from error
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
-    def keras_model(self) -> tuple[keras.Model, ModelCall]:
-        return self._model, self._outputs
+    def precision_of(self, output: str) -> str | None:
+        return self._precisions.get(output)
 
     @contextmanager
     def as_saved_model(self) -> Iterator[SavedModel]:
@@ -100,7 +102,7 @@ class KerasScorer(Scorer):
 
     def _traced(self, specs: dict[str, tf.TensorSpec]) -> tf.types.experimental.ConcreteFunction:
         def scores(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._outputs(dict(zip(specs, tensors, strict=True)))
+            return self._named(self._call(dict(zip(specs, tensors, strict=True))))
 
         function = tf.function(scores, input_signature=list(specs.values()), autograph=False)
         try:
@@ -109,9 +111,6 @@ class KerasScorer(Scorer):
             raise InputError(
                 f"{self.name} can't be called on {', '.join(specs)}: {one_line(error)}"
             ) from error
-
-    def _outputs(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return self._named(self._call(dict(features)))
 
     def _named(self, outputs: object) -> dict[str, tf.Tensor]:
         if isinstance(outputs, Mapping):

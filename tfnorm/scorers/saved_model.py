@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfnorm.assets import examples_file
 from tfnorm.errors import InputError
 from tfnorm.scorers.messages import one_line
-from tfnorm.scorers.precision import coarsest_type
+from tfnorm.scorers.precision import coarsest_of, coarsest_types
 from tfnorm.scorers.scorer import Scorer
 from tfnorm.session import SavedModel
 
@@ -30,7 +30,11 @@ class SavedModelScorer(Scorer):
         self.name = str(self._model.path)
         self.signature = signature
         self.defaults = self._model.defaults(signature)
-        self.precision = coarsest_type(self._model.graph.as_graph_def())
+        outputs = self._model.signature_defs[signature].outputs
+        self._precisions = coarsest_types(
+            self._model.graph.as_graph_def(), {name: info.name for name, info in outputs.items()}
+        )
+        self.precision = coarsest_of(self._precisions.values())
         kept = examples_file(self._model.path)
         self.kept_examples = kept if kept.is_file() else None
 
@@ -40,6 +44,9 @@ class SavedModelScorer(Scorer):
         except (InputError, tf.errors.OpError) as error:
             raise InputError(f"{self.name}: {one_line(error)}") from error
         return {name: np.asarray(value) for name, value in outputs.items()}
+
+    def precision_of(self, output: str) -> str | None:
+        return self._precisions[output]
 
     @contextmanager
     def as_saved_model(self) -> Iterator[SavedModel]:
