@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from verify.dependent_models import FUNCTIONS, examples, function_of, ranker
+from verify.made_scorers import FunctionScorer
 
 import tfnorm
 from tfnorm.errors import InputError
@@ -255,3 +256,216 @@ def test_against_a_model_with_other_outputs_nothing_can_be_told():
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         batch_invariance(ranker(keras.layers.ReLU()), EXAMPLES, **options)
+
+
+def _typed(function, types):
+    """A function of x in NumPy as a scorer that says what it computes in."""
+    return FunctionScorer(
+        lambda feeds: function(feeds["x"]), precision=types.get("score"), precision_of=types.get
+    )
+
+
+def _rounded(x, epsilon=2.0**-10):
+    """A score that rounds otherwise in batches of more than five rows, by up to 8 epsilons."""
+    score = x[:, 0] + 3.0
+    error = 8 * epsilon * np.sin(1e4 * score) if len(x) > 5 else 0.0
+    return (score * (1 + error)).astype(np.float32)
+
+
+@pytest.mark.usefixtures("_without_culprit")
+def test_of_several_outputs_each_is_judged_by_its_own_precision():
+    def both(x):
+        return {"score": _rounded(x), "coarse": _rounded(x)}
+
+    scorer = _typed(both, {"score": "float32", "coarse": "float16"})
+    report = batch_invariance(scorer, EXAMPLES, batch_sizes=[2, 8])
+    assert {name: output.passed for name, output in report.outputs.items()} == {
+        "score": False,
+        "coarse": True,
+    }
+    assert report.precision == "float16"
+
+
+@pytest.mark.usefixtures("_without_culprit")
+def test_another_signature_in_16_bits_does_not_widen_the_tolerance(tmp_path):
+    module = tf.Module()
+    spec = [tf.TensorSpec([None, 6], tf.float32, "x")]
+
+    def moved(x):
+        size = tf.cast(tf.shape(x)[0], tf.float32)
+        return {"score": x[:, 0] * (1 + 0.01 * tf.sin(size + 1000 * x[:, 0]))}
+
+    module.moved = tf.function(moved, input_signature=spec)
+    module.coarse = tf.function(
+        lambda x: {"score": tf.cast(tf.cast(x, tf.float16) * 2, tf.float32)}, input_signature=spec
+    )
+    signatures = {"serving_default": module.moved, "coarse": module.coarse}
+    tf.saved_model.save(module, str(tmp_path), signatures=signatures)
+    report = batch_invariance(tmp_path, {"x": EXAMPLES["x"]})
+    assert not report.passed
+    assert report.precision == "float32"
+    assert batch_invariance(tmp_path, {"x": EXAMPLES["x"]}, signature="coarse").passed
+
+
+def _in_tensor_float_32(kernel, x):
+    """The first column of a product, its factors rounded to 10 bits as a GPU does."""
+
+    def cut(values):
+        bits = np.ascontiguousarray(values, np.float32).view(np.int32)
+        return ((bits + 0x1000) & ~0x1FFF).view(np.float32)
+
+    return (cut(x) @ cut(kernel))[:, 0]
+
+
+@pytest.mark.usefixtures("_without_culprit")
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_server_that_rounds_products_to_10_bits_passes_against_its_model(alone):
+    """`alone`: an example by itself, too, for which other kernels may run."""
+    x = np.random.default_rng(0).normal(1.0, 1.0, (64, 40)).astype(np.float32)
+    model = keras.Sequential([keras.Input((40,), name="x"), keras.layers.Dense(1)])
+    kernel = model.get_weights()[0]
+
+    def served(feeds):
+        rows = feeds["x"]
+        exact = (rows @ kernel)[:, 0]
+        coarse = _in_tensor_float_32(kernel, rows) if alone or len(rows) > 1 else exact
+        return {"score": coarse[:, None]}
+
+    server = FunctionScorer(served, remote=True, name="grpc://gpu:1/ranker")
+    report = batch_invariance(server, {"x": x}, against=model, batch_sizes=[2, 16])
+    assert report.passed
+    assert report.max_abs_diff > 1e-5
+    assert report.precision == "float16"
+
+
+@pytest.mark.usefixtures("_without_culprit")
+def test_a_server_that_scores_as_its_model_does_is_judged_by_that_ones_precision():
+    model = keras.Sequential([keras.Input((3,), name="x"), keras.layers.Dense(1)])
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    kernel = model.get_weights()[0]
+
+    def served(feeds):
+        score = feeds["x"] @ kernel
+        return {"score": score * np.float32(1.001 if len(score) == 2 else 1)}
+
+    server = FunctionScorer(served, remote=True)
+    report = batch_invariance(server, {"x": x}, against=model, batch_sizes=[2, 8])
+    assert not report.passed
+    assert report.precision == "float32"
+
+
+@pytest.mark.usefixtures("_without_culprit")
+def test_parity_goes_by_the_coarser_of_both_models():
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    layer = keras.layers.Dense(1, dtype=keras.dtype_policies.DTypePolicy("mixed_float16"))
+    inputs = keras.Input((3,), name="x")
+    coarse = keras.Model(inputs, keras.layers.Activation("linear", dtype="float32")(layer(inputs)))
+    fine = keras.Sequential([keras.Input((3,), name="x"), keras.layers.Dense(1)])
+    fine.set_weights(coarse.get_weights())
+    for one, other in ((coarse, fine), (fine, coarse)):
+        report = batch_invariance(one, x, against=other, batch_sizes=[2, 8])
+        assert report.passed
+        assert report.compositions[0].max_abs_diff > 1e-5
+
+
+@pytest.mark.usefixtures("_without_culprit")
+@pytest.mark.parametrize(
+    ("seed", "examples", "outputs"), [(0, 2, 64), (1, 2, 64), (2, 3, 64), (3, 5, 8)]
+)
+def test_few_examples_of_many_outputs_are_not_accused(seed, examples, outputs):
+    rng = np.random.default_rng(seed)
+    factors = rng.normal(size=outputs).astype(np.float32)
+
+    def score(x):
+        # One number of each example is rounded otherwise in a batch, and all its outputs with it.
+        hidden = x[:, :1] * np.float32(1 + (len(x) > 1) * 2.0**-19)
+        return {"score": hidden * factors}
+
+    x = rng.normal(size=(examples, 4)).astype(np.float32)
+    assert batch_invariance(_typed(score, {"score": "float32"}), {"x": x}).passed
+
+
+@pytest.mark.usefixtures("_without_culprit")
+def test_the_items_of_one_user_are_not_accused():
+    rng = np.random.default_rng(0)
+
+    def score(feeds):
+        user = feeds["user"][:, 0] * np.float32(1 + (len(feeds["user"]) > 1) * 2.0**-19)
+        return {"score": user * feeds["item"][:, 0]}
+
+    item = rng.normal(size=(64, 4)).astype(np.float32)
+    users = rng.normal(size=(64, 4)).astype(np.float32)
+    scorer = FunctionScorer(score, precision="float32")
+    assert not batch_invariance(scorer, {"user": users, "item": item}).passed
+    assert batch_invariance(scorer, {"user": np.tile(users[:1], (64, 1)), "item": item}).passed
+
+
+@pytest.mark.usefixtures("_without_culprit")
+def test_requests_that_are_repeated_are_not_accused():
+    def score(x):
+        return {"score": x[:, 0] * np.float32(1 + (len(x) > 1) * 2.0**-19)}
+
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+    scorer = _typed(score, {"score": "float32"})
+    assert not batch_invariance(scorer, {"x": x}).passed
+    x[1:] = x[:1]
+    x[:4] += np.arange(4, dtype=np.float32)[:, None]
+    assert batch_invariance(scorer, {"x": x}).passed
+
+
+@pytest.mark.parametrize("rows", [np.ones((8, 6)), np.tile(EXAMPLES["x"][:1], (64, 1))])
+def test_where_all_examples_score_alike_nothing_can_be_told(rows):
+    model = ranker(keras.layers.ReLU())
+    alike = {"x": rows.astype(np.float32), "id": np.zeros(len(rows), np.int32)}
+    with pytest.raises(
+        InputError, match=rf"all of {len(rows)} examples score alike.*give examples"
+    ):
+        batch_invariance(model, alike, batch_sizes=[2])
+
+
+@pytest.mark.usefixtures("_without_culprit")
+def test_a_dependence_that_shows_though_all_examples_score_alike_is_told():
+    alike = {"x": np.ones((8, 6), np.float32), "id": np.zeros(8, np.int32)}
+    report = batch_invariance(function_of(lambda x, ids: x - tf.reduce_max(x)), alike)
+    assert not report.passed
+
+
+def test_beside_scores_that_are_alike_an_id_that_is_handed_through_tells_nothing():
+    model = function_of(lambda x, ids: {"id": ids, "score": tf.nn.relu(x[:, 0] - 1e9)})
+    with pytest.raises(InputError, match="score alike"):
+        batch_invariance(model, EXAMPLES, batch_sizes=[2])
+    hands_on = function_of(lambda x, ids: {"id": ids})
+    assert batch_invariance(hands_on, EXAMPLES, batch_sizes=[2]).passed
+
+
+def test_beside_a_score_another_output_may_be_the_same_for_all():
+    model = function_of(lambda x, ids: {"version": 0.0 * x[:, 0] + 3.0, "score": x[:, 0]})
+    assert batch_invariance(model, EXAMPLES, batch_sizes=[2]).passed
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_where_no_score_is_a_finite_number_nothing_can_be_told(value):
+    model = function_of(lambda x, ids: {"score": x[:, 0] * 0.0 + value, "x": x[:, 1]})
+    with pytest.raises(InputError, match=r"'score' is NaN or infinite for all of 24 examples"):
+        batch_invariance(model, EXAMPLES, batch_sizes=[2])
+
+
+@pytest.mark.usefixtures("_without_culprit")
+def test_scores_that_are_numbers_only_in_a_batch_depend_on_it():
+    def unbiased(x):
+        """A variance over the batch, which one example has not."""
+        deviation = x[:, 0].std(ddof=1) + 1.0 if len(x) > 1 else np.nan
+        return {"score": x[:, 0] / np.float32(deviation)}
+
+    report = batch_invariance(_typed(unbiased, {"score": "float32"}), EXAMPLES, batch_sizes=[2])
+    assert not report.passed
+
+
+def test_a_drift_that_hangs_on_what_a_server_computes_in_can_not_be_told():
+    def drifting(feeds):
+        return {"score": feeds["x"][:, 0] * np.float32(1 + (len(feeds["x"]) > 1) * 1e-3)}
+
+    examples = {"x": EXAMPLES["x"]}
+    with pytest.raises(InputError, match=r"most examples move the same way.*--against"):
+        batch_invariance(FunctionScorer(drifting), examples)
+    assert not batch_invariance(FunctionScorer(drifting, precision="float32"), examples).passed

@@ -14,8 +14,7 @@ import keras
 from tfnorm._start.version import __version__
 from tfnorm.datasets import ClickLog, Examples, split_by_user, with_negatives
 from tfnorm.metrics import auc, gauc, has_gauc, log_loss
-from tfnorm.statistics.moves import Recalibration
-from tfnorm.statistics.recalibrate import recalibrate_statistics
+from tfnorm.statistics.moves import Move, recalibrated
 from tfnorm.training.checkpoints import Checkpoints
 from tfnorm.training.histograms import Histograms, check_tensorboard
 from tfnorm.training.recipe import Recipe
@@ -36,7 +35,7 @@ class Trained:
         log_loss: the mean.
         recipe: how it was trained.
         history: what was measured after each epoch, with the moving averages of the training.
-        recalibrated: what recalibration on the training log did; None where it was turned off.
+        recalibrated: what recalibration on the training log moved; empty where it was turned off.
     """
 
     model: keras.Model
@@ -46,7 +45,7 @@ class Trained:
     log_loss: float
     recipe: Recipe
     history: dict[str, list[float]]
-    recalibrated: Recalibration | None
+    recalibrated: tuple[Move, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """All but the model, and what it was trained with, for JSON."""
@@ -58,7 +57,7 @@ class Trained:
             "seed": self.recipe.seed,
             "recipe": asdict(self.recipe),
             "history": self.history,
-            "recalibrated": None if self.recalibrated is None else self.recalibrated.to_dict(),
+            "recalibrated": [asdict(move) for move in self.recalibrated],
             "versions": {
                 "python": platform.python_version(),
                 "tfnorm": __version__,
@@ -150,7 +149,7 @@ def train(
     )
     if checkpoints is not None:
         kept.remove()
-    recalibrated = recalibrate_statistics(model, log.train.batches(1024)) if recalibrate else None
+    moves = recalibrated(model, log.train.batches(1024)) if recalibrate else ()
     scores = model.predict(log.test.batches(1024), verbose=0)[:, 0]
     labels, users = log.test.labels, log.test.users
     return Trained(
@@ -161,7 +160,7 @@ def train(
         log_loss(labels, scores),
         recipe,
         {name: history.get(name, []) + values for name, values in fitted.history.items()},
-        recalibrated,
+        moves,
     )
 
 

@@ -8,20 +8,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
+from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
 from tfnorm.examples.load import Loaded
 from tfnorm.scorers.connection import Unreachable
+from tfnorm.scorers.precision import coarsest_of
 from tfnorm.scorers.scorer import Scorer
 from tfnorm.verify.blame import blame
 from tfnorm.verify.compositions.agenda import Agenda, agenda
 from tfnorm.verify.compositions.plan import Composition
-from tfnorm.verify.compositions.runner import Rows, Runner, Scored
+from tfnorm.verify.compositions.runner import Runner, Scored
 from tfnorm.verify.judgement.judge import Compared, compare, judge, over_all, refused_alone
-from tfnorm.verify.judgement.reference import Reference
-from tfnorm.verify.judgement.tolerance import Tolerance
+from tfnorm.verify.judgement.reference import NUMBERLESS, Reference
+from tfnorm.verify.judgement.tolerance import UNKNOWN, Tolerance
+from tfnorm.verify.judgement.votes import shared_parts
 from tfnorm.verify.report.report import InvarianceReport
 from tfnorm.verify.results import DEPENDENCE, CompositionResult, Stake, largest
 from tfnorm.verify.scoring import attempts, taken_together, with_neighbours
+from tfnorm.verify.shapes import look_at_shapes
 from tfnorm.verify.stake import at_stake, checked_labels
 
 
@@ -63,6 +67,7 @@ class Judged:
         left_out: composition -> why it was not run.
         precision: the coarsest type that the model computes in; None if unknown.
         stake: what the moves mean for a ranking; None where nothing is at stake.
+        untold: why scores that don't move tell nothing; None where they do.
     """
 
     results: list[CompositionResult]
@@ -70,6 +75,7 @@ class Judged:
     left_out: dict[str, str]
     precision: str | None = None
     stake: Stake | None = None
+    untold: str | None = None
 
 
 def run(request: Request, progress: Callable[[int, int], None] | None = None) -> InvarianceReport:
@@ -95,6 +101,9 @@ def run(request: Request, progress: Callable[[int, int], None] | None = None) ->
         seed=request.seed,
     )
     judged = _judged(request, todo, Runner(request.scorer, todo.rows, progress))
+    passed = all(result.passed for result in judged.results)
+    if passed and judged.untold is not None:
+        raise InputError(f"{request.scorer.name}: {judged.untold}")
     culprit, unknown = None, None
     if any(result.verdict == DEPENDENCE for result in judged.results):
         culprit, unknown = blame(request.scorer, request.local, examples.rows)
@@ -104,7 +113,7 @@ def run(request: Request, progress: Callable[[int, int], None] | None = None) ->
         examples=request.count,
         examples_given=examples.given,
         precision=judged.precision,
-        passed=all(result.passed for result in judged.results),
+        passed=passed,
         max_abs_diff=max(result.max_abs_diff for result in judged.results),
         max_ulp=largest(result.max_ulp for result in judged.results),
         outputs={
@@ -137,13 +146,13 @@ def _judged(request: Request, todo: Agenda, runner: Runner) -> Judged:
         result = refused_alone(outputs, request.count, size, str(error.__cause__))
         dtypes = {name: tf.as_dtype(array.dtype).name for name, array in outputs.items()}
         return Judged([result], dtypes, todo.left_out)
-    precision = _precision(request.scorer, request.local, rows)
-    references = _references(request, alone, precision)
+    precisions = _precisions(request, alone[0], todo.usual_size)
+    references = _references(request, alone, precisions)
     extremes = next(iter(references.values())).extremes()
     pool = with_neighbours(runner, todo, rows, extremes)
     compared: list[Compared] = []
     if request.local is not None:
-        compared.append(_parity(request.scorer, request.local, todo.alone, rows, alone, references))
+        compared.append(_parity(request, request.local, precisions, todo.alone, alone))
     left_out = {**todo.left_out, **pool.refused}
     for attempt in attempts(runner, todo, pool, alone):
         if attempt.refusal is not None:
@@ -152,30 +161,86 @@ def _judged(request: Request, todo: Agenda, runner: Runner) -> Judged:
             compared.append(
                 compare(references, attempt.composition, attempt.outputs, attempt.control)
             )
+    look_at_shapes(request.scorer, request.local, compared, pool.rows)
     results = judge(references, compared)
     return Judged(
         results=results,
         dtypes={name: reference.dtype for name, reference in references.items()},
         left_out=left_out,
-        precision=precision,
+        precision=coarsest_of(precisions.values()),
         stake=at_stake(references, compared, results, request.labels),
+        untold=_unclear(compared) or _untold(references, request.count),
     )
 
 
-def _precision(scorer: Scorer, local: Scorer | None, rows: Rows) -> str | None:
-    """What the model computes in; a server does not tell, but the model on this machine does."""
-    if scorer.precision is not None or local is None:
-        return scorer.precision
-    local.score({name: array[:1] for name, array in rows.items()})
-    return local.precision
+def _unclear(compared: Sequence[Compared]) -> str | None:
+    """Why what moved may be rounding, or not, for all that is known; None where that is clear."""
+    for one in compared:
+        for name, comparison in one.comparisons.items():
+            if comparison.unclear:
+                return (
+                    f"it can't be told whether {name!r} depends on the batch or rounds: in "
+                    f"{one.composition.name!r} most examples move the same way, further than they round in "
+                    f"{comparison.dtype}, but not further than where a GPU rounds products to 10 bits; what "
+                    "it computes in is seen by comparing it with its model on this machine (--against)"
+                )
+    return None
+
+
+def _untold(references: Mapping[str, Reference], count: int) -> str | None:
+    """Why nothing can be told of scores that do not move; None where it can."""
+    reasons = {name: reference.tells_nothing for name, reference in references.items()}
+    numberless = [repr(name) for name, reason in reasons.items() if reason == NUMBERLESS]
+    if numberless:
+        return (
+            f"it can't be told whether scores depend on the batch: {' and '.join(numberless)} is NaN or "
+            f"infinite for all of {count:,} examples; look for what is wrong in them, or in the weights"
+        )
+    # Beside scores that are alike, an id that is handed through is no score.
+    scores = [name for name, reference in references.items() if reference.floating] or list(reasons)
+    if any(reasons[name] is None for name in scores):
+        return None
+    return (
+        f"it can't be told whether scores depend on the batch: all of {count:,} examples score alike, so "
+        "that it would not show if they were mixed up; give examples that the model tells apart"
+    )
+
+
+def _precisions(request: Request, alone: Scored, batch_size: int) -> dict[str, str | None]:
+    """The coarsest type that each output is computed in; None where that isn't known.
+
+    A server does not tell. It is taken to compute as the model on this machine does where it scores a
+    batch as that one does, and else in `UNKNOWN`, or what is coarser still.
+    """
+    scorer, local = request.scorer, request.local
+    if local is None or all(scorer.precision_of(name) is not None for name in alone):
+        return {name: scorer.precision_of(name) for name in alone}
+    numbers = np.resize(np.arange(request.count), batch_size)
+    batch = {name: array[numbers] for name, array in request.examples.rows.items()}
+    ours, theirs = scorer.score(batch), local.score(batch)
+
+    def coarsest(name: str) -> str:
+        local_type = local.precision_of(name) or UNKNOWN
+        tolerance = replace(request.tolerance, precision=local_type)
+        rows = theirs[name] if name in theirs and theirs[name].ndim else np.zeros(1)
+        if Reference(list(rows[:, None]), tolerance).explains(ours[name]):
+            return local_type
+        return max(local_type, UNKNOWN, key=epsilon)
+
+    return {name: scorer.precision_of(name) or coarsest(name) for name in alone}
 
 
 def _references(
-    request: Request, alone: list[Scored], precision: str | None
+    request: Request, alone: list[Scored], precisions: Mapping[str, str | None]
 ) -> dict[str, Reference]:
-    tolerance = replace(request.tolerance, precision=precision)
+    shared = shared_parts(request.examples.rows)
     references = {
-        name: Reference([outputs[name] for outputs in alone], tolerance) for name in alone[0]
+        name: Reference(
+            [outputs[name] for outputs in alone],
+            replace(request.tolerance, precision=precision),
+            shared,
+        )
+        for name, precision in precisions.items()
     }
     if not references:
         raise InputError(
@@ -185,20 +250,25 @@ def _references(
 
 
 def _parity(
-    scorer: Scorer,
+    request: Request,
     local: Scorer,
+    precisions: Mapping[str, str | None],
     alone: Composition,
-    rows: Rows,
     expected: list[Scored],
-    references: Mapping[str, Reference],
 ) -> Compared:
     """The examples one at a time by the model on this machine, compared with the scorer's."""
-    scored = Runner(local, alone.rows).scored(alone, rows)
+    scored = Runner(local, alone.rows).scored(alone, request.examples.rows)
     if missing := scored[0].keys() ^ expected[0].keys():
         raise InputError(
-            f"{scorer.name} gives {', '.join(expected[0])} and {local.name} "
+            f"{request.scorer.name} gives {', '.join(expected[0])} and {local.name} "
             f"{', '.join(scored[0])}: {', '.join(sorted(missing))} can't be compared"
         )
+    of_both = {
+        name: max(precision or UNKNOWN, local.precision_of(name) or UNKNOWN, key=epsilon)
+        for name, precision in precisions.items()
+    }
     return compare(
-        references, Composition(f"against {local.name}", "parity", alone.batches), scored
+        _references(request, expected, of_both),
+        Composition(f"against {local.name}", "parity", alone.batches),
+        scored,
     )

@@ -3,7 +3,6 @@ import pytest
 import tensorflow as tf
 
 from tfnorm.verify.compositions.agenda import BATCH_BYTES, BY_SCORE, agenda
-from tfnorm.verify.compositions.neighbours import OTHERS
 from tfnorm.verify.compositions.plan import AGAIN, ALONE, AS_LOGGED, CONCURRENT
 
 X = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
@@ -39,9 +38,6 @@ def test_neighbours_are_numbered_group_by_group_and_those_by_score_last():
         (among,) = [one for one in todo.compositions if one.name == f"among {name}"]
         neighbours = {number for number in np.ravel(among.batches) if number >= 50}
         assert neighbours == set(range(start, start + counts.get(name, 1)))
-        assert among.same_shapes == (
-            name == OTHERS or (name in counts and todo.neighbours[name].numbers_alone)
-        )
         start += counts.get(name, 1)
 
 

@@ -18,8 +18,8 @@ from tfnorm.verify.compositions.plan import (
 
 def _plan(examples=50, sizes=None, **options):
     groups = {
-        "other examples": (np.arange(examples, examples + 3), True),
-        "zeros": (np.array([examples + 3]), False),
+        "other examples": np.arange(examples, examples + 3),
+        "zeros": np.array([examples + 3]),
     }
     return Plan(examples, groups, sizes, **options)
 
@@ -149,8 +149,8 @@ def test_concurrent_requests_alternate_with_those_of_the_last_neighbours():
     assert (composition.batches[1::2] == 53).all()
     assert set(composition.batches[::2].ravel()) == set(range(50))
     plan = _plan()
-    plan.neighbours["others at 1000x"] = (np.array([54, 55]), True)
-    plan.neighbours["the lowest-scoring"] = (np.array([56]), False)
+    plan.neighbours["others at 1000x"] = np.array([54, 55])
+    plan.neighbours["the lowest-scoring"] = np.array([56])
     assert set(concurrent(plan).batches[1::2].ravel()) == {54, 55}
 
 

@@ -46,10 +46,10 @@ def test_a_column_of_large_numbers_does_not_loosen_the_tolerance_of_another():
     assert not _move(alone, together).passed
 
 
-def _in_float16(together, control=None, precision="float16"):
+def _in_float16(together, control=None, precision="float16", same_shapes=None):
     """The verdict on scores from 0.5 to 0.7 of 40 examples, of a model that computes in 16 bits."""
     reference = Reference([row[None] for row in SCORES], Tolerance(precision=precision))
-    comparison = Comparison(reference, controlled=control is not None)
+    comparison = Comparison(reference, control is not None, same_shapes)
     comparison.add(together, np.arange(len(SCORES)), control)
     return comparison
 
@@ -91,7 +91,7 @@ def test_16_bits_that_all_move_the_same_way_do_not_round():
 
 
 def test_values_that_all_move_outwards_do_not_round():
-    alone = np.float32(RANDOM)
+    alone = RANDOM * np.linspace(1.0, 1.01, 40, dtype=np.float32)
     for factor, verdict in ((1 + 2e-6, "dependence"), (1 + 2e-7, "rounding")):
         assert _move(alone, alone * np.float32(factor)).verdict == verdict
     assert _move(alone, alone + np.float32(2e-6) * RANDOM[::-1]).verdict == "rounding"
@@ -126,17 +126,83 @@ def test_at_equal_batch_sizes_four_epsilons_tell_rounding_from_a_dependence():
         together = SCORES.copy()
         together[0] += np.float32(epsilons) * ulp * np.float32(0.6)
         control = SCORES + np.float32(0.01)
-        comparison = _in_float16(together + np.float32(0.01), control, "float32")
+        comparison = _in_float16(together + np.float32(0.01), control, "float32", True)
         assert comparison.verdict(False) == verdict
         assert comparison.dependent == (verdict == "dependence")
 
 
-@pytest.mark.parametrize(("same_shapes", "verdict"), [(True, "dependence"), (False, "rounding")])
-def test_where_shapes_may_differ_a_value_rounds_as_the_model_computes(same_shapes, verdict):
-    reference = Reference([row[None] for row in SCORES], Tolerance(precision="float16"))
-    comparison = Comparison(reference, controlled=True, same_shapes=same_shapes)
-    comparison.add(SCORES + EPSILON * SCORES * RANDOM, np.arange(40), SCORES)
-    assert comparison.verdict(False) == verdict
+@pytest.mark.parametrize(
+    ("same_shapes", "epsilons", "verdict"),
+    [
+        (True, 1, "dependence"),
+        (None, 1, "rounding"),
+        (None, 6, "dependence"),
+        (False, 6, "rounding"),
+        (False, 40, "dependence"),
+    ],
+)
+def test_where_shapes_may_differ_a_value_rounds_as_the_model_computes(
+    same_shapes, epsilons, verdict
+):
+    moved = SCORES + epsilons * EPSILON * SCORES * RANDOM
+    assert _in_float16(moved, SCORES, same_shapes=same_shapes).verdict(False) == verdict
+
+
+def test_doubtful_are_the_batches_that_hang_on_shapes_the_worst_first():
+    reference = Reference([row[None] for row in SCORES], DEFAULT)
+    comparison = Comparison(reference, controlled=True)
+    for epsilons in (0, 3, 20, 200, 400):
+        moved = SCORES + np.float32(epsilons * 2.0**-23) * SCORES * RANDOM
+        comparison.add(moved, np.arange(40), SCORES)
+    assert comparison.doubtful == [3, 2]
+    comparison.same_shapes = True
+    assert comparison.doubtful == []
+    alone = Comparison(reference)
+    alone.add(SCORES * np.float32(1 + 1e-5), np.arange(40))
+    assert alone.doubtful == []
+
+
+def test_examples_that_are_alike_have_one_vote():
+    repeated = np.resize(SCORES[:15], 200)
+    for distinct, verdict in ((15, "rounding"), (16, "dependence")):
+        repeated = np.resize(SCORES[:distinct], 200)
+        assert _move(repeated, repeated * np.float32(1 + 2e-6)).verdict == verdict
+
+
+def test_examples_that_share_an_input_have_one_vote():
+    def verdict(*labels):
+        reference = Reference([row[None] for row in SCORES], DEFAULT, labels)
+        comparison = Comparison(reference)
+        comparison.add(SCORES * np.float32(1 + 2e-6), np.arange(40))
+        return comparison.verdict(False)
+
+    items, users = np.arange(40), np.arange(40) // 4
+    assert verdict(items) == verdict() == "dependence"
+    assert verdict(items, users) == verdict(users) == "rounding"
+
+
+def test_many_values_of_one_example_have_one_vote():
+    values = np.outer(np.linspace(1, 2, 16, dtype=np.float32), np.linspace(1, 3, 64)).astype("f")
+    assert _move(values, values * np.float32(1 + 2e-6)).verdict == "dependence"
+    assert _move(values[:15], values[:15] * np.float32(1 + 2e-6)).verdict == "rounding"
+
+
+def test_an_example_whose_values_move_both_ways_votes_for_neither():
+    values = np.outer(np.linspace(1, 2, 40, dtype=np.float32), np.ones(2)).astype("f")
+    steps = np.float32(1 + 2e-6 * np.resize([1, -1], (40, 2)))
+    assert _move(values, values * steps).verdict == "rounding"
+
+
+def test_a_drift_of_unknown_precision_is_unclear_up_to_what_16_bits_round():
+    def drifted(epsilons, precision=None):
+        comparison = _in_float16(SCORES * (1 + epsilons * EPSILON), precision=precision)
+        return comparison.unclear, comparison.verdict(False)
+
+    assert drifted(2) == (True, "rounding")
+    assert drifted(6) == (False, "dependence")
+    assert drifted(2.0**-12) == (False, "rounding")
+    assert drifted(2, "float32") == (False, "dependence")
+    assert drifted(2, "float16") == (False, "rounding")
 
 
 def test_a_wider_tolerance_widens_all_bounds_alike():

@@ -31,7 +31,9 @@ def test_beside_others_a_value_may_move_by_four_epsilons_of_what_the_model_compu
     size = np.array([2.0, 2.0, 8.0])
     reference = _reference(values, Tolerance(precision="bfloat16"))
     np.testing.assert_allclose(reference.at_equal_shapes, 4 * 2.0**-23 * size)
-    np.testing.assert_allclose(reference.beside_others, 4 * 2.0**-7 * size)
+    np.testing.assert_allclose(reference.at_unknown_shapes, 4 * 2.0**-7 * size)
+    exact = _reference(values, Tolerance(precision="float32"))
+    np.testing.assert_array_equal(exact.at_unknown_shapes, exact.at_other_shapes)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,8 @@ def test_beside_others_a_value_may_move_by_four_epsilons_of_what_the_model_compu
         ("float16", 32 * 2.0**-10),
         ("bfloat16", 32 * 2.0**-7),
         (None, 32 * 2.0**-10),
+        ("tensorfloat32", 32 * 2.0**-10),
+        ("float8_e4m3fn", 2 * 2.0**-3),
         ("float64", 256 * 2.0**-23),
     ],
 )
@@ -64,6 +68,35 @@ def test_what_is_exact_may_not_move(values):
     reference = _reference(values)
     for bound in (reference.at_other_shapes, reference.at_equal_shapes, reference.at_most):
         assert not bound.any()
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.float32([0.5, 0.5, 0.5]), "all alike"),
+        (np.float32([0.5, 0.5, 0.5 + 2.0**-23]), "all alike"),
+        (np.float32([0.5, 0.5, 0.5001]), None),
+        (np.float32([[0.5, 1], [0.5, 1]]), "all alike"),
+        (np.float32([[0.5, 1], [0.5, 2]]), None),
+        (np.array([3, 3]), "all alike"),
+        (np.array([3, 4]), None),
+        (np.array([b"a", b"a"], object), "all alike"),
+        (np.array([b"a", b"b"], object), None),
+        (np.float32([np.nan, np.nan]), "no finite number"),
+        (np.float32([np.inf, -np.inf, np.nan]), "no finite number"),
+        (np.float32([np.nan, 1.0]), None),
+    ],
+)
+def test_scores_that_are_alike_or_no_numbers_tell_nothing(values, reason):
+    assert _reference(values).tells_nothing == reason
+
+
+def test_other_values_are_explained_by_rounding_or_not():
+    reference = _reference(np.float32([1.0, 2.0]), Tolerance(precision="float32"))
+    assert reference.explains(np.float32([1.0, 2.00001]))
+    assert not reference.explains(np.float32([1.0, 2.001]))
+    assert not reference.explains(np.float32([1.0]))
+    assert not reference.explains(np.float32([1.0, np.nan]))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from tfnorm.cli.command import Command
-from tfnorm.cli.options import misfit_option
 from tfnorm.errors import InputError
 
 
@@ -29,7 +28,11 @@ from tfnorm.errors import InputError
     is_flag=True,
     help="Export moving statistics that training has never updated.",
 )
-@misfit_option
+@click.option(
+    "--allow-misfit-statistics",
+    is_flag=True,
+    help="Export moving statistics that are not those of the examples.",
+)
 @click.option(
     "--batch-invariance",
     type=click.Choice(["tolerance", "bitwise"]),

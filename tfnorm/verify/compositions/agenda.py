@@ -110,14 +110,11 @@ def agenda(
     )
 
 
-def _numbered(
-    groups: Mapping[str, Neighbours], examples: int
-) -> dict[str, tuple[np.ndarray, bool]]:
+def _numbered(groups: Mapping[str, Neighbours], examples: int) -> dict[str, np.ndarray]:
     """The neighbours' row numbers, from the number of examples on, as `Plan` has them."""
     numbered, start = {}, examples
     for name in (*groups, *BY_SCORE):
         count = groups[name].count if name in groups else 1
-        same_shapes = name in groups and groups[name].numbers_alone
-        numbered[name] = (np.arange(start, start + count), same_shapes)
+        numbered[name] = np.arange(start, start + count)
         start += count
     return numbered

@@ -26,12 +26,9 @@ class Neighbours:
 
     Attributes:
         rows: input name -> `[rows, ...]`.
-        numbers_alone: whether they are `OTHERS` but for the values of floating-point inputs, so that
-            nothing in the model can have another shape.
     """
 
     rows: dict[str, np.ndarray]
-    numbers_alone: bool = False
 
     @property
     def count(self) -> int:
@@ -57,8 +54,8 @@ def neighbours(examples: Mapping[str, np.ndarray]) -> dict[str, Neighbours]:
     }
     floats = any(is_floating(array) for array in examples.values())
     return {
-        OTHERS: Neighbours(others, numbers_alone=True),
-        **{name: Neighbours(scaled, True) for name, scaled in numbers.items() if floats},
+        OTHERS: Neighbours(others),
+        **{name: Neighbours(scaled) for name, scaled in numbers.items() if floats},
         **{name: Neighbours(row) for name, row in _distinct(rows).items()},
     }
 

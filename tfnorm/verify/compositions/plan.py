@@ -40,8 +40,8 @@ class Composition:
             from there on a neighbour. Every example occurs, but where only one batch is tried.
         control: the composition with the same batch sizes and the examples at the same places, that
             this one is compared with; None for the examples one at a time.
-        same_shapes: whether nothing in the model can have another shape than in the control, and so
-            round otherwise.
+        same_shapes: whether the rows are those of the control, so that nothing in the model can have
+            another shape and round otherwise.
         padding: how the batches' inputs are made longer; None where they are as they are.
     """
 
@@ -81,8 +81,7 @@ class Plan:
 
     Attributes:
         examples: how many there are, numbered from 0.
-        neighbours: what each group of neighbours is -> their row numbers, from `examples` on, and
-            whether they are `OTHERS` but for their numbers.
+        neighbours: what each group of neighbours is -> their row numbers, from `examples` on.
         sizes: batch sizes, each 2 or more; None for `BATCH_SIZES` and all examples at once.
         allowed: the batch sizes that the server pads to; empty where it doesn't pad.
         most: the largest batch that is tried for its size alone.
@@ -91,7 +90,7 @@ class Plan:
     """
 
     examples: int
-    neighbours: Mapping[str, tuple[np.ndarray, bool]]
+    neighbours: Mapping[str, np.ndarray]
     sizes: Sequence[int] | None = None
     allowed: Sequence[int] = ()
     most: int = AROUND[-1]
@@ -183,9 +182,9 @@ def again(alone: Composition) -> Composition:
 def concurrent(plan: Plan) -> Composition:
     """Small requests to send at the same time, half of them of the rows most unlike the examples."""
     size = min(CONCURRENT_SIZE, *plan.usual_sizes)
-    loudest = plan.neighbours.get(LOUDEST) or list(plan.neighbours.values())[-1]
+    loudest = plan.neighbours.get(LOUDEST, list(plan.neighbours.values())[-1])
     ours = _filled(np.arange(plan.examples), size)
-    others = np.resize(loudest[0], ours.shape)
+    others = np.resize(loudest, ours.shape)
     return Composition(CONCURRENT, "concurrent", np.stack([ours, others], axis=1).reshape(-1, size))
 
 
@@ -206,12 +205,12 @@ def _among(plan: Plan, size: int, rng: np.random.Generator) -> list[Composition]
     ours = _filled(np.arange(plan.examples), size // 2)
     places = rng.permuted(np.tile(np.arange(size) < size // 2, (len(ours), 1)), axis=1)
     made: list[Composition] = []
-    for name, (neighbours, same_shapes) in plan.neighbours.items():
+    for name, neighbours in plan.neighbours.items():
         rows = np.empty(places.shape, int)
         rows[places] = ours.ravel()
         rows[~places] = np.resize(neighbours, (~places).sum())
         control = made[0] if made else None
-        made.append(Composition(f"among {name}", "neighbours", rows, control, same_shapes))
+        made.append(Composition(f"among {name}", "neighbours", rows, control))
     return made
 
 

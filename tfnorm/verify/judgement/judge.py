@@ -47,7 +47,7 @@ def compare(
         control: what it gave for the batches of the composition's control; None where there is none.
     """
     comparisons = {
-        name: Comparison(reference, control is not None, composition.same_shapes)
+        name: Comparison(reference, control is not None, composition.same_shapes or None)
         for name, reference in references.items()
     }
     for number, (batch, outputs) in enumerate(zip(composition.batches, scored, strict=True)):

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfnorm.differences import epsilon, is_floating
-from tfnorm.verify.judgement.tolerance import Tolerance
+from tfnorm.differences import TENSOR_FLOAT_32, absolute_difference, epsilon, is_floating
+from tfnorm.verify.judgement.tolerance import UNKNOWN, Tolerance
+from tfnorm.verify.judgement.votes import fewest, labels_of
 
 AT_EQUAL_SHAPES = 4
 """Epsilons that a value may move in a batch of equal size with other neighbours: at equal shapes
@@ -17,6 +18,9 @@ _AT_OTHER_SHAPES = {8: 2, 16: 32, 32: 256, 64: 256}
 """Epsilons that rounding may come to at another shape, by the bits that the model computes in:
 beyond the tolerance, as long as other neighbours move nothing. Deep models in float32 need them. An
 epsilon of 8 bits is an eighth of the value, or a quarter."""
+
+ALIKE, NUMBERLESS = "all alike", "no finite number"
+"""Why an output tells nothing of what becomes of the rows of a batch."""
 
 # NumPy's own types know neither what it takes nor what it gives.
 _median: Callable[..., np.ndarray] = np.ma.median
@@ -28,34 +32,59 @@ class Reference:
     Args:
         rows: what the model gave for each example, in order.
         tolerance: how far a value may move.
+        alike: for each input whose share of the rounding examples may have in common, a number for
+            each example, the same where it holds the same.
     """
 
-    def __init__(self, rows: Sequence[np.ndarray], tolerance: Tolerance):
+    def __init__(
+        self,
+        rows: Sequence[np.ndarray],
+        tolerance: Tolerance,
+        alike: Sequence[np.ndarray] = (),
+    ):
         self.dtype: str = tf.as_dtype(rows[0].dtype).name
         self.count = len(rows)
+        self.floating = is_floating(rows[0])
         self.problem = _problem(rows)
         self.tolerance = tolerance
         if self.problem is not None:
             return
         self.values = np.concatenate(rows)
         self._size, self._scale = self._magnitudes()
-        own = epsilon(self.dtype) if is_floating(self.values) else 0.0
-        self._epsilon = own and max(own, epsilon(tolerance.precision or self.dtype))
+        self.votes = fewest([labels_of(self.values), *alike])
+        own = epsilon(self.dtype) if self.floating else 0.0
+        known = max(tolerance.precision or self.dtype, self.dtype, key=epsilon)
+        coarsest = max(tolerance.precision or UNKNOWN, self.dtype, key=epsilon)
+        self._epsilon = own and epsilon(known)
+        # By what factor it may compute in a coarser type than is known of.
+        self.unsure = epsilon(coarsest) / self._epsilon if own else 1.0
         self.at_other_shapes = self._at_other_shapes(own)
-        self.at_most = self._at_most(own)
+        self.at_most = self._at_most(coarsest) if own else self.at_other_shapes
         unit = AT_EQUAL_SHAPES * tolerance.widened * self._size
         self.at_equal_shapes = own * unit
-        self.beside_others = self._epsilon * unit
+        self.at_unknown_shapes = np.maximum(self.at_other_shapes, (own and epsilon(known)) * unit)
 
     @property
     def ranks(self) -> bool:
         """Whether each example has one number, by which it can be ranked."""
         return (
             self.problem is None
-            and is_floating(self.values)
+            and self.floating
             and self.values.size == self.count
             and self.count > 1
         )
+
+    @property
+    def tells_nothing(self) -> str | None:
+        """Why nothing that the model does to the rows of a batch could show; None where it could."""
+        if self.problem is not None:
+            return None
+        if self.floating and not np.isfinite(self.values).any():
+            return NUMBERLESS
+        if not self.floating:
+            return ALIKE if (self.values == self.values[:1]).all() else None
+        apart = absolute_difference(self.values, self.values[:1])
+        return ALIKE if (apart <= self.at_equal_shapes).all() else None
 
     def epsilons(self, difference: np.ndarray, examples: np.ndarray) -> np.ndarray:
         """Differences in epsilons of the values' size, infinite ones left out."""
@@ -66,7 +95,7 @@ class Reference:
 
     def _magnitudes(self) -> tuple[np.ndarray, np.ndarray]:
         """For each value: the larger of its magnitude and the scale of its place; the scale."""
-        if not is_floating(self.values):
+        if not self.floating:
             return np.zeros(self.values.shape), np.zeros(self.values.shape[1:])
         size = np.abs(self.values.astype(np.float64))
         finite = np.isfinite(size)
@@ -74,20 +103,16 @@ class Reference:
         scale = np.ma.filled(np.ma.asarray(medians, dtype=np.float64), 0.0)
         return np.maximum(np.where(finite, size, 0.0), scale), scale
 
-    def _at_most(self, own: float) -> np.ndarray:
-        # What a server computes in, nobody knows: 16 bits, for all that its outputs tell.
-        precision = self.tolerance.precision or "float16"
-        if not own:
-            return self.at_other_shapes
-        coarsest = max(precision, self.dtype, key=epsilon)
-        epsilons = _AT_OTHER_SHAPES[8 * tf.as_dtype(coarsest).size] * self.tolerance.tightened
+    def _at_most(self, coarsest: str) -> np.ndarray:
+        bits = 16 if coarsest == TENSOR_FLOAT_32 else 8 * tf.as_dtype(coarsest).size
+        epsilons = _AT_OTHER_SHAPES[bits] * self.tolerance.tightened
         at_most: np.ndarray = np.maximum(
             self.at_other_shapes, epsilons * epsilon(coarsest) * self._size
         )
         return at_most
 
     def _at_other_shapes(self, own: float) -> np.ndarray:
-        if not is_floating(self.values):
+        if not self.floating:
             return np.zeros(self.values.shape)
         size = np.abs(np.nan_to_num(self.values.astype(np.float64), posinf=0.0, neginf=0.0))
         bound = self.tolerance.atol * np.maximum(1.0, self._scale) + self.tolerance.rtol * size
@@ -110,11 +135,15 @@ class Reference:
             )
         return None
 
+    def explains(self, values: np.ndarray) -> bool:
+        """Whether values, in the order of the examples, are the same but for rounding."""
+        if self.problem_with(values, self.count) is not None:
+            return False
+        return bool((absolute_difference(values, self.values) <= self.at_most).all())
+
     def extremes(self) -> tuple[int, int]:
         """The examples with the highest and the lowest values; of what are no numbers, any two."""
-        if self.problem is not None or not (
-            is_floating(self.values) or self.values.dtype.kind in "iu"
-        ):
+        if self.problem is not None or not (self.floating or self.values.dtype.kind in "iu"):
             return 0, self.count - 1
         rows = np.nan_to_num(self.values.astype(np.float64)).reshape(self.count, -1)
         highest, lowest = rows.max(axis=1, initial=-np.inf), rows.min(axis=1, initial=np.inf)

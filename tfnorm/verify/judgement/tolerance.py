@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 ATOL, RTOL = 1e-6, 1e-5
 
+UNKNOWN = "float16"
+"""What a model is taken to compute in that does not tell: products of float32 on a GPU, too, are
+rounded so (TensorFloat-32)."""
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -20,7 +24,7 @@ class Tolerance:
             tighter one tightens what is allowed beyond them.
         rtol: the relative tolerance; likewise.
         bitwise: allow no value to move, not even by rounding.
-        precision: the coarsest type that the model computes in; None if unknown.
+        precision: the coarsest type that the model may compute in; None for `UNKNOWN`.
     """
 
     atol: float = ATOL

@@ -1,1 +1,0 @@
-"""Normalizations in a SavedModel's graph: found, and watched while it scores."""

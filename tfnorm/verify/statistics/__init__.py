@@ -1,1 +1,0 @@
-"""Do the statistics that a model normalizes with fit examples?"""
