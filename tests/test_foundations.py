@@ -486,6 +486,67 @@ def test_a_training_step_that_is_done_with_leaves_no_graph_behind(kind, jit_comp
     assert graph() is None
 
 
+def test_a_graph_tells_what_it_takes_from_around_it():
+    variable, constant = tf.Variable(2.0), tf.constant(3.0)
+    graph = tf.function(lambda: variable * constant).get_concrete_function().graph
+    outside = [taken for taken, _ in _tensorflow.captured(graph)]
+    assert any(taken is variable.handle for taken in outside)
+    assert any(taken is constant for taken in outside)
+    names = {inside.name for _, inside in _tensorflow.captured(graph)}
+    assert names == {tensor.name for tensor in graph.inputs}
+
+
+def test_a_variable_has_a_handle_on_each_replica():
+    variable = tf.Variable(1.0)
+    assert [h is variable.handle for h in _tensorflow.variable_handles(variable)] == [True]
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        mirrored = tf.Variable(1.0)
+    assert [h.dtype for h in _tensorflow.variable_handles(mirrored)] == [tf.resource]
+
+
+@pytest.mark.parametrize("autograph", [False, True])
+def test_functions_are_inlined_for_as_long_as_that_lasts(autograph):
+    traces = []
+
+    class Holder:
+        @tf.function(autograph=autograph)
+        def method(self, x):
+            traces.append(1)
+            return inner(x)
+
+    def body(x):
+        traces.append(1)
+        if autograph and tf.reduce_sum(x) > 0:
+            return x + 1.0
+        return x
+
+    inner = tf.function(body, autograph=autograph)
+    holder = Holder()
+
+    def outer(x):
+        return holder.method(x)
+
+    def calls(function):
+        graph = function.get_concrete_function(tf.TensorSpec([])).graph
+        return [op.type for op in graph.get_operations() if op.type.endswith("PartitionedCall")]
+
+    before = type(inner).__call__
+    holder.method(tf.constant(1.0))
+    assert len(traces) == 2
+    with _tensorflow.inlined_functions():
+        inlined = tf.function(outer, autograph=False)
+        assert not calls(inlined)
+        assert float(inlined.get_concrete_function(tf.TensorSpec([]))(tf.constant(1.0))) == (
+            2.0 if autograph else 1.0
+        )
+        assert len(traces) == 4
+        with pytest.raises(KeyError), _tensorflow.inlined_functions():
+            raise KeyError
+        assert float(tf.function(lambda: inner.get_concrete_function(tf.constant(2.0))(2.0))()) > 0
+    assert type(inner).__call__ is before
+    assert calls(tf.function(outer, autograph=False))
+
+
 def test_what_vectorized_map_traces_is_told_from_the_rest():
     inside = _tensorflow.vectorized_map_detector()
     seen = []

@@ -10,15 +10,19 @@ They are imported where they are used.
 from __future__ import annotations
 
 import functools
+import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, op_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, trackable_object_graph_pb2
+from tensorflow.python.autograph.core import ag_ctx
 from tensorflow.python.eager import forwardprop_util
+from tensorflow.python.eager.polymorphic_function import autograph_util
 from tensorflow.python.framework import op_callbacks, op_def_registry, ops
 from tensorflow.python.ops import control_flow_util
 from tensorflow.python.saved_model import loader_impl
@@ -78,6 +82,63 @@ def op_definition(op_type: str) -> op_def_pb2.OpDef | None:
 def function_graph(graph: tf.Graph, name: str) -> tf.Graph:
     """The graph of a function that `graph` calls by `name`."""
     return graph._get_function(name).graph
+
+
+def captured(graph: tf.Graph) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    """What the graph of a function takes from around it, such as handles of variables: outside, inside."""
+    return list(graph.captures)
+
+
+def variable_handles(variable: tf.Variable) -> list[tf.Tensor]:
+    """The handle of a variable, or those of all replicas' where a strategy has made it."""
+    return [part.handle for part in getattr(variable, "values", None) or (variable,)]
+
+
+class _Inlining(threading.local):
+    depth = 0
+
+
+_inlining = _Inlining()
+_inlining_threads = [0]
+_lock = threading.Lock()
+_Function = type(tf.function(lambda: None))
+_call_function = _Function.__call__
+
+
+def _call_inlined(function: Any, *arguments: Any, **named: Any) -> Any:
+    # What a file has restored has no Python to run.
+    if not _inlining.depth or type(function) is not _Function:
+        return _call_function(function, *arguments, **named)
+    body = function.python_function
+    if tf.executing_eagerly():
+        return body(*arguments, **named)
+    status, options = ag_ctx.Status.DISABLED, function._experimental_autograph_options
+    if function._autograph:
+        status = ag_ctx.Status.ENABLED
+        body = autograph_util.py_func_from_autograph(body, options)
+    with ag_ctx.ControlStatusCtx(status, options):
+        return body(*arguments, **named)
+
+
+@contextmanager
+def inlined_functions() -> Iterator[None]:
+    """Every tf.function that this thread calls meanwhile becomes part of the graph around it.
+
+    Its Python is run again, and what it was traced to before stays as it is. Other threads' calls are as
+    ever, unlike with `tf.config.run_functions_eagerly`.
+    """
+    with _lock:
+        _inlining_threads[0] += 1
+        _Function.__call__ = _call_inlined
+    _inlining.depth += 1
+    try:
+        yield
+    finally:
+        _inlining.depth -= 1
+        with _lock:
+            _inlining_threads[0] -= 1
+            if not _inlining_threads[0]:
+                _Function.__call__ = _call_function
 
 
 def make_callable_here(function: tf.types.experimental.ConcreteFunction) -> str:

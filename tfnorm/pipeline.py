@@ -94,7 +94,11 @@ def deliver(
             examples=examples,
             allow_misfit_statistics=allow_misfit_statistics,
         )
-        verdict = batch_invariance(staged.path, progress=_stage(progress, "verify the file"))
+        verdict = batch_invariance(
+            staged.path,
+            allow_misfit_statistics=allow_misfit_statistics,
+            progress=_stage(progress, "verify the file"),
+        )
         if not verdict.passed:
             return Delivered(replace(verdict, target="the export"), None)
         path = publish(

@@ -14,10 +14,15 @@ import numpy as np
 import tensorflow as tf
 
 
-def fit(layer):
-    """An epoch without gradient descent: the loss of a replica without rows is no number."""
+def weights(layer):
+    return {weight.name: weight.numpy() for weight in layer.weights}
+
+
+def fit(layers):
+    """An epoch, side by side, without gradient descent: the loss of a replica without rows is no number."""
     x = cases.data(9, cases.FIT_ROWS)
-    model = keras.Sequential([keras.Input((cases.CHANNELS,)), layer])
+    inputs = keras.Input((cases.CHANNELS,))
+    model = keras.Model(inputs, keras.layers.Add()([layer(inputs) for layer in layers]))
     model.compile(keras.optimizers.SGD(0.0), "mse")
     model.fit(tf.data.Dataset.from_tensor_slices((x, x)).batch(cases.FIT_BATCH), verbose=0)
 
@@ -28,24 +33,20 @@ def main(path):
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * cases.REPLICAS,
     )
-    strategy = tf.distribute.MirroredStrategy([f"CPU:{n}" for n in range(cases.REPLICAS)])
+    devices = [f"CPU:{n}" for n in range(cases.REPLICAS)]
+    strategy = tf.distribute.MirroredStrategy(devices)
     results = {}
+    fitted = {}
     for case in cases.ARGUMENTS:
 
         def fresh(case=case):
             with strategy.scope():
                 return cases.make(case)
 
-        def keep(run, layer, values, case=case):
-            weights = {weight.name: weight.numpy() for weight in layer.weights}
-            results.update({f"{case}/{run}/{k}": v for k, v in (weights | values).items()})
-
         layer = fresh()
-        keep("loop", layer, cases.train(strategy, layer, cases.STEPS))
-        layer = fresh()
-        with strategy.scope():
-            fit(layer)
-        keep("fit", layer, {})
+        values = cases.train(strategy, layer, cases.STEPS) | weights(layer)
+        results.update({f"{case}/loop/{name}": value for name, value in values.items()})
+        fitted[case] = fresh()
         results[f"{case}/collectives"] = cases.count_collectives(strategy, fresh())
         for name, kind, message in cases.refusals(strategy, fresh()):
             results[f"{case}/refusal/{name}"] = np.array([kind, message])
@@ -55,8 +56,15 @@ def main(path):
             variances = cases.moving_variances(strategy, fresh(), batches)
             for ratio, variance in zip(ratios, variances, strict=True):
                 results[f"{case}/variance/{ratio}"] = variance
-    results["dien/losses"], weights = cases.train_dien(strategy)
-    results.update({f"dien/weight {n}": weight for n, weight in enumerate(weights)})
+    with strategy.scope():
+        fit(fitted.values())
+    for case, layer in fitted.items():
+        results.update({f"{case}/fit/{name}": value for name, value in weights(layer).items()})
+    # Two strategies in one process can't both reduce by collectives: they number their groups alike.
+    reduction = tf.distribute.ReductionToOneDevice()
+    pair = tf.distribute.MirroredStrategy(devices[:2], cross_device_ops=reduction)
+    results["dien/losses"], trained = cases.train_dien(pair)
+    results.update({f"dien/weight {n}": weight for n, weight in enumerate(trained)})
     np.savez(path, **results)
 
 

@@ -5,7 +5,8 @@ import tensorflow as tf
 from verify.dependent_models import function_of
 
 from tfnorm.errors import InputError
-from tfnorm.examples.drawn import UNBOUNDED, random_examples
+from tfnorm.examples.bounds import UNBOUNDED
+from tfnorm.examples.drawn import random_examples
 from tfnorm.scorers.connection import Unreachable
 from tfnorm.verify import batch_invariance, load_scorer
 

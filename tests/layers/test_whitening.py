@@ -98,6 +98,19 @@ def test_channels_that_depend_on_each_other_are_held_by_epsilon():
     assert_close(y[:, 2], np.zeros(500), 1e-3)
 
 
+@pytest.mark.parametrize("method", ["zca", "pca"])
+def test_without_an_epsilon_channels_that_depend_on_each_other_are_refused(method):
+    """Unless the components that are kept leave them out."""
+    for second in (2 * X[:, 0], np.full(500, 7.0, np.float32)):
+        data = np.stack([X[:, 0], second, X[:, 1]], 1)
+        layer = Whitening(method=method, epsilon=0.0, name="white")
+        with pytest.raises(InputError, match=r"white can't be adapted with epsilon=0.0.*above 0"):
+            layer.adapt(data)
+        assert int(layer.rows) == 0
+        y = adapted(data, method="pca", components=2, epsilon=0.0)(data).numpy()
+        assert_close(np.cov(y.T, bias=True), np.eye(2), 1e-5)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_it_does_the_same_in_every_mode_and_in_training(mode):
     layer = adapted()

@@ -10,6 +10,7 @@ import oracles
 import pytest
 
 import tfnorm
+from tfnorm.errors import InputError
 from tfnorm.statistics import (
     recalibrate_statistics,
     statistics_report,
@@ -131,3 +132,14 @@ def test_statistics_that_are_not_finite_are_told(rows):
     assert report.layers[0].state == "not finite"
     assert report.to_dict()["layers"][0]["std_ratio"]["channel"] == 1
     assert json.loads(report.to_json())["layers"][0]["std_ratio"]["worst"] is None
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("look", [statistics_report, recalibrate_statistics])
+def test_a_layer_without_channels_is_one_clear_error(kind, look):
+    model = keras.Sequential([keras.Input((0,)), kind(name="none")], name="ranker")
+    with pytest.raises(
+        InputError, match="layer 'none' of model 'ranker' has no channels"
+    ) as raised:
+        look(model, [np.zeros((3, 0), np.float32)])
+    assert "\n" not in str(raised.value)

@@ -104,5 +104,5 @@ def test_statistics_are_those_of_the_training_log_unless_that_is_turned_off(log)
     recalibrate_statistics(trained.model, log.train.batches(1000))
     for value, before in zip(trained.model.get_weights(), weights, strict=True):
         np.testing.assert_allclose(value, before, rtol=1e-4, atol=1e-6)
-    assert max(move.mean for move in trained.recalibrated) > 0
-    assert train(log, recipe, recalibrate=False).recalibrated == ()
+    assert max(move.mean for move in trained.recalibrated.moves) > 0
+    assert train(log, recipe, recalibrate=False).recalibrated is None

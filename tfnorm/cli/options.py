@@ -21,6 +21,13 @@ _Settings = TypeVar("_Settings")
 _MEANING = re.compile(r"(?P<help>.*?)(?:; None (?:for|to) (?P<default>.*))?\.")
 
 
+misfit_option = click.option(
+    "--allow-misfit-statistics",
+    is_flag=True,
+    help="Let moving statistics pass that are not those of the examples.",
+)
+
+
 def options_of(settings: type, *names: str) -> Callable[[_Decorated], _Decorated]:
     """An option for each field of a dataclass, or for those named, in the dataclass's order.
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from tfnorm.export import ExportReport
+    from tfnorm.statistics.moves import Recalibration
     from tfnorm.training import Progress, Trained
 
 
@@ -36,6 +37,13 @@ def auc(trained: Trained) -> str:
     """The AUC, beside the best that is possible where that is known."""
     best = "" if trained.best_auc is None else f" (the best possible: {trained.best_auc:.4f})"
     return f"{trained.auc:.4f}{best}"
+
+
+def add_recalibration(table: Table, done: Recalibration) -> None:
+    """What the moving statistics are those of, how far that decides, and what it moved."""
+    table.add_row("recalibrated", str(done))
+    for move in done.moves:
+        table.add_row("moved", str(move))
 
 
 def statistics_line(report: ExportReport) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.examples.bounds import largest_ids
 from tfnorm.examples.keys import Keys, table_keys
 from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.inputs import dimensions
@@ -15,10 +16,6 @@ from tfnorm.session import DEFAULT_SIGNATURE
 LENGTH = 8
 """How long an input of free length is drawn."""
 
-UNBOUNDED = 10_000
-"""Ids stay below it where the model takes any."""
-
-_MOST = 2**31 - 1
 _WORDS = [b"a", b"b", b"item", b"user", b"x1", b"query", b"red", b"blue"]
 
 
@@ -54,11 +51,8 @@ def random_examples(
     shapes = {name: _shape(name, spec) for name, spec in inputs.items()}
     plain = {name: _plain(spec.dtype, (1, *shapes[name])) for name, spec in inputs.items()}
     known = _known(scorer, local, plain)
-    bounds = {
-        name: _largest(scorer, plain, name)
-        for name, spec in inputs.items()
-        if spec.dtype.is_integer and name not in known
-    }
+    ids = [n for n, spec in inputs.items() if spec.dtype.is_integer and n not in known]
+    bounds = largest_ids(scorer, plain, ids)
     drawn = {
         name: _draw_keys(rng, known[name], (count, *shapes[name]))
         if name in known
@@ -104,28 +98,6 @@ def _known(scorer: Scorer, local: Scorer | None, plain: dict[str, np.ndarray]) -
         except InputError:
             pass
     return {}
-
-
-def _largest(scorer: Scorer, plain: dict[str, np.ndarray], name: str) -> int:
-    """The largest number that the model takes for an input; `UNBOUNDED` where it takes any."""
-    most = min(_MOST, np.iinfo(plain[name].dtype).max)
-
-    def taken(value: int) -> bool:
-        try:
-            scorer.score({**plain, name: np.full_like(plain[name], value)})
-        except Unreachable:
-            raise
-        except InputError:
-            return False
-        return True
-
-    if taken(most):
-        return min(most, UNBOUNDED)
-    low, high = 0, most
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if taken(middle) else (low, middle)
-    return low
 
 
 def _draw_keys(rng: np.random.Generator, keys: Keys, shape: tuple[int, ...]) -> np.ndarray:

@@ -111,8 +111,10 @@ def export_saved_model(
             statistics are compared with them; few examples, or those of other days than the
             training's, decide less, and what they can't decide is not refused.
         fold: take BatchNormalization up into the Dense or Conv before it, or those after it, and
-            make the moving statistics that remain, Dice's too, one multiply and add. This is done
-            in float64 on copies of the weights, and left undone where it would move a score.
+            make the moving statistics that remain, Dice's too, one multiply and add; a Whitening is
+            taken up into the Dense after it. Where a mean is so far from zero that this would cost
+            digits, it is subtracted first. This is done in float64 on copies of the weights, and left
+            undone where it would move a score.
         signatures: further ones, which take serialized tf.Example records: "tf_example" (input
             `examples`, outputs as `serving_default`), "classify" (`classes` and `scores`) and
             "regress" (`outputs`), the last two for TensorFlow Serving's Classify and Regress.

@@ -15,9 +15,7 @@ from tfnorm.scorers.messages import one_line
 from tfnorm.statistics.fit import statistics_fit
 from tfnorm.statistics.judgement import OFF
 from tfnorm.statistics.observation.moving import ever_updated, statistics_layers
-from tfnorm.statistics.results import StatisticsFit
-
-REPAIR = "tfnorm recalibrate MODEL --examples FILE --output NEW"
+from tfnorm.statistics.results import REPAIR, StatisticsFit
 
 
 def check_fit(

@@ -13,7 +13,7 @@ Nodes = Mapping[str, node_def_pb2.NodeDef]
 Constant = Callable[[str], np.ndarray | None]
 Label = tuple[str, int]
 
-_SWITCHES = ("Switch", "RefSwitch")
+SWITCHES = ("Switch", "RefSwitch")
 _MERGES = ("Merge", "RefMerge")
 
 
@@ -44,7 +44,7 @@ def live(nodes: Nodes, constant: Constant) -> dict[str, node_def_pb2.NodeDef]:
             never.add(name)
             continue
         running[name] = node_def_pb2.NodeDef(name=name, op=node.op, input=reaching)
-        if node.op in _SWITCHES and (value := constant(read[1])) is not None:
+        if node.op in SWITCHES and (value := constant(read[1])) is not None:
             never.add(f"{name}:{0 if value else 1}")
     return running
 
@@ -64,7 +64,7 @@ def straightened(nodes: Nodes, constant: Constant) -> dict[str, node_def_pb2.Nod
         node.CopyFrom(nodes[name])
         waits = [waited for waited in node.input if waited.startswith("^")]
         data = [moved.get(tensor, tensor) for tensor in found.input]
-        if node.op in _SWITCHES and constant(data_inputs(node)[1]) is not None:
+        if node.op in SWITCHES and constant(data_inputs(node)[1]) is not None:
             moved[f"{name}:1"] = f"{name}:0"
             _hand_on(node)
             data = data[:1]
@@ -101,7 +101,7 @@ def conditions(nodes: Nodes, choices: Mapping[str, str]) -> dict[str, frozenset[
     def of(tensor: str) -> frozenset[Label]:
         name = producer(tensor)
         node = nodes.get(name)
-        if node is not None and node.op in _SWITCHES:
+        if node is not None and node.op in SWITCHES:
             return labels.get(name, frozenset()) | {(data_inputs(node)[1], int(tensor[-1]))}
         return labels.get(name, frozenset())
 

@@ -30,6 +30,7 @@ PRODUCTS = frozenset(
 )
 MOVES = frozenset(("ReverseV2", "Roll", "RandomShuffle", "ReverseSequence"))
 NORMALIZATIONS = frozenset(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"))
+ROOTS = frozenset(("Rsqrt", "Sqrt", "Pow"))
 SIZED_BY_VALUES = frozenset(
     (
         "DynamicPartition",

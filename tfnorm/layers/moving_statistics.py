@@ -124,7 +124,7 @@ class MovingStatistics(keras.layers.Layer):
         mask: tf.Tensor | None = None,
     ) -> tf.Tensor:
         inputs = self._checked(inputs, mask)
-        by_batch = bool(training and self.trainable)
+        by_batch = self.trainable and is_set(training, self.name)
         for observer in self._observers:
             observer(inputs, mask, by_batch)
         if by_batch:
@@ -251,6 +251,23 @@ class MovingStatistics(keras.layers.Layer):
         if mask is not None:
             check_mask(mask if hasattr(mask, "shape") else np.asarray(mask), inputs)
         return inputs
+
+
+def is_set(training: Any, layer: str) -> bool:
+    """Whether the argument `training` of a call is True, or what is as true: 1, or a constant tensor.
+
+    Raises:
+        InputError: a function is traced, and `training` is a tensor that is known only when it runs.
+    """
+    if not isinstance(training, tf.Tensor):
+        return bool(training)
+    known = tf.get_static_value(training)
+    if known is None:
+        raise InputError(
+            f"training must be known where {layer} is traced; received {training!r}, which is known only "
+            "when the function runs. Give True or False, or trace a function for each"
+        )
+    return bool(known)
 
 
 def is_number(value: object) -> bool:

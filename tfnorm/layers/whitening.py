@@ -130,8 +130,8 @@ class Whitening(keras.layers.Layer):
             steps: how many batches to read; None for all.
 
         Raises:
-            InputError: there are fewer than two rows, a value is not finite, or a batch is no tensor of
-                numbers.
+            InputError: there are fewer than two rows, a value is not finite, a batch is no tensor of
+                numbers, or channels depend on each other and epsilon is 0.
         """
         batches = [data] if tf.is_tensor(data) or isinstance(data, np.ndarray) else data
         total: Covariance | None = None
@@ -147,8 +147,15 @@ class Whitening(keras.layers.Layer):
             raise InputError(
                 f"{self.name} can't be adapted to data with NaN or infinite values; leave them out"
             )
+        kernel = whitening_kernel(total, self.method, self.epsilon, self.components)
+        if not np.isfinite(kernel).all():
+            raise InputError(
+                f"{self.name} can't be adapted with epsilon={self.epsilon!r}: some channels are constant or "
+                "depend on others, whose covariance has an eigenvalue of 0; accepted: an epsilon above 0, or "
+                "with method='pca' fewer components"
+            )
         self.mean.assign(total.mean)
-        self.kernel.assign(whitening_kernel(total, self.method, self.epsilon, self.components))
+        self.kernel.assign(kernel)
         self.rows.assign(total.count)
 
     def _rows(self, batch: Any) -> tf.Tensor:

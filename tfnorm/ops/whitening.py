@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 METHODS = ("zca", "pca")
@@ -54,11 +55,12 @@ def whitening_kernel(
         M2 / m = U diag(l) U',    zca: U diag(l + epsilon)^(-1/2) U',    pca: U diag(l + epsilon)^(-1/2)
 
     The principal axes come by falling l, the first `components` of them, each with its largest entry
-    positive.
+    positive. An l that is 0 but for rounding, as of channels that depend on each other, is 0, so that the
+    matrix is infinite without an epsilon.
     """
     values, axes = tf.linalg.eigh(found.M2 / found.count)
-    # Rounding takes those of channels that depend on each other below 0.
-    scale = tf.math.rsqrt(tf.maximum(values, 0) + epsilon)
+    rounding = found.mean.shape[0] * np.finfo(np.float64).eps * tf.reduce_max(values)
+    scale = tf.math.rsqrt(tf.where(values > rounding, values, 0) + epsilon)
     if method == "zca":
         return tf.matmul(axes * scale, axes, transpose_b=True)
     largest = tf.argmax(tf.abs(axes), 0)

@@ -18,6 +18,7 @@ from tfnorm.errors import InputError
 from tfnorm.scorers.inputs import check_names
 from tfnorm.scorers.messages import one_line
 from tfnorm.scorers.precision import Types, coarsest_of, coarsest_types
+from tfnorm.scorers.scorer import Call as ModelCall
 from tfnorm.scorers.scorer import Scorer
 from tfnorm.session import SavedModel
 
@@ -71,6 +72,9 @@ class KerasScorer(Scorer):
             raise InputError(f"{self.name} refuses these examples: {one_line(error)}") from error
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
+    def keras_model(self) -> tuple[keras.Model, ModelCall]:
+        return self._model, self._outputs
+
     def precision_of(self, output: str) -> str | None:
         return self._precisions.get(output)
 
@@ -102,7 +106,7 @@ class KerasScorer(Scorer):
 
     def _traced(self, specs: dict[str, tf.TensorSpec]) -> tf.types.experimental.ConcreteFunction:
         def scores(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._named(self._call(dict(zip(specs, tensors, strict=True))))
+            return self._outputs(dict(zip(specs, tensors, strict=True)))
 
         function = tf.function(scores, input_signature=list(specs.values()), autograph=False)
         try:
@@ -111,6 +115,9 @@ class KerasScorer(Scorer):
             raise InputError(
                 f"{self.name} can't be called on {', '.join(specs)}: {one_line(error)}"
             ) from error
+
+    def _outputs(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return self._named(self._call(dict(features)))
 
     def _named(self, outputs: object) -> dict[str, tf.Tensor]:
         if isinstance(outputs, Mapping):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tfnorm.session import SavedModel
+
+Call = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
+"""Features by name in, outputs by name out."""
 
 
 @runtime_checkable
@@ -77,6 +81,10 @@ class Scorer(BareScorer, Protocol):
     defaults: Mapping[str, np.ndarray] = MappingProxyType({})
     constants: Mapping[str, np.ndarray] = MappingProxyType({})
 
+    def keras_model(self) -> tuple[keras.Model, Call] | None:
+        """The Keras model that scores, and how it is called; None where it is none."""
+        return None
+
     def precision_of(self, output: str) -> str | None:
         """The coarsest floating-point type that one output is computed in; None if unknown."""
         return self.precision
@@ -122,6 +130,14 @@ class Fed(Scorer):
         self.precision = self._scorer.precision
         return outputs
 
+    def keras_model(self) -> tuple[keras.Model, Call] | None:
+        found = self._scorer.keras_model()
+        if found is None:
+            return None
+        model, call = found
+        fixed = {name: tf.constant(value) for name, value in self.constants.items()}
+        return model, lambda features: call({**features, **fixed})
+
     def precision_of(self, output: str) -> str | None:
         return self._scorer.precision_of(output)
 
@@ -143,6 +159,8 @@ class _Completed(Scorer):
         self.kept_examples = getattr(scorer, "kept_examples", self.kept_examples)
         self.defaults = getattr(scorer, "defaults", self.defaults)
         self._scorer = scorer
+        for name in ("keras_model", "as_saved_model"):
+            setattr(self, name, getattr(scorer, name, getattr(self, name)))
 
     def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         outputs = self._scorer.score(examples)

@@ -58,7 +58,7 @@ def judged(watch: Watch, examples: Arrays) -> StatisticsFit:
     Returns:
         The verdict and what it rests on.
     """
-    chosen = _spread(examples)
+    chosen = spread_evenly(examples)
     count = len(next(iter(chosen.values())))
     if count < FEWEST:
         return _nothing(UNDECIDED, chosen)
@@ -106,8 +106,8 @@ def _fit(layer: Watched, parts: list[Moments]) -> LayerFit:
     )
 
 
-def _spread(examples: Arrays) -> Arrays:
-    """As many examples as are scored in one batch, evenly spread."""
+def spread_evenly(examples: Arrays) -> Arrays:
+    """As many examples as are looked at in one batch, evenly spread."""
     count = len(next(iter(examples.values())))
     row = sum(array[:1].nbytes for array in examples.values())
     most = min(count, MOST, max(FEWEST, MOST_BYTES // max(row, 1)))

@@ -1,16 +1,17 @@
-"""Recalibration that says what it moved."""
+"""What recalibration moved, and what it rests on."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import keras
 import numpy as np
 
-from tfnorm.statistics.observation.batches import Dataset
-from tfnorm.statistics.observation.moving import read, statistics_layers
-from tfnorm.statistics.recalibrate import recalibrate_statistics
+from tfnorm.statistics.observation.moving import read
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,15 @@ class Move:
         channel: the one that moved farthest.
         mean: by how many of its new standard deviations the moving mean moved.
         std: the new standard deviation over the one before, both sqrt(variance + epsilon).
+        standard_error: of the new mean, in new standard deviations, in the channel where it is largest; inf
+            where that has the values of one example.
     """
 
     layer: str
     channel: int
     mean: float
     std: float
+    standard_error: float
 
     def __str__(self) -> str:
         return (
@@ -36,26 +40,89 @@ class Move:
         )
 
 
-def recalibrated(model: keras.Model, dataset: Dataset) -> tuple[Move, ...]:
-    """Recalibrate a model, as `recalibrate_statistics` does, and tell what that moved.
+class Recalibration(list[str]):
+    """The names of the recalibrated layers, in the order of their calls, and what was done.
 
-    Returns:
-        A move for each layer that was recalibrated, in the order of their calls.
+    Attributes:
+        examples: how many the statistics are those of.
+        passes: how often the dataset was run through.
+        moves: one for each layer.
     """
-    layers = {name: layer for layer, name in statistics_layers(model).items()}
-    before = {name: _read(layer) for name, layer in layers.items()}
-    names: Iterable[str] = recalibrate_statistics(model, dataset)
-    return tuple(_move(name, *before[name], *_read(layers[name])) for name in names)
+
+    def __init__(self, moves: Iterable[Move], examples: int, passes: int):
+        self.moves = tuple(moves)
+        self.examples = examples
+        self.passes = passes
+        super().__init__(move.layer for move in self.moves)
+
+    @property
+    def worst(self) -> Move:
+        """Of the layer that has the mean with the largest standard error."""
+        return max(self.moves, key=lambda move: move.standard_error)
+
+    @property
+    def standard_error(self) -> float:
+        """The largest of any mean, in standard deviations of its channel.
+
+        About 1 / sqrt(examples): so far may the mean be off, as these are not all examples that there could
+        be. The values of one example count as one, as they are alike; those that a mask leaves out don't.
+        """
+        return self.worst.standard_error
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain values; a number that isn't finite is None."""
+        return {
+            "examples": self.examples,
+            "passes": self.passes,
+            "standard_error": _finite(self.standard_error),
+            "layers": [
+                {name: _finite(value) for name, value in asdict(move).items()}
+                for move in self.moves
+            ],
+        }
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """All of it as standard JSON; a number that isn't finite is null.
+
+        Args:
+            indent: spaces a level; None for one line.
+        """
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    def __str__(self) -> str:
+        passes = "1 pass" if self.passes == 1 else f"{self.passes} passes"
+        return (
+            f"{self.examples:,} examples, {passes}; the worst mean, in layer {self.worst.layer!r}, has a "
+            f"standard error of {self.standard_error:.2g} standard deviations"
+        )
 
 
-def _read(layer: keras.layers.Layer) -> tuple[np.ndarray, np.ndarray]:
-    """The moving mean, and sqrt(moving variance + epsilon)."""
-    return read(layer.moving_mean), np.sqrt(read(layer.moving_variance) + layer.epsilon)
+class Before:
+    """The statistics of a layer, to be compared with later ones."""
+
+    def __init__(self, layer: keras.layers.Layer):
+        self._layer = layer
+        self._mean, self._std = self._read()
+
+    def move(self, name: str, standard_error: np.ndarray) -> Move:
+        """How far they have moved.
+
+        Args:
+            name: of the layer.
+            standard_error: `[C]`, of the new means; NaN for a channel without values.
+        """
+        mean, std = self._read()
+        by, to = np.abs(mean - self._mean) / std, std / self._std
+        channel = int(np.argmax(by + np.abs(np.log(to))))
+        with np.errstate(invalid="ignore"):
+            error = np.where(standard_error == 0, 0.0, standard_error / std)
+        return Move(name, channel, float(by[channel]), float(to[channel]), float(np.nanmax(error)))
+
+    def _read(self) -> tuple[np.ndarray, np.ndarray]:
+        """The moving mean, and sqrt(moving variance + epsilon)."""
+        layer = self._layer
+        return read(layer.moving_mean), np.sqrt(read(layer.moving_variance) + layer.epsilon)
 
 
-def _move(
-    name: str, mean: np.ndarray, std: np.ndarray, new_mean: np.ndarray, new_std: np.ndarray
-) -> Move:
-    by, to = np.abs(new_mean - mean) / new_std, new_std / std
-    channel = int(np.argmax(by + np.abs(np.log(to))))
-    return Move(name, channel, float(by[channel]), float(to[channel]))
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

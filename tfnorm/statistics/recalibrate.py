@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
 
 from tfnorm.errors import InputError
+from tfnorm.statistics.moves import Before, Recalibration
 from tfnorm.statistics.observation.batches import Batches, Dataset
-from tfnorm.statistics.observation.moving import Population, assign, moving_variables, read
+from tfnorm.statistics.observation.moving import (
+    Population,
+    assign,
+    moving_variables,
+    read,
+    variance,
+)
 from tfnorm.statistics.observation.observe import Observer
 from tfnorm.statistics.progress import progress_bar
 
@@ -24,7 +31,7 @@ FLOAT32_STEP = float(np.finfo(np.float32).eps)
 
 def recalibrate_statistics(
     model: keras.Model, dataset: Dataset, steps: int | None = None
-) -> list[str]:
+) -> Recalibration:
     """Make a model's moving statistics exact: those of a whole dataset, not of the last batches.
 
         mu = sum(x) / m,    var = sum((x - mu)^2) / m
@@ -35,10 +42,14 @@ def recalibrate_statistics(
     times has the values of all its calls; positions that a mask leaves out don't count.
 
     What a layer is given depends on the statistics of the layers before it, so the dataset is run
-    through several times: pass k makes those exact that have k - 1 such layers before them, and the
-    last pass is that in which none moves any more, or after which all are exact. The dataset should
-    therefore have the same examples in each pass, in any order. Where they are drawn at random, each
-    layer gets the statistics of a draw of its own.
+    through several times, a batch in memory at a time: pass k makes those exact that have k - 1 such
+    layers one after the other before them. There are as many passes as layers in the longest such row,
+    however many stand beside each other; which depends on which is read from the graphs that the model is
+    traced to. A model that runs eagerly (`run_eagerly=True`), and one that calls a layer from Python in
+    the middle of a run (`tf.py_function`), has none: each layer is then taken to depend on all that are
+    called before it, and the last pass is that in which none moves any more. The dataset should have the
+    same examples in each pass, in any order. Where they are drawn at random, each layer gets the
+    statistics of a draw of its own.
 
     A frozen layer (`trainable=False`) keeps its statistics: it normalized by them in training too,
     so the weights after it are fitted to them, not to the data's. Set `trainable` to recalibrate
@@ -54,14 +65,16 @@ def recalibrate_statistics(
     Args:
         model: a built model; it need not be compiled. It is called with `training=False`.
         dataset: batches of x, (x, y) or (x, y, sample_weight), as `keras.Model.predict` takes them:
-            a `tf.data.Dataset`, a `keras.utils.PyDataset`, a list, a generator (which is kept in
-            memory, as it can be run through only once). Or all examples: an array, or arrays by
-            name. Labels and weights are not used.
+            a `tf.data.Dataset`, a `keras.utils.PyDataset`, a list, a function that gives an iterator
+            anew for each pass, a generator (which is kept in memory, as it can be run through only
+            once). Or all examples: an array, or arrays by name. Labels and weights are not used.
         steps: batches to take at most; None for all.
 
     Returns:
         The names of the recalibrated layers, each after those of the models and layers around it,
-        in the order in which the model calls them.
+        in the order in which the model calls them: a list, which also has `examples` (how many there
+        were), `passes`, `moves` (what each layer's statistics moved by) and `standard_error` (how far the
+        examples decide: that of the worst mean, in standard deviations). `print` says it in a line.
 
     Raises:
         InputError: the model is not built or has no such layer (or only frozen ones, or none that
@@ -71,8 +84,9 @@ def recalibrate_statistics(
     Example:
 
         >>> model = keras.Sequential([keras.Input((1,)), BatchNormalization(name="bn")])
-        >>> recalibrate_statistics(model, [np.array([[1.0], [3.0]]), np.array([[8.0]])])
-        ['bn']
+        >>> done = recalibrate_statistics(model, [np.array([[1.0], [3.0]]), np.array([[8.0]])])
+        >>> list(done), done.examples, done.passes
+        (['bn'], 3, 1)
         >>> model.get_layer("bn").moving_mean.numpy().tolist()
         [4.0]
 
@@ -89,15 +103,17 @@ def recalibrate_statistics(
         )
     batches = Batches(dataset, steps)
     batches.keep()
-    before = [(v, v.numpy()) for layer in targets for v in moving_variables(layer)]
+    kept = [(v, v.numpy()) for layer in targets for v in moving_variables(layer)]
+    before = {layer: Before(layer) for layer in targets}
     try:
         with progress_bar(batches.count()) as start:
-            reached = _settle(observer, targets, batches, start)
+            errors, passes = _settle(observer, targets, batches, start)
     except BaseException:
-        for variable, value in before:
+        for variable, value in kept:
             variable.assign(value)
         raise
-    return [observer.names[layer] for layer in reached]
+    moves = [before[layer].move(observer.names[layer], error) for layer, error in errors.items()]
+    return Recalibration(moves, observer.examples, passes)
 
 
 def _settle(
@@ -105,13 +121,17 @@ def _settle(
     targets: list[keras.layers.Layer],
     batches: Batches,
     start: Callable[[str], Callable[[], None]],
-) -> list[keras.layers.Layer]:
-    """Pass over the batches until the statistics are those that a pass finds."""
-    number = 0
+) -> tuple[dict[keras.layers.Layer, np.ndarray], int]:
+    """Pass over the batches until the statistics are those that a pass finds.
+
+    Returns:
+        The standard errors of the means of each layer that is called, and how many passes it took.
+    """
+    errors: dict[keras.layers.Layer, np.ndarray] = {}
+    number, of = 0, ""
     while True:
         number += 1
-        most = _most_passes(observer, targets)
-        found = observer.populations(batches, start(f"pass {number} of {most} at most"))
+        found = observer.populations(batches, start(f"pass {number}{of}"))
         reached = {
             layer: population
             for layer, population in found.items()
@@ -122,39 +142,59 @@ def _settle(
                 f"no layer with moving statistics in model {observer.model.name!r} was given a "
                 "value: the batches are empty, or no such layer is called in inference"
             )
-        moved = [layer for layer, population in reached.items() if _moved(layer, population)]
-        # Layers are called in such an order that pass k makes the first k exact.
-        if not moved or (number >= len(reached) and not observer.feeds_itself):
-            _check_finite(observer, reached)
-            return list(reached)
-        if number >= _most_passes(observer, targets):
+        levels = _levels(observer.upstream(reached))
+        moved = [layer for layer, population in reached.items() if _moves(layer, population)]
+        # What is given to a layer of level k is right once those of the levels before it are.
+        exact = [x for x in reached if not moved or levels is None or levels[x] == number]
+        for layer in exact:
+            _check_finite(observer, layer, reached[layer])
+            assign(layer, reached[layer])
+            errors[layer] = observer.standard_error(layer)
+        if levels is not None:
+            last = max(levels.values())
+        else:
+            last = len(reached) + (PATIENCE if observer.called_again else 0)
+        if not moved or (number >= last and not (levels is None and observer.called_again)):
+            return {layer: errors[layer] for layer in reached}, number
+        if number >= last:
             raise InputError(
                 f"the statistics of layer {observer.names[moved[0]]!r} don't settle in {number} passes: "
                 "the model calls a layer several times, which feeds itself or is given other values "
                 "in each pass; give a dataset that stays the same"
             )
+        of = f" of {last}" if levels is not None else f" of {last} at most"
 
 
-def _most_passes(observer: Observer, targets: list[keras.layers.Layer]) -> int:
-    return len(targets) + (PATIENCE if observer.feeds_itself else 0)
+def _levels(
+    upstream: Mapping[keras.layers.Layer, frozenset[keras.layers.Layer]] | None,
+) -> dict[keras.layers.Layer, int] | None:
+    """How many layers, itself and one above the other, each depends on; None where one feeds itself."""
+    if upstream is None:
+        return None
+    levels: dict[keras.layers.Layer, int] = {}
+    while len(levels) < len(upstream):
+        ready = [x for x, above in upstream.items() if x not in levels and above <= levels.keys()]
+        if not ready:
+            return None
+        levels |= dict.fromkeys(ready, 1 + max(levels.values(), default=0))
+    return levels
 
 
-def _moved(layer: keras.layers.Layer, population: Population) -> bool:
-    """Assign the population's statistics; tell whether it moved them by more than rounding."""
+def _moves(layer: keras.layers.Layer, population: Population) -> bool:
+    """Whether the population's statistics are others than the layer's by more than rounding."""
     mean, moving_variance = read(layer.moving_mean), read(layer.moving_variance)
-    assign(layer, population)
     rounding = SETTLED * np.sqrt(moving_variance) + FLOAT32_STEP * np.abs(mean)
-    still = np.abs(read(layer.moving_mean) - mean) <= rounding
-    still &= np.abs(read(layer.moving_variance) - moving_variance) <= SETTLED * moving_variance
-    return not still.all()
+    still = np.abs(population.mean - mean) <= rounding
+    still &= np.abs(variance(layer, population) - moving_variance) <= SETTLED * moving_variance
+    return not np.all(still | (population.count == 0))
 
 
-def _check_finite(observer: Observer, reached: dict[keras.layers.Layer, Population]) -> None:
-    for layer, population in reached.items():
-        broken = ~np.isfinite(population.mean + population.M2)
-        if broken.any():
-            raise InputError(
-                f"the inputs of layer {observer.names[layer]!r} are not finite in {broken.sum()} of its "
-                f"{broken.size} channels; look for NaN or infinite values in the dataset or in the "
-                "model's weights"
-            )
+def _check_finite(observer: Observer, layer: keras.layers.Layer, population: Population) -> None:
+    most = np.finfo(layer.moving_mean.dtype).max
+    broken = ~(np.abs(population.mean) <= most) | ~(variance(layer, population) <= most)
+    if broken.any():
+        raise InputError(
+            f"the inputs of layer {observer.names[layer]!r} are not finite in {broken.sum()} of its "
+            f"{broken.size} channels; look for NaN or infinite values in the dataset or in the "
+            "model's weights"
+        )

@@ -10,6 +10,9 @@ import numpy as np
 
 from tfnorm.statistics.judgement import DOUBTFUL, FITS, OFF, TRACE, UNDECIDED, Residue
 
+REPAIR = "tfnorm recalibrate MODEL --examples FILE --output NEW"
+"""The command that makes a model's statistics those of examples."""
+
 
 @dataclass(frozen=True)
 class LayerFit:

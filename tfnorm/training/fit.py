@@ -14,7 +14,8 @@ import keras
 from tfnorm._start.version import __version__
 from tfnorm.datasets import ClickLog, Examples, split_by_user, with_negatives
 from tfnorm.metrics import auc, gauc, has_gauc, log_loss
-from tfnorm.statistics.moves import Move, recalibrated
+from tfnorm.statistics.moves import Recalibration
+from tfnorm.statistics.recalibrate import recalibrate_statistics
 from tfnorm.training.checkpoints import Checkpoints
 from tfnorm.training.histograms import Histograms, check_tensorboard
 from tfnorm.training.recipe import Recipe
@@ -35,7 +36,7 @@ class Trained:
         log_loss: the mean.
         recipe: how it was trained.
         history: what was measured after each epoch, with the moving averages of the training.
-        recalibrated: what recalibration on the training log moved; empty where it was turned off.
+        recalibrated: what recalibration on the training log did; None where it was turned off.
     """
 
     model: keras.Model
@@ -45,7 +46,7 @@ class Trained:
     log_loss: float
     recipe: Recipe
     history: dict[str, list[float]]
-    recalibrated: tuple[Move, ...]
+    recalibrated: Recalibration | None
 
     def to_dict(self) -> dict[str, Any]:
         """All but the model, and what it was trained with, for JSON."""
@@ -57,7 +58,7 @@ class Trained:
             "seed": self.recipe.seed,
             "recipe": asdict(self.recipe),
             "history": self.history,
-            "recalibrated": [asdict(move) for move in self.recalibrated],
+            "recalibrated": None if self.recalibrated is None else self.recalibrated.to_dict(),
             "versions": {
                 "python": platform.python_version(),
                 "tfnorm": __version__,
@@ -149,7 +150,7 @@ def train(
     )
     if checkpoints is not None:
         kept.remove()
-    moves = recalibrated(model, log.train.batches(1024)) if recalibrate else ()
+    recalibrated = recalibrate_statistics(model, log.train.batches(1024)) if recalibrate else None
     scores = model.predict(log.test.batches(1024), verbose=0)[:, 0]
     labels, users = log.test.labels, log.test.users
     return Trained(
@@ -160,7 +161,7 @@ def train(
         log_loss(labels, scores),
         recipe,
         {name: history.get(name, []) + values for name, values in fitted.history.items()},
-        moves,
+        recalibrated,
     )
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tfnorm.statistics.judgement import OFF
+from tfnorm.statistics.results import StatisticsFit
+
 SAME, ROUNDING, DEPENDENCE, DIFFERENCE = "same", "rounding", "dependence", "difference"
 
 
@@ -120,7 +123,8 @@ class InvarianceResult:
         examples: how many were scored.
         examples_given: how many there were to choose from.
         precision: the coarsest floating-point type that the model computes in; None if unknown.
-        passed: whether they scored the same, but for rounding, in every composition.
+        passed: whether they scored the same, but for rounding, in every composition, and the statistics
+            that the model normalizes with are not off.
         max_abs_diff: the largest |difference| of any output in any composition; inf where a value
             became NaN, infinite or another string, or where an output has lost its batch dimension.
         max_ulp: the largest in units in the last place; None where that says nothing.
@@ -131,6 +135,10 @@ class InvarianceResult:
         culprit: what makes the scores depend on the batch; None where they don't, or it isn't known.
         culprit_unknown: why it isn't known; None where it is, or where there is none.
         atol, rtol, bitwise, seed: as they were given.
+        statistics: whether the statistics that the model normalizes with fit the examples; None where
+            that isn't known.
+        statistics_unknown: why it isn't known, of all of them or of some; None where it is.
+        allow_misfit_statistics: whether it passes with statistics that are off.
     """
 
     target: str
@@ -151,6 +159,20 @@ class InvarianceResult:
     rtol: float
     bitwise: bool
     seed: int
+    statistics: StatisticsFit | None = None
+    statistics_unknown: str | None = None
+    allow_misfit_statistics: bool = False
+
+    @property
+    def invariant(self) -> bool:
+        """Whether no score depends on the batch, whatever the statistics are."""
+        return all(result.passed for result in self.compositions)
+
+    @property
+    def misfit(self) -> bool:
+        """Whether the statistics are off, and that isn't allowed."""
+        off = self.statistics is not None and self.statistics.verdict == OFF
+        return off and not self.allow_misfit_statistics
 
 
 def largest(ulps: Iterable[int | None]) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -21,6 +22,7 @@ from tfnorm.scorers.scorer import BareScorer, Fed, Scorer, completed
 from tfnorm.verify.judgement.tolerance import ATOL, RTOL, Tolerance
 from tfnorm.verify.report.report import InvarianceReport
 from tfnorm.verify.run import Request, run
+from tfnorm.verify.statistics.look import judgement
 
 
 def batch_invariance(
@@ -40,6 +42,7 @@ def batch_invariance(
     limit: int | None = LIMIT,
     random: int | None = None,
     feed: Mapping[str, object] | None = None,
+    allow_misfit_statistics: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> InvarianceReport:
     """Find out whether an example's score depends on the batch in which it arrives.
@@ -66,6 +69,9 @@ def batch_invariance(
     Integers, booleans and strings may not move. NaN equals NaN. Where nothing moves, but all examples
     score alike or an output is no finite number for any of them, nothing can be told.
 
+    The means and variances that a Keras model or a SavedModel normalizes with are compared with those of
+    the examples, as the export does. Where they are off, it does not pass.
+
     Args:
         target: what `load_scorer` takes, or a scorer.
         examples: arrays by input name, `[examples, ...]`, two or more examples; one array for a
@@ -91,6 +97,8 @@ def batch_invariance(
         feed: input name -> a value that it is given in every batch, such as `{"keep_prob": 1.0}`, for
             inputs that are no part of an example; `against` is given it too. None for none. Inputs that
             have a default in the signature, or in its graph, need none.
+        allow_misfit_statistics: let it pass where the statistics that the model normalizes with are not
+            those of the examples.
         progress: called with the rows scored so far and the rows there are.
 
     Returns:
@@ -135,7 +143,17 @@ def batch_invariance(
             allowed_batch_sizes,
             int(seed),
         )
-        return run(request, progress)
+        report = run(request, progress)
+        models = [scorer] if local is None else [scorer, local]
+        rows = loaded.rows if random is None else None
+        fit, unknown = judgement(models, rows, "the examples were drawn at random")
+        report = replace(
+            report,
+            statistics=fit,
+            statistics_unknown=unknown,
+            allow_misfit_statistics=allow_misfit_statistics,
+        )
+        return replace(report, passed=report.passed and not report.misfit)
 
 
 def _check(

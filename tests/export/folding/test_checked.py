@@ -48,8 +48,8 @@ def test_a_fold_that_would_move_a_score_is_left_out_and_the_others_stay(towers, 
     report = export_saved_model(towers, tmp_path, examples={"x": X}, allow_misfit_statistics=True)
     assert dict(report.folded) == {
         "bn_straight": "dense_straight",
-        "dice_straight": "one multiply and add",
-        "dice_crossed": "one multiply and add",
+        "dice_straight": "one subtract, multiply and add",
+        "dice_crossed": "one subtract, multiply and add",
     }
     assert dict(report.not_folded)["bn_crossed"].startswith("folded, it moves a score by up to")
     with SavedModel(report.path) as saved:

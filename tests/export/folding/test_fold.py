@@ -20,12 +20,13 @@ from keras.layers import (
     Flatten,
     GlobalAveragePooling1D,
     ReLU,
+    Reshape,
 )
 
 from tfnorm.export import export_saved_model
 from tfnorm.export.folding.fold import fold
 from tfnorm.export.structure import structure
-from tfnorm.layers import BatchNormalization, Dice
+from tfnorm.layers import BatchNormalization, Dice, Whitening
 from tfnorm.session import SavedModel
 
 RNG = np.random.default_rng(0)
@@ -54,9 +55,17 @@ def features(model, size=1.0):
     return made[0] if len(made) == 1 else made
 
 
-def folded(model, x=None, **options):
-    """Fold `model`, see that it scores the same, and say by name what became of its layers."""
+def folded(model, x=None, means=0.5, **options):
+    """Fold `model`, see that it scores the same, and say by name what became of its layers.
+
+    No moving mean is more than so many standard deviations from zero.
+    """
     give_weights([model], np.random.default_rng(1))
+    statistics = {v.path: v for v in model.weights if "moving" in v.name}
+    for path, variance in statistics.items():
+        if path.endswith("variance"):
+            mean = statistics[path.replace("variance", "mean")]
+            mean.assign(np.clip(mean, -1, 1) * means * np.sqrt(variance))
     x = features(model) if x is None else x
     folding = fold(structure(model), {}, **{"checked": False, **options})
     expected = scores(model, x)
@@ -355,14 +364,116 @@ def test_a_normalization_that_is_told_to_train_trains():
     )
 
 
-def test_a_mean_far_from_zero_is_not_folded_into_digits_lost():
-    model = functional((3,), Dense(4), bn(), Dice(name="dice"))
-    for layer in model.layers[2:]:
-        layer.moving_mean.assign([0, 0, 500, 0])
+def test_a_mean_far_from_zero_is_subtracted_before_its_layer_takes_up_the_rest():
+    model = functional((3,), bn("a"), Dense(4, name="dense"), bn("b"), Dice(name="dice"))
+    far = ", but for its mean, which is subtracted first"
+    assert folded(model, means=3.0) == (
+        {"a": f"dense{far}", "b": "dense", "dice": "one subtract, multiply and add"},
+        {},
+    )
+
+
+def test_a_mean_that_is_subtracted_first_is_not_looked_through():
+    """What comes before stays before it, and a normalization behind takes all of it up."""
+    far = ", but for its mean, which is subtracted first"
+    model = functional((3,), ReLU(), bn("a"), bn("b"), Dense(4, name="dense"), ReLU())
+    assert folded(model, means=3.0) == ({"a": "b", "b": f"dense{far}"}, {})
+    inputs = keras.Input((3,))
+    x = bn("a")(ReLU()(inputs))
+    model = keras.Model(inputs, [Dense(3, name="dense")(x), ReLU()(bn("b")(x))])
+    gone, kept = folded(model, means=3.0)
+    assert gone == {"a": f"dense, b{far}"}
+    assert list(kept) == ["b"]
+    tower = functional((3,), ReLU(), Dense(3, activation="relu"), bn("first"), bn("a"), Dense(4))
+    gone, _ = folded(tower, means=3.0)
+    assert gone["first"] == "a"
+
+
+def test_a_padded_convolution_takes_up_a_far_mean_only_where_it_is_padded_with_normalized_zeros():
+    for center, taken in ((False, ["bn"]), (True, [])):
+        layers = bn(center=center), Conv1D(4, 3, padding="same", name="padded")
+        gone, _ = folded(functional((5, 3), *layers), means=3.0)
+        assert list(gone) == taken
+
+
+def test_a_dense_layer_does_not_take_up_a_mean_so_far_that_it_may_be_a_constants():
+    model = functional((3,), Dense(4, name="dense"), bn(), Dice(name="dice"))
+    gone, kept = folded(model, means=17.0)
+    assert gone == {"dice": "one subtract, multiply and add"}
+    assert kept["bn"].startswith(
+        "one subtract, multiply and add: the mean of channel 1 is 17 standard deviations from zero, "
+        "which dense (Dense) can't take up"
+    )
+    constant = functional((3,), Dense(4, name="dense"), bn(epsilon=1.0), ReLU())
+    constant.layers[2].moving_variance.assign([0, 1, 1, 1])
+    constant.layers[2].moving_mean.assign([1e-3, 0, 0, 0])
+    assert not fold(structure(constant), {}, checked=False).folded
+
+
+def whitening(name="white", **options):
+    """One that is adapted to four channels that depend on each other, far from zero."""
+    layer = Whitening(name=name, **options)
+    layer.adapt(RNG.normal(size=(200, 4)) @ RNG.normal(size=(4, 4)) + 30)
+    return layer
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "pca"}, {"method": "pca", "components": 2}])
+def test_the_product_of_a_whitening_is_folded_into_the_dense_layers_behind_it(options):
+    inputs = keras.Input((4,))
+    x = Dropout(0.5)(whitening(**options)(inputs))
+    outputs = Dense(3, "relu", name="first")(x), Dense(5, use_bias=False, name="second")(x)
+    model = keras.Model(inputs, outputs)
+    x = tf.constant(RNG.normal(size=(8, 4)) + 30, tf.float32)
+    expected = scores(model, x)
     folding = fold(structure(model), {}, checked=False)
-    assert not folding.calls
-    for reason in folding.not_folded.values():
-        assert reason.startswith("the mean of channel 2 is 500 standard deviations from zero")
+    with folding.applied():
+        got = scores(model, x)
+        graph = tf.function(model).get_concrete_function(tf.TensorSpec((None, 4))).graph
+    for output, wanted in zip(got, expected, strict=True):
+        np.testing.assert_allclose(output, wanted, rtol=1e-5, atol=1e-5)
+    (into,) = folding.folded.values()
+    assert into == "first, second, but for its mean, which is subtracted first"
+    assert [op.type for op in graph.get_operations()].count("MatMul") == 2
+
+
+def test_a_whitening_and_normalizations_around_a_dense_layer_are_folded_together():
+    layers = whitening("white"), bn("a"), Dense(4, name="dense"), bn("b"), ReLU()
+    model = functional((6, 4), *layers)
+    for layer in (model.get_layer("a"), model.get_layer("b")):
+        give_weights([layer], np.random.default_rng(1))
+        layer.moving_mean.assign(0.5 * np.sqrt(layer.moving_variance))
+    x = tf.constant(RNG.normal(size=(8, 6, 4)) + 30, tf.float32)
+    (expected,) = scores(model, x)
+    folding = fold(structure(model), {}, checked=False)
+    with folding.applied():
+        (got,) = scores(model, x)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    assert {layer.name for layer in folding.folded} == {"white", "a", "b"}
+
+
+def test_a_whitening_that_something_else_reads_too_stays():
+    inputs = keras.Input((4,))
+    x = whitening()(inputs)
+    for outputs, reason in (
+        (ReLU()(x), "as it is: its output goes to re_lu"),
+        ([Dense(2)(x), x], "as it is: its output goes to the model's outputs"),
+        (Conv1D(2, 1)(Reshape((1, 4))(x)), "as it is: its output goes to reshape"),
+    ):
+        folding = fold(structure(keras.Model(inputs, outputs)), {}, checked=False)
+        assert not folding.calls
+        (said,) = folding.not_folded.values()
+        assert said.startswith(reason)
+    sequence = functional((5, 4), whitening(), Conv1D(2, 1))
+    (said,) = fold(structure(sequence), {}, checked=False).not_folded.values()
+    assert said.startswith("as it is: its output goes to conv1d")
+
+
+def test_what_is_before_a_whitening_stays_before_it():
+    for layers in ([bn(), whitening("second")], [whitening("first"), whitening("second")]):
+        model = functional((4,), ReLU(), *layers, Dense(2, name="dense"))
+        folding = fold(structure(model), {}, checked=False)
+        assert [layer.name for layer in folding.folded] == ["second"]
+        assert all("second (Whitening)" in why for why in folding.not_folded.values())
 
 
 def test_what_is_not_in_float32_is_left_alone():

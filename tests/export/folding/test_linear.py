@@ -56,19 +56,53 @@ def test_a_layer_that_is_built_anew_gives_what_it_gave(layer, x):
 
 
 def test_what_is_done_to_the_output_is_taken_up(layer, x):
-    done = Affine(*RNG.normal(size=(2, layer.kernel.shape[-1])))
-    wanted = layer.activation(before_activation(layer, x) * done.scale + done.offset)
+    done = Affine(*RNG.normal(size=(3, layer.kernel.shape[-1])), far=False)
+    normalized = done.scale * (before_activation(layer, x) - done.center) + done.offset
+    wanted = layer.activation(normalized)
     got = Linear.of(layer).then(done).build(x.shape)(x)
     np.testing.assert_allclose(got, wanted, rtol=1e-10, atol=1e-12)
 
 
 def test_what_is_done_to_the_input_is_taken_up(layer, x):
-    scale, offset = RNG.normal(size=(2, x.shape[-1]))
+    scale, offset, center = RNG.normal(size=(3, x.shape[-1]))
     if linear.pads(layer):
-        offset = 0 * offset
-    wanted = layer(x * scale + offset)
-    got = Linear.of(layer).after(Affine(scale, offset)).build(x.shape)(x)
-    np.testing.assert_allclose(got, wanted, rtol=1e-10, atol=1e-12)
+        offset, center = 0 * offset, 0 * center
+    wanted = layer(scale * (x - center) + offset)
+    taken = Linear.of(layer).after(Affine(scale, offset, center, far=False))
+    np.testing.assert_allclose(taken.build(x.shape)(x), wanted, rtol=1e-10, atol=1e-12)
+    # What is done to the output too meets the center.
+    done = Affine(*RNG.normal(size=(3, layer.kernel.shape[-1])), far=False)
+    normalized = done.scale * (
+        before_activation(layer, scale * (x - center) + offset) - done.center
+    )
+    wanted = layer.activation(normalized + done.offset)
+    np.testing.assert_allclose(taken.then(done).build(x.shape)(x), wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_a_product_before_a_dense_layer_is_taken_up():
+    layer = Dense(5, "tanh", dtype="float64")
+    layer.build((None, 4))
+    give_weights([layer], RNG)
+    x, kernel = RNG.normal(size=(7, 3)), RNG.normal(size=(3, 4))
+    scale, offset, center = RNG.normal(size=(3, 4))
+    first = Affine(scale, offset, center, far=False)
+    got = Linear.of(layer).after(first).after_product(kernel).build(x.shape)(x)
+    wanted = layer(scale * (x @ kernel - center) + offset)
+    np.testing.assert_allclose(got, wanted, rtol=1e-10)
+
+
+def test_the_bias_makes_up_for_what_rounding_does_to_the_kernel_at_the_mean():
+    """There alone: an x of exactly the mean gives what it does in float64."""
+    layer = Dense(16)
+    layer.build((None, 8))
+    give_weights([layer], RNG)
+    center = np.full(8, 1000.0)
+    first = Affine(RNG.normal(size=8), RNG.normal(size=8), center, far=False)
+    built = Linear.of(layer).after(first).build((None, 8))
+    kernel, bias = built.kernel.numpy().astype(np.float64), np.float64(built.bias)
+    wanted = first.offset @ np.float64(layer.kernel) + np.float64(layer.bias)
+    rounding = 2.0**-24 * np.abs(bias)
+    np.testing.assert_array_less(np.abs(center @ kernel + bias - wanted), rounding + 1e-12)
 
 
 @pytest.mark.parametrize("padding", ["same", "causal"])
@@ -154,8 +188,11 @@ def test_the_channels_are_last_unless_the_layer_has_them_first():
 def test_a_layer_fits_where_float32_holds_it(scale, to):
     layer = Dense(2)
     layer.build((None, 3))
-    ones = Linear(layer, np.ones((3, 2)), np.ones(2))
-    values = np.full(2, scale)
-    done = Affine(values, np.zeros(2)) if to == "kernel" else Affine(np.ones(2), values)
+    ones = Linear(layer, np.ones((3, 2)), np.ones(2), np.zeros(3))
+    values, zeros = np.full(2, scale), np.zeros(2)
+    if to == "kernel":
+        done = Affine(values, zeros, zeros, far=False)
+    else:
+        done = Affine(np.ones(2), values, zeros, far=False)
     assert ones.then(done).fits("float32") == (scale < 1e38)
     assert ones.then(done).fits("float64")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tfnorm.errors import InputError
 from tfnorm.export.numpy_predictor import to_numpy
-from tfnorm.layers import BatchNormalization, Dice
+from tfnorm.layers import BatchNormalization, Dice, Whitening
 from tfnorm.models import DIEN, DIN, AUGRUCell
 from tfnorm.schema import History, Id, Number, Schema
 
@@ -303,6 +303,30 @@ def test_moving_statistics_are_used_and_not_the_batch_s():
     predictor = check(model, x)
     one_by_one = np.concatenate([predictor(row[None]) for row in x])
     np.testing.assert_allclose(one_by_one, predictor(x), atol=1e-6)
+
+
+def test_a_normalization_is_as_exact_as_in_training_of_dates_and_constants():
+    """Against float64, on two columns of which training keeps two digits, and none but beta."""
+    rng = np.random.default_rng(0)
+    dates = 20240001 + 100 * rng.integers(1, 13, 500) + rng.integers(1, 29, 500)
+    x = np.stack([dates, np.full(500, 1.7e9), rng.normal(size=500)], 1).astype(np.float32)
+    mean, variance = x.mean(0, np.float64), x.var(0, dtype=np.float64)
+    layer = BatchNormalization(momentum=0.0)
+    model = keras.Sequential([keras.Input((3,)), layer])
+    layer.gamma.assign([2.0, 3.0, -1.0])
+    layer.beta.assign([0.25, 0.5, 0.75])
+    expected = (x - mean) / np.sqrt(variance + layer.epsilon) * [2, 3, -1] + [0.25, 0.5, 0.75]
+    in_training = np.abs(model(x, training=True).numpy() - expected).max(0)
+    np.testing.assert_array_less(
+        np.abs(to_numpy(model)(x) - expected).max(0), 2 * in_training + 1e-30
+    )
+
+
+def test_a_whitening_predicts_as_in_keras():
+    layer = Whitening(method="pca", components=2)
+    layer.adapt(100 + normal(50, 3, scale=2))
+    model = keras.Sequential([keras.Input((4, 3)), layer, keras.layers.Dense(2)])
+    check(model, 100 + normal(5, 4, 3, scale=2), atol=1e-5)
 
 
 def pair(shape=(3,), other=None):

@@ -47,6 +47,8 @@ DATASETS = {
     "list of (x,)": lambda x: ([(part,) for part in np.split(x, 5)], None),
     "list of lists": lambda x: ([[part, part] for part in np.split(x, 5)], None),
     "generator": lambda x: ((part for part in np.split(x, 5)), None),
+    "generator function": lambda x: ((lambda: (part for part in np.split(x, 5))), None),
+    "endless generator function": lambda x: ((lambda: endless(x)), 5),
     "endless generator": lambda x: (endless(x), 5),
     "array": lambda x: (x, None),
     "float64 array": lambda x: (x.astype(np.float64), None),
@@ -89,6 +91,8 @@ def test_steps_take_the_first_batches(rows):
         (lambda x: [x], 2.5, "steps is 2.5; accepted: 1 or more"),
         (lambda x: "train.csv", None, "dataset is a str; accepted: a tf.data.Dataset"),
         (lambda x: {"a": x, "b": x[:9]}, None, "the arrays can't be cut in batches"),
+        (lambda x: lambda: 5, None, "dataset is a function that gives a int; accepted: one that"),
+        (lambda x: tf.data.Dataset, None, "dataset is a (ABC)?[mM]eta"),
         (lambda x: {}, None, "the arrays can't be cut in batches"),
     ],
 )

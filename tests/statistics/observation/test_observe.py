@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import numpy as np
 import oracles
@@ -225,6 +227,173 @@ def test_a_layer_that_always_trains_keeps_its_moving_statistics_in_a_report(rows
     report = statistics_report(model, [rows])
     assert report.layers[0].state == "by batch"
     assert layer.moving_mean.numpy().tolist() == [0.0] * 4
+
+
+TRUE = {
+    "1": 1,
+    "np.bool_": np.bool_(True),
+    "array": np.array(1),
+    "tensor": tf.constant(True),
+    "integer tensor": tf.constant(1),
+}
+
+
+class Told(keras.Model):
+    """Calls its layer with `training` as it is given, or as a tensor that is made at each call."""
+
+    def __init__(self, layer, training, as_tensor):
+        super().__init__()
+        self.layer, self.training, self.as_tensor = layer, training, as_tensor
+
+    def call(self, x):
+        training = tf.constant(self.training) if self.as_tensor else self.training
+        return self.layer(x, training=training)
+
+
+def right(layer: keras.layers.Layer, rows: np.ndarray) -> keras.layers.Layer:
+    """The layer, built, with the statistics of the rows."""
+    if not layer.built:
+        layer.build(rows.shape)
+    layer.moving_mean.assign(rows.mean(0))
+    layer.moving_variance.assign(rows.var(0))
+    return layer
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("training", TRUE.values(), ids=TRUE.keys())
+def test_what_is_as_true_as_true_is_by_batch(rows, kind, training):
+    """The scores of such a model depend on the batch."""
+    inputs = keras.Input((4,))
+    layer = right(kind(), rows)
+    functional = keras.Model(inputs, layer(inputs, training=training))
+    assert np.abs(functional(rows[:5]) - functional(rows)[:5]).max() > 0.1
+    for model in (functional, Told(right(kind(), rows), training, False)):
+        model(rows)
+        right(model.layers[-1], rows)
+        assert statistics_report(model, [rows]).layers[0].state == "by batch"
+        model.layers[-1].trainable = False
+        assert statistics_report(model, [rows]).layers[0].state == "ok"
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize(("training", "state"), [(True, "by batch"), (False, "ok")])
+def test_a_tensor_that_is_constant_in_the_graph_is_what_it_holds(
+    rows, kind, run_eagerly, training, state
+):
+    model = Told(right(kind(), rows), training, True)
+    model(rows)
+    right(model.layer, rows)
+    model.compile(run_eagerly=run_eagerly)
+    assert statistics_report(model, [rows]).layers[0].state == state
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_tensor_that_is_known_only_when_it_runs_is_one_clear_error(rows, kind):
+    class Decided(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.layer = kind(name="norm")
+
+        def call(self, x):
+            return self.layer(x, training=tf.reduce_sum(x) > 0)
+
+    model = Decided()
+    model(rows)
+    with pytest.raises(InputError, match="training must be known where norm is traced") as raised:
+        statistics_report(model, [rows])
+    assert "\n" not in str(raised.value)
+
+
+def test_a_branch_that_trains_counts_where_it_is_taken(rows):
+    class Branching(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dice = right(tfnorm.Dice(), rows)
+
+        def call(self, x):
+            return tf.cond(
+                tf.shape(x)[0] < 100,
+                lambda: self.dice(x, training=True),
+                lambda: self.dice(x, training=False),
+            )
+
+    model = Branching()
+    model(rows)
+    assert statistics_report(model, [rows]).layers[0].state == "ok"
+    assert statistics_report(model, [rows, rows[:50]]).layers[0].state == "by batch"
+    assert statistics_report(model, [rows]).layers[0].state == "ok"
+
+
+def test_a_class_of_ones_own_that_trains_out_of_sight_is_by_batch(rows):
+    class Trains(keras.layers.BatchNormalization):
+        def call(self, x):
+            return super().call(x, training=True)
+
+    layer = right(Trains(), rows)
+    inputs = keras.Input((4,))
+    report = statistics_report(keras.Model(inputs, layer(inputs)), [rows])
+    assert report.layers[0].state == "by batch"
+    np.testing.assert_array_equal(layer.moving_mean.numpy(), rows.mean(0))
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_layer_that_a_traced_function_hides_is_refused(rows, kind):
+    class Hidden(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.norm = right(kind(name="norm"), rows)
+            self.run = tf.function(self.norm).get_concrete_function(tf.TensorSpec([None, 4]))
+
+        def call(self, x):
+            return self.run(x)
+
+    model = Hidden()
+    model(rows)
+    with pytest.raises(InputError, match="statistics of layer 'norm' are used where its inputs"):
+        statistics_report(model, [rows])
+
+
+def test_no_other_thread_and_no_setting_sees_that_functions_are_inlined(rows):
+    """While a pass runs, another thread's functions run as graphs."""
+    graph = tf.function(lambda: tf.constant(tf.executing_eagerly()), autograph=False)
+    seen: list[tuple[bool, bool, bool]] = []
+
+    class Looking(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dice = tfnorm.Dice()
+
+        def call(self, x):
+            with ThreadPoolExecutor() as pool:
+                elsewhere = bool(pool.submit(graph).result())
+            eager = tf.config.functions_run_eagerly()
+            seen.append((elsewhere, eager, bool(tf.get_static_value(graph()))))
+            return self.dice(x)
+
+    model = Looking()
+    model(rows)
+    model.compile(run_eagerly=True)
+    assert set(seen) == {(False, False, False)}
+    seen.clear()
+    statistics_report(model, [rows])
+    assert set(seen) == {(False, False, True)}
+    assert not bool(graph())
+
+
+def test_keras_s_own_layer_alone_has_its_call_replaced(rows):
+    class Looking(keras.layers.Layer):
+        def call(self, x):
+            replaced.append(["call" in vars(layer) for layer in layers])
+            return x
+
+    replaced = []
+    layers = [kind() for kind in LAYERS]
+    model = keras.Sequential([keras.Input((4,)), *layers, Looking()])
+    replaced.clear()
+    statistics_report(model, [rows])
+    assert replaced[0] == [False, False, True]
+    assert not any("call" in vars(layer) for layer in layers)
 
 
 def test_din(assert_statistics):

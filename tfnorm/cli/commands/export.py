@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tfnorm.cli.command import Command
+from tfnorm.cli.options import misfit_option
 from tfnorm.errors import InputError
 
 
@@ -28,11 +29,7 @@ from tfnorm.errors import InputError
     is_flag=True,
     help="Export moving statistics that training has never updated.",
 )
-@click.option(
-    "--allow-misfit-statistics",
-    is_flag=True,
-    help="Export moving statistics that are not those of the examples.",
-)
+@misfit_option
 @click.option(
     "--batch-invariance",
     type=click.Choice(["tolerance", "bitwise"]),

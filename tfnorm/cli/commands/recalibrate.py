@@ -37,23 +37,21 @@ def recalibrate(model: Path, examples: Path, output: Path) -> int:
     Example:
       tfnorm recalibrate din.keras --examples training.npz --output recalibrated.keras
     """
-    from tfnorm.cli.output import show, two_columns
+    from tfnorm.cli.output import add_recalibration, show, two_columns
     from tfnorm.examples.load import load_examples
     from tfnorm.export.tracing.interface import interface
     from tfnorm.scorers.keras_model import KerasScorer, load_keras_file
-    from tfnorm.statistics.moves import recalibrated
     from tfnorm.statistics.observation.batches import ROWS
+    from tfnorm.statistics.recalibrate import recalibrate_statistics
 
     if output.suffix != ".keras":
         raise InputError(f"--output is {output}; accepted: a file that ends in .keras")
     loaded = load_keras_file(model)
     rows = load_examples(examples, KerasScorer(loaded))
-    moves = recalibrated(loaded, interface(loaded, rows).batches(rows, ROWS))
+    done = recalibrate_statistics(loaded, interface(loaded, rows).batches(rows, ROWS))
     loaded.save(output)
     table = two_columns("recalibrated", str(output))
-    table.add_row("examples", f"{len(next(iter(rows.values()))):,}")
-    for move in moves:
-        table.add_row("moved", str(move))
+    add_recalibration(table, done)
     table.add_row("next", f"tfnorm export {output} DIRECTORY --examples FILE")
     show(table)
     return 0

@@ -58,7 +58,7 @@ def train(
       tfnorm train --batch-size 1024 --linear-scaling --warmup 0.1 --decay --json din.json
     """
     from tfnorm import training
-    from tfnorm.cli.output import auc, show, stages, two_columns
+    from tfnorm.cli.output import add_recalibration, auc, show, stages, two_columns
 
     if output.suffix != ".keras":
         raise InputError(f"--output is {output}; accepted: a file that ends in .keras")
@@ -81,8 +81,8 @@ def train(
         table.add_row("GAUC", f"{trained.gauc:.4f}")
     table.add_row("log loss", f"{trained.log_loss:.4f}")
     table.add_row("epochs", str(len(trained.history["loss"])))
-    for move in trained.recalibrated:
-        table.add_row("recalibrated", str(move))
+    if trained.recalibrated is not None:
+        add_recalibration(table, trained.recalibrated)
     table.add_row("model", str(output))
     show(table)
     return 0

@@ -9,7 +9,7 @@ import click
 
 from tfnorm.cli.command import Command
 from tfnorm.cli.files import json_option, report_option, write_json
-from tfnorm.cli.options import options_of, pairs, take
+from tfnorm.cli.options import misfit_option, options_of, pairs, take
 from tfnorm.examples.spread import LIMIT
 from tfnorm.scorers.connection import Connection
 from tfnorm.verify.judgement.tolerance import Tolerance
@@ -55,6 +55,7 @@ from tfnorm.verify.judgement.tolerance import Tolerance
 )
 @options_of(Tolerance, "atol", "rtol", "bitwise")
 @click.option("--seed", type=int, default=0, help="Of the shuffles.")
+@misfit_option
 @options_of(Connection)
 @json_option
 @report_option("--junit", "junit_file", "JUnit XML")
@@ -71,8 +72,9 @@ def verify(
     """Prove that no score depends on the batch, or show which do.
 
     TARGET is a .keras file, the directory of a SavedModel or of its versions, grpc://HOST:PORT/NAME or
-    http://HOST:PORT/v1/models/NAME. The exit status is 0 if no score depends on the batch, 1 if one
-    does, 2 if it could not tell.
+    http://HOST:PORT/v1/models/NAME. The moving statistics of a file are compared with the examples, too.
+    The exit status is 0 if no score depends on the batch, 1 if one does or the statistics are off, 2 if
+    it could not tell.
 
     \b
     Example:

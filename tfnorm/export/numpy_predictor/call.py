@@ -191,3 +191,24 @@ def _cast(layer: keras.Layer, dtypes: str, arguments: tuple[Any, ...]) -> tuple[
         return value.cast(layer.compute_dtype) if wanted else value
 
     return cast(tuple[Any, ...], keras.tree.map_structure(cast_one, arguments))
+
+
+def relu(
+    program: Program,
+    x: Value,
+    max_value: float | None,
+    negative_slope: float,
+    threshold: float,
+) -> str:
+    """`keras.activations.relu`, in the simplest form that its arguments allow."""
+    if max_value is not None or threshold:
+        settings = {
+            "max_value": None if max_value is None else float(max_value),
+            "negative_slope": float(negative_slope) or None,
+            "threshold": float(threshold) or None,
+        }
+        given = {name: value for name, value in settings.items() if value is not None}
+        return program.call(activations.clipped_relu, x, **given)
+    if negative_slope:
+        return program.call(activations.leaky_relu, x, negative_slope=float(negative_slope))
+    return program.call(activations.relu, x)

@@ -157,6 +157,11 @@ def prelu(x, alpha):
     return np.where(x > 0, x, alpha * x)
 
 
+def whitened(x, mean, kernel):
+    """(x - mean) kernel"""
+    return np.tensordot(x - mean, kernel, axes=1)
+
+
 def reshape(x, shape):
     """The axes after the first in another shape, where -1 is as long as needed"""
     known = -math.prod(shape)

@@ -12,8 +12,17 @@ import keras
 import numpy as np
 
 from tfnorm.export.numpy_predictor import activations, formulas
-from tfnorm.export.numpy_predictor.call import KEEPS, READS, Call, Function, Written, formula, kind
-from tfnorm.export.numpy_predictor.program import Code, Program, Value, code, quoted
+from tfnorm.export.numpy_predictor.call import (
+    KEEPS,
+    READS,
+    Call,
+    Function,
+    Written,
+    formula,
+    kind,
+    relu,
+)
+from tfnorm.export.numpy_predictor.program import Code, Value, code, quoted
 
 
 @formula("keras.Dense")
@@ -69,6 +78,12 @@ def _dice(call: Call, layer: keras.Layer, x: Value) -> Written:
     )
 
 
+@formula("tfnorm.Whitening")
+def _whitening(call: Call, layer: keras.Layer, x: Value) -> Written:
+    weights = {"mean": layer.mean, "kernel": layer.kernel}
+    return call.formula(formulas.whitened, x, weights=weights)
+
+
 @formula("keras.LayerNormalization")
 def _layer_normalization(call: Call, layer: keras.Layer, x: Value) -> Written:
     if getattr(layer, "rms_scaling", False):
@@ -116,27 +131,6 @@ def _relu(call: Call, layer: keras.Layer, x: Value) -> Written:
         "threshold": layer.threshold,
     }
     return relu(call.program, x, **settings)
-
-
-def relu(
-    program: Program,
-    x: Value,
-    max_value: float | None,
-    negative_slope: float,
-    threshold: float,
-) -> str:
-    """`keras.activations.relu`, in the simplest form that its arguments allow."""
-    if max_value is not None or threshold:
-        settings = {
-            "max_value": None if max_value is None else float(max_value),
-            "negative_slope": float(negative_slope) or None,
-            "threshold": float(threshold) or None,
-        }
-        given = {name: value for name, value in settings.items() if value is not None}
-        return program.call(activations.clipped_relu, x, **given)
-    if negative_slope:
-        return program.call(activations.leaky_relu, x, negative_slope=float(negative_slope))
-    return program.call(activations.relu, x)
 
 
 @formula("keras.LeakyReLU")

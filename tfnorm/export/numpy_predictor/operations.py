@@ -9,8 +9,7 @@ import keras
 
 from tfnorm.errors import InputError
 from tfnorm.export.numpy_predictor import activations
-from tfnorm.export.numpy_predictor.call import Function, kind
-from tfnorm.export.numpy_predictor.layers import relu
+from tfnorm.export.numpy_predictor.call import Function, kind, relu
 from tfnorm.export.numpy_predictor.program import Program, Value, code, dtype_code, quoted
 
 _INFIX = {

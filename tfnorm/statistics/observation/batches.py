@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, TypeAlias
 
 import keras
@@ -13,7 +13,12 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 
 Dataset: TypeAlias = (
-    tf.data.Dataset | keras.utils.PyDataset | Iterable[Any] | Mapping[str, np.ndarray] | np.ndarray
+    tf.data.Dataset
+    | keras.utils.PyDataset
+    | Iterable[Any]
+    | Callable[[], Iterable[Any]]
+    | Mapping[str, np.ndarray]
+    | np.ndarray
 )
 """Batches as `keras.Model.predict` takes them, or all examples: an array, or arrays by name."""
 
@@ -25,7 +30,8 @@ class Batches:
     """The inputs in each batch of a dataset, which can be run through again and again.
 
     Args:
-        dataset: batches of x, (x, y) or (x, y, sample_weight), of which x alone is used; or arrays.
+        dataset: batches of x, (x, y) or (x, y, sample_weight), of which x alone is used, or a function
+            that gives them anew at each call; or arrays.
         steps: batches to take at most; None for all.
 
     Raises:
@@ -37,6 +43,8 @@ class Batches:
             raise InputError(f"steps is {steps!r}; accepted: 1 or more, or None for all batches")
         if isinstance(dataset, Mapping | np.ndarray | tf.Tensor):
             dataset = _rows(dataset)
+        if callable(dataset) and not isinstance(dataset, Iterable | type):
+            dataset = _Called(dataset)
         if not isinstance(dataset, Iterable | keras.utils.PyDataset) or isinstance(dataset, str):
             raise InputError(
                 f"dataset is a {type(dataset).__name__}; accepted: a tf.data.Dataset, or anything "
@@ -71,6 +79,22 @@ class Batches:
         if isinstance(self._dataset, Iterator):
             self._dataset = list(itertools.islice(self._dataset, self._steps))
             self._length = len(self._dataset)
+
+
+class _Called:
+    """What a function gives, anew in each pass."""
+
+    def __init__(self, function: Callable[[], Iterable[Any]]):
+        self._function = function
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = self._function()
+        if not isinstance(batches, Iterable):
+            raise InputError(
+                f"dataset is a function that gives a {type(batches).__name__}; accepted: one that gives "
+                "batches, as a generator function does"
+            )
+        return iter(batches)
 
 
 def _rows(arrays: Mapping[str, np.ndarray] | np.ndarray | tf.Tensor) -> tf.data.Dataset:

@@ -76,7 +76,8 @@ def assign(layer: keras.layers.Layer, population: Population) -> None:
     """Make the moving statistics those of the population, for the channels that had values."""
 
     def put(variable: keras.Variable, value: np.ndarray) -> None:
-        variable.assign(np.where(population.count > 0, value, read(variable)))
+        most = np.finfo(variable.dtype).max
+        variable.assign(np.where(population.count > 0, np.clip(value, -most, most), read(variable)))
 
     exact = variance(layer, population)
     put(layer.moving_mean, population.mean)

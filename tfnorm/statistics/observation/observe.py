@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,12 +12,19 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm._keras import all_layers, probe_detector, replaced_calls
-from tfnorm._tensorflow import vectorized_map_detector
+from tfnorm._tensorflow import (
+    captured,
+    inlined_functions,
+    variable_handles,
+    vectorized_map_detector,
+)
 from tfnorm.errors import InputError
-from tfnorm.ops.moments import Moments, channel_moments
 from tfnorm.scorers.messages import one_line
+from tfnorm.statistics.observation.dependence import flows
 from tfnorm.statistics.observation.moving import Population, moving_variables, statistics_layers
+from tfnorm.statistics.observation.sums import Sums
 from tfnorm.statistics.observation.time_distributed import all_steps_at_once
+from tfnorm.statistics.observation.watched import watched
 
 REFUSALS = (TypeError, ValueError, LookupError, AttributeError, tf.errors.OpError)
 """What a model raises when a batch doesn't fit it."""
@@ -27,8 +33,8 @@ REFUSALS = (TypeError, ValueError, LookupError, AttributeError, tf.errors.OpErro
 class Observer:
     """Runs a model over batches; what its statistics layers are given is added up, exactly.
 
-    However the model is written: while it runs, the `call` of each statistics layer is replaced by
-    one that looks at the inputs first. At the end of a pass nothing in the model is changed.
+    However the model is written: while it runs, each statistics layer shows what it is given. At the end
+    of a pass nothing in the model is changed.
 
     Args:
         model: a built model.
@@ -42,9 +48,10 @@ class Observer:
         layers: those with moving statistics, in the order in which they were first called, then
             those that no batch has reached.
         names: what to call each.
-        by_batch: those that were called with `training=True` all the same.
-        feeds_itself: whether a layer may be upstream of itself: it was called more than once, or
-            inside a loop.
+        by_batch: those that normalized by the batch in the last pass all the same: they were called with
+            `training=True`, or what is as true, and are not frozen.
+        called_again: whether a layer was called more than once, or inside a loop.
+        examples: how many the last pass had.
     """
 
     def __init__(self, model: keras.Model, *, training: bool | None):
@@ -61,12 +68,21 @@ class Observer:
                 f"model {model.name!r} has no layer with moving statistics: no "
                 "tfnorm.BatchNormalization, tfnorm.Dice or keras.layers.BatchNormalization"
             )
+        for layer, name in self.names.items():
+            if not layer.moving_mean.shape[0]:
+                raise InputError(
+                    f"layer {name!r} of model {model.name!r} has no channels: its inputs have the size 0 "
+                    f"along axis {layer.axis}; accepted: 1 or more"
+                )
         self.by_batch: set[keras.layers.Layer] = set()
-        self.feeds_itself = False
-        self._sums = {layer: _Sums(layer) for layer in self.layers}
+        self.called_again = False
+        self.examples = 0
+        self._sums = {layer: Sums(layer) for layer in self.layers}
         self._called: list[keras.layers.Layer] = []
         self._calls: Counter[keras.layers.Layer] = Counter()
         self._graph: tf.Graph | None = None
+        self._graphs: list[tf.Graph] = []
+        self._upstream: dict[Any, Mapping[Any, frozenset[keras.layers.Layer]] | None] = {}
         self._is_probe = probe_detector()
         self._in_vectorized_map = vectorized_map_detector()
         self._step = (
@@ -90,18 +106,45 @@ class Observer:
         Raises:
             InputError: there is no batch, or the model refuses one.
         """
+        self.examples = 0
+        self.by_batch.clear()
         empty = True
-        with self._kept_statistics(), replaced_calls(self._observing_calls()):
+        with self._kept_statistics(), self._observing():
             for x in batches:
                 if empty:
                     self._centre(x)
                     empty = False
-                self._run(x)
+                self.examples += self._run(x)
                 advance()
         if empty:
             raise InputError("the dataset has no batches")
+        self._check_all_seen()
+        self.by_batch |= {layer for layer, sums in self._sums.items() if sums.by_batch}
         self.layers.sort(key=self._place)
         return {layer: self._sums[layer].population() for layer in self.layers}
+
+    def standard_error(self, layer: keras.layers.Layer) -> np.ndarray:
+        """`[C]`, that of the means that the last pass has found: inf for one example, NaN for none."""
+        return self._sums[layer].standard_error()
+
+    def upstream(
+        self, layers: Collection[keras.layers.Layer]
+    ) -> Mapping[keras.layers.Layer, frozenset[keras.layers.Layer]] | None:
+        """Those of the layers on whose statistics the inputs of each depend, which the model's graphs tell.
+
+        None where that isn't known: the model runs eagerly, or calls a layer from Python in the middle of a
+        run, or none.
+        """
+        key = len(self._graphs), frozenset(layers)
+        if key not in self._upstream:
+            found = flows(
+                self._graphs,
+                {x: [h for v in moving_variables(x) for h in _handles(v)] for x in layers},
+                {x: variable_handles(self._sums[x].variable) for x in layers},
+            )
+            complete = found is not None and found.keys() == set(layers)
+            self._upstream[key] = found if complete else None
+        return self._upstream[key]
 
     def _centre(self, x: Any) -> None:
         """Start afresh, with the sums taken from the means of the first batch."""
@@ -111,45 +154,54 @@ class Observer:
         for sums in self._sums.values():
             sums.reset(sums.population().mean)
 
-    def _run(self, x: Any) -> None:
+    def _run(self, x: Any) -> int:
+        """Run the model on a batch; how many examples it has."""
         try:
-            self._step(keras.tree.map_structure(_tensor, x))
-        except InputError:
-            raise
+            tensors = keras.tree.map_structure(_tensor, x)
+            examples = _examples(tensors)
+            self._step(tensors, tf.constant(examples))
+        except InputError as error:
+            # Keras adds lines on where it was raised.
+            raise InputError(one_line(error)) from error
         except REFUSALS as error:
             raise InputError(
                 f"model {self.model.name!r} can't run on a batch of {_described(x)}: {one_line(error)}"
             ) from error
+        return examples
 
-    def _infer(self, x: Any) -> None:
+    def _infer(self, x: Any, examples: tf.Tensor) -> None:
         self._graph = tf.compat.v1.get_default_graph()
+        if not tf.executing_eagerly():
+            self._graphs.append(self._graph)
         self._calls.clear()
-        with _inlined_functions():
+        for sums in self._sums.values():
+            sums.begin(examples)
+        with inlined_functions():
             self.model(x, **self._training)
+        for sums in self._sums.values():
+            sums.end()
 
-    def _observing_calls(self) -> dict[keras.layers.Layer, Callable[..., Any]]:
-        calls = {
+    @contextmanager
+    def _observing(self) -> Iterator[None]:
+        wrappers = {
             layer: all_steps_at_once(layer)
             for layer in all_layers(self.model)
             if isinstance(layer, keras.layers.TimeDistributed)
         }
-        return calls | {layer: self._observing(layer) for layer in self.layers}
+        with replaced_calls(wrappers), watched({x: self._observer(x) for x in self.layers}):
+            yield
 
-    def _observing(self, layer: keras.layers.Layer) -> Callable[..., Any]:
-        """The layer's `call`, that adds up its inputs first."""
-        call, signature = layer.call, inspect.signature(layer.call)
+    def _observer(self, layer: keras.layers.Layer) -> Callable[..., None]:
+        """What adds up a layer's inputs."""
 
-        def observing(*args: Any, **kwargs: Any) -> Any:
-            given = signature.bind(*args, **kwargs).arguments
+        def observe(inputs: tf.Tensor, mask: tf.Tensor | None, by_batch: bool) -> None:
             if not self._is_probe():
-                self._note_call(layer, given)
-                inputs = tf.cast(next(iter(given.values())), tf.float64)
-                self._sums[layer].add(channel_moments(inputs, layer.axis, given.get("mask")))
-            return call(*args, **kwargs)
+                self._note_call(layer)
+                self._sums[layer].add(inputs, mask, by_batch)
 
-        return observing
+        return observe
 
-    def _note_call(self, layer: keras.layers.Layer, given: Mapping[str, Any]) -> None:
+    def _note_call(self, layer: keras.layers.Layer) -> None:
         if self._in_vectorized_map():
             # What tf.vectorized_map traces runs once, not once an element, and can't add up.
             raise InputError(
@@ -160,65 +212,37 @@ class Observer:
         if layer not in self._called:
             self._called.append(layer)
         if self._calls[layer] > 1 or tf.compat.v1.get_default_graph() is not self._graph:
-            self.feeds_itself = True
-        if given.get("training") is True and layer.trainable:
-            self.by_batch.add(layer)
+            self.called_again = True
+
+    def _check_all_seen(self) -> None:
+        """Refuse a model that uses the statistics of a layer which did not show what they normalize."""
+        used = {id(outside) for graph in self._graphs for outside, _ in captured(graph)}
+        for layer in self.layers:
+            if layer not in self._called and used & set(map(id, _handles(layer.moving_mean))):
+                raise InputError(
+                    f"the statistics of layer {self.names[layer]!r} are used where its inputs can't be seen: "
+                    "in a function that was traced before (get_concrete_function), or not by the layer; "
+                    "call the layer itself, or a tf.function that does"
+                )
 
     def _place(self, layer: keras.layers.Layer) -> int:
         return self._called.index(layer) if layer in self._called else len(self._called)
 
     @contextmanager
     def _kept_statistics(self) -> Iterator[None]:
-        """A layer that is called with `training=True` moves its statistics: put them back."""
-        kept = [(v, v.numpy()) for layer in self.layers for v in moving_variables(layer)]
+        """A layer that is called with `training=True` moves its statistics: put them back.
+
+        That tells of one that was so called out of sight too, as by the `call` of a class derived from
+        Keras's layer.
+        """
+        kept = [(x, v, v.numpy()) for x in self.layers for v in moving_variables(x)]
         try:
             yield
         finally:
-            for variable, value in kept:
-                variable.assign(value)
-
-
-class _Sums:
-    """Sums of a layer's inputs, of their deviations from a pivot and of the squares of those.
-
-    Sums can be added to in any order, from inside a loop or a branch too. With a pivot near the
-    mean they keep as many digits as merged moments do.
-    """
-
-    def __init__(self, layer: keras.layers.Layer):
-        channels = layer.moving_mean.shape[0]
-        self._pivot = tf.Variable(tf.zeros([channels], tf.float64), trainable=False)
-        self._sums = tf.Variable(tf.zeros([4, channels], tf.float64), trainable=False)
-
-    def reset(self, pivot: np.ndarray | float = 0.0) -> None:
-        self._pivot.assign(tf.broadcast_to(tf.cast(pivot, tf.float64), self._pivot.shape))
-        self._sums.assign(tf.zeros_like(self._sums))
-
-    def add(self, part: Moments) -> None:
-        shift = part.mean - self._pivot
-        total = part.count * shift
-        called = tf.cast(part.count > 0, tf.float64)
-        self._sums.assign_add(tf.stack([part.count, total, part.M2 + total * shift, called]))
-
-    def population(self) -> Population:
-        count, total, squares, updates = self._sums.numpy()
-        shift = total / np.maximum(count, 1)
-        deviations = np.maximum(squares - total * shift, 0)
-        return Population(count, self._pivot.numpy() + shift, deviations, updates)
-
-
-@contextmanager
-def _inlined_functions() -> Iterator[None]:
-    """Every tf.function called here becomes part of the graph around it.
-
-    One that was traced before would not call what replaces `call`; one that wasn't would keep it.
-    """
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(before)
+            for layer, variable, value in kept:
+                if not np.array_equal(variable.numpy(), value, equal_nan=True):
+                    self.by_batch.add(layer)
+                    variable.assign(value)
 
 
 def _tensor(v: Any) -> tf.Tensor | tf.RaggedTensor | tf.SparseTensor:
@@ -231,3 +255,13 @@ def _described(x: Any) -> str:
 
 def _dtype_and_shape(v: Any) -> str:
     return f"{v.dtype.name} {list(v.shape)}" if hasattr(v, "dtype") else type(v).__name__
+
+
+def _examples(x: Any) -> int:
+    """How many examples a batch has: the length of the first tensor's first axis."""
+    first = next((t for t in keras.tree.flatten(x) if t.shape.rank), None)
+    return 0 if first is None else int(first.shape[0])
+
+
+def _handles(variable: keras.Variable) -> list[tf.Tensor]:
+    return variable_handles(variable.value)

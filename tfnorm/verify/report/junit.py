@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 from tfnorm.verify.report.text import to_text
 from tfnorm.verify.results import CompositionResult, InvarianceResult
 
+STATISTICS = "moving statistics"
+
 # XML has no place for them, escaped or not.
 _CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -15,11 +17,15 @@ _CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def to_junit(report: InvarianceResult) -> str:
     """The report as JUnit XML; the first failure holds its terminal text."""
     failed = [result for result in report.compositions if not result.passed]
+    looked_at = report.statistics is not None
+    skipped = dict(report.left_out)
+    if report.statistics_unknown is not None and not looked_at:
+        skipped[STATISTICS] = report.statistics_unknown
     counts = {
-        "tests": str(len(report.compositions) + len(report.left_out)),
-        "failures": str(len(failed)),
+        "tests": str(len(report.compositions) + len(skipped) + looked_at),
+        "failures": str(len(failed) + report.misfit),
         "errors": "0",
-        "skipped": str(len(report.left_out)),
+        "skipped": str(len(skipped)),
     }
     suites = ElementTree.Element("testsuites", counts)
     suite = ElementTree.SubElement(suites, "testsuite", {"name": _text(report.target), **counts})
@@ -34,7 +40,15 @@ def to_junit(report: InvarianceResult) -> str:
             failure = ElementTree.SubElement(case, "failure", {"message": message})
             if result is failed[0]:
                 failure.text = _text(to_text(report))
-    for name, reason in report.left_out.items():
+    if looked_at:
+        case = ElementTree.SubElement(
+            suite, "testcase", {"classname": "tfnorm.verify.statistics", "name": STATISTICS}
+        )
+        if report.misfit:
+            message = _text(f"the moving statistics {report.statistics}")
+            failure = ElementTree.SubElement(case, "failure", {"message": message})
+            failure.text = None if failed else _text(to_text(report))
+    for name, reason in skipped.items():
         case = ElementTree.SubElement(
             suite, "testcase", {"classname": "tfnorm.verify", "name": _text(name)}
         )

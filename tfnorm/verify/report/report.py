@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tfnorm.statistics.results import StatisticsFit
 from tfnorm.verify.report.text import to_text
 from tfnorm.verify.results import (
     CompositionResult,
@@ -42,6 +43,8 @@ class InvarianceReport(InvarianceResult):
     def to_dict(self) -> dict[str, Any]:
         """The report as dicts, lists and plain values; a number that isn't finite is None."""
         plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        if self.statistics is not None:
+            plain["statistics"] = self.statistics.to_dict()
         return plain
 
     def to_json(self, indent: int | None = 2) -> str:
@@ -67,6 +70,8 @@ class InvarianceReport(InvarianceResult):
             fields["stake"] = Stake(**{**fields["stake"], "auc": auc})
         if fields["culprit"] is not None:
             fields["culprit"] = Culprit(**fields["culprit"])
+        if fields["statistics"] is not None:
+            fields["statistics"] = StatisticsFit.from_dict(fields["statistics"])
         return cls(**fields)
 
 

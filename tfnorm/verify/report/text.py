@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from tfnorm.statistics.judgement import DOUBTFUL, OFF
+from tfnorm.statistics.results import REPAIR
 from tfnorm.terminal import plain_text
 from tfnorm.verify.compositions.plan import ALONE
 from tfnorm.verify.results import DEPENDENCE, DIFFERENCE, CompositionResult, InvarianceResult
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
     from rich.text import Text
+
+SAME = "same"
+"""The word before what is said of scores that stay the same where something else has failed."""
 
 SHOWN = 8
 """How many compositions the table shows, so that the whole fits a screen of 24 lines."""
@@ -71,13 +76,37 @@ def worst_first(report: InvarianceResult) -> list[CompositionResult]:
 
 def verdict_lines(report: InvarianceResult) -> list[tuple[str, str]]:
     """What came out and what to do next: a word and what it says, line by line."""
-    lines = _passed(report) if report.passed else _failed(report)
+    lines = _passed(report) if report.invariant else _failed(report)
+    if report.misfit and report.invariant:
+        lines = [(SAME, said) for _, said in lines]
+    lines = statistics_lines(report) + lines if report.misfit else lines + statistics_lines(report)
     if report.left_out:
         name, reason = next(iter(report.left_out.items()))
         others = len(report.left_out) - 1
         more = f" (and {others} more)" if others else ""
         lines.append(("left out", f"{name}{more}: {reason}"))
     return lines
+
+
+def statistics_lines(report: InvarianceResult) -> list[tuple[str, str]]:
+    """Whether the statistics fit the examples, and what to do where they don't."""
+    fit, lines = report.statistics, []
+    if fit is not None and fit.verdict in (OFF, DOUBTFUL):
+        word = "FAILED" if report.misfit else "WARNING"
+        lines += [(word, f"the moving statistics {fit}"), ("next", repair())]
+    elif fit is not None:
+        lines.append(("statistics", str(fit)))
+    if report.statistics_unknown is not None:
+        lines.append(("statistics", f"not looked at: {report.statistics_unknown}"))
+    return lines
+
+
+def repair() -> str:
+    """What to do where statistics don't fit."""
+    return (
+        f"repair the Keras model with examples of the training, by {REPAIR!r}, and export it again; "
+        "--allow-misfit-statistics (allow_misfit_statistics=True) goes on without"
+    )
 
 
 def move(difference: float) -> str:
@@ -136,7 +165,7 @@ def _verdict(report: InvarianceResult) -> Table:
 
     table = Table.grid(padding=(0, 2))
     for key, line in verdict_lines(report):
-        style = {"PASSED": "bold green", "FAILED": "bold red"}.get(key, "")
+        style = {"PASSED": "bold green", "FAILED": "bold red", "WARNING": "yellow"}.get(key, "")
         table.add_row(Text(key, style=style), Text(line))
     return table
 

@@ -1,0 +1,1 @@
+"""Normalizations in a SavedModel's graph: found, and watched while it scores."""

@@ -1,0 +1,1 @@
+"""Do the statistics that a model normalizes with fit examples?"""
