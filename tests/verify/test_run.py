@@ -469,3 +469,42 @@ def test_a_drift_that_hangs_on_what_a_server_computes_in_can_not_be_told():
     with pytest.raises(InputError, match=r"most examples move the same way.*--against"):
         batch_invariance(FunctionScorer(drifting), examples)
     assert not batch_invariance(FunctionScorer(drifting, precision="float32"), examples).passed
+
+
+def _counted(directory):
+    """How many steps a history has: one that ends in the id 0 has no other length for it."""
+    module = tf.Module()
+    spec = [tf.TensorSpec([None, None], tf.int64, "history")]
+
+    def serve(history):
+        own = tf.reduce_sum(tf.gather(tf.constant([0.5, 1.0, -2.0, 0.25]), history), axis=1)
+        return {"score": own}
+
+    module.serve = tf.function(serve, input_signature=spec)
+    tf.saved_model.save(module, str(directory), signatures=module.serve)
+    return directory
+
+
+def test_a_sequence_may_end_in_zeros_that_are_no_padding(tmp_path):
+    model = _counted(tmp_path)
+    history = {"history": np.random.default_rng(0).integers(0, 4, (24, 5))}
+    report = batch_invariance(model, history, batch_sizes=[2, 8])
+    assert {result.name for result in report.compositions if not result.passed} == {
+        "longer padding of 'history'"
+    }
+    assert report.culprit.op_type == "Sum"
+    said = " ".join(str(report).split())
+    assert "assumed zeros at the end of 'history' are padding; an input in which they are" in said
+    told = batch_invariance(model, history, batch_sizes=[2, 8], unpadded=["history"])
+    assert told.passed
+    assert "assumed" not in str(told)
+    assert told.left_out == {
+        "longer padding of 'history'": "zeros at the end of 'history' were said to be no padding"
+    }
+
+
+def test_what_is_no_input_can_not_be_unpadded():
+    with pytest.raises(
+        InputError, match="unpadded names 'history', which is no input; accepted: 'x', 'id'"
+    ):
+        batch_invariance(ranker(keras.layers.ReLU()), EXAMPLES, unpadded=["history"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from tfnorm.verify.results import Culprit
 
 
 def blame(
-    scorer: Scorer, local: Scorer | None, examples: Mapping[str, np.ndarray]
+    scorer: Scorer,
+    local: Scorer | None,
+    examples: Mapping[str, np.ndarray],
+    unpadded: Collection[str] = (),
 ) -> tuple[Culprit | None, str | None]:
     """The culprit, or why it isn't known.
 
@@ -22,6 +25,7 @@ def blame(
         scorer: what failed.
         local: a model on this machine that the scorer should be equal to.
         examples: the examples that it was verified with.
+        unpadded: the inputs whose zeros at the end are no padding.
     """
     try:
         for model in (scorer,) if local is None else (scorer, local):
@@ -29,7 +33,11 @@ def blame(
                 if saved_model is not None:
                     signature = model.signature or DEFAULT_SIGNATURE
                     found = find_culprit(
-                        saved_model, examples, signature=signature, constants=model.constants
+                        saved_model,
+                        examples,
+                        signature=signature,
+                        constants=model.constants,
+                        unpadded=unpadded,
                     )
                     return found, None if found else "no op was found by itself"
     except InputError as error:

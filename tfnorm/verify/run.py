@@ -39,7 +39,7 @@ class Request:
         examples: the examples.
         tolerance: how far a value may move.
         labels: 1 or 0 for each example; None where they aren't known.
-        batch_sizes, allowed, seed: as `batch_invariance` has them.
+        batch_sizes, allowed, unpadded, seed: as `batch_invariance` has them.
     """
 
     scorer: Scorer
@@ -49,6 +49,7 @@ class Request:
     labels: np.ndarray | None
     batch_sizes: Sequence[int] | None
     allowed: Sequence[int]
+    unpadded: Sequence[str]
     seed: int
 
     @property
@@ -98,6 +99,7 @@ def run(request: Request, progress: Callable[[int, int], None] | None = None) ->
         requests=examples.requests,
         batch_sizes=request.batch_sizes,
         allowed=request.allowed,
+        unpadded=request.unpadded,
         seed=request.seed,
     )
     judged = _judged(request, todo, Runner(request.scorer, todo.rows, progress))
@@ -106,7 +108,7 @@ def run(request: Request, progress: Callable[[int, int], None] | None = None) ->
         raise InputError(f"{request.scorer.name}: {judged.untold}")
     culprit, unknown = None, None
     if any(result.verdict == DEPENDENCE for result in judged.results):
-        culprit, unknown = blame(request.scorer, request.local, examples.rows)
+        culprit, unknown = blame(request.scorer, request.local, examples.rows, request.unpadded)
     return InvarianceReport(
         target=request.scorer.name,
         signature=request.scorer.signature,

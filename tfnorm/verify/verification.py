@@ -37,6 +37,7 @@ def batch_invariance(
     signature: str | None = None,
     labels: np.ndarray | None = None,
     allowed_batch_sizes: Sequence[int] = (),
+    unpadded: Sequence[str] = (),
     against: keras.Model | str | Path | None = None,
     connection: Connection | None = None,
     limit: int | None = LIMIT,
@@ -90,6 +91,8 @@ def batch_invariance(
             Examples named "labels" that are no input do as well.
         allowed_batch_sizes: those that the server pads to (its `allowed_batch_sizes`); no larger
             batch is tried.
+        unpadded: inputs whose zeros (or empty strings) at the end are values, and no padding; more of
+            them are not added there.
         against: a model on this machine whose scores the target's should be equal to.
         connection: how to reach a server; None for the defaults.
         limit: how many examples to score; of more, that many evenly spread; None for all.
@@ -141,6 +144,7 @@ def batch_invariance(
             labels,
             batch_sizes,
             allowed_batch_sizes,
+            _checked_unpadded(unpadded, scorer),
             int(seed),
         )
         report = run(request, progress)
@@ -200,6 +204,16 @@ def _fed(
         return fed, None
     taken = constants.keys() if local.inputs is None else constants.keys() & local.inputs.keys()
     return fed, Fed(local, {name: constants[name] for name in taken})
+
+
+def _checked_unpadded(unpadded: Sequence[str], scorer: Scorer) -> Sequence[str]:
+    inputs = list(scorer.inputs or ())
+    if scorer.inputs is not None and (unknown := [n for n in unpadded if n not in inputs]):
+        raise InputError(
+            f"unpadded names {', '.join(map(repr, unknown))}, which is no input; "
+            f"accepted: {', '.join(map(repr, inputs))}"
+        )
+    return unpadded
 
 
 @contextmanager

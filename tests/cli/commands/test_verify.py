@@ -73,6 +73,7 @@ def test_a_model_is_compared_with_another(clean, defect, examples, capsys):
         (["--random", 1], "1 random examples"),
         (["--limit", 1], "limit is 1"),
         (["--allowed-batch-size", 1], "allowed_batch_sizes is (1,)"),
+        (["--unpadded", "history"], "unpadded names 'history', which is no input"),
         (["--examples", "nowhere.npz"], "nowhere.npz does not exist"),
         (["--against", "nowhere", "--random", 4], "nowhere does not exist"),
         (["--html", "nowhere/report.html"], "nowhere/report.html can't be written"),

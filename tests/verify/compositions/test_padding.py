@@ -60,3 +60,12 @@ def test_steps_that_the_padding_added_to_an_output_are_cut_off():
     values = np.arange(12).reshape(2, 6)
     np.testing.assert_array_equal(cropped(values, (4,)), values[:, :4])
     np.testing.assert_array_equal(cropped(values[:, 0], ()), values[:, 0])
+
+
+def test_zeros_are_not_added_to_where_they_may_be_values():
+    examples = {"history": HISTORY, "days": HISTORY.astype(np.float32)}
+    (padding,) = paddings(examples, dict.fromkeys(examples, FREE))
+    assert padding.objection([]) is None
+    assert padding.objection(["days"]) == "zeros at the end of 'days' were said to be no padding"
+    (unseen,) = paddings({"history": np.ones((3, 3))}, {"history": FREE})
+    assert unseen.objection([]) == "no example ends in zeros: they may mean more"

@@ -53,6 +53,12 @@ from tfnorm.verify.judgement.tolerance import Tolerance
     multiple=True,
     help="A size that the server pads batches to; may be repeated.",
 )
+@click.option(
+    "--unpadded",
+    multiple=True,
+    metavar="INPUT",
+    help="An input whose zeros at the end are values, and no padding; may be repeated.",
+)
 @options_of(Tolerance, "atol", "rtol", "bitwise")
 @click.option("--seed", type=int, default=0, help="Of the shuffles.")
 @misfit_option

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +63,7 @@ def agenda(
     requests: Sequence[int] = (),
     batch_sizes: Sequence[int] | None = None,
     allowed: Sequence[int] = (),
+    unpadded: Collection[str] = (),
     seed: int = 0,
 ) -> Agenda:
     """What to score of examples.
@@ -74,6 +75,7 @@ def agenda(
         requests: how many examples each logged request had; empty where they are no log.
         batch_sizes: as `batch_invariance` has them.
         allowed: the batch sizes that the server pads to.
+        unpadded: the inputs whose zeros at the end are no padding.
         seed: of the shuffles.
     """
     count = len(next(iter(rows.values())))
@@ -90,12 +92,15 @@ def agenda(
         seed=seed,
     )
     alone = one_at_a_time(count)
-    longer = [(padding.shown, padded_longer(plan, padding)) for padding in paddings(rows, inputs)]
+    longer = [
+        (padding.objection(unpadded), padded_longer(plan, padding))
+        for padding in paddings(rows, inputs)
+    ]
     return Agenda(
         alone=alone,
         compositions=[
             *compositions(plan),
-            *(composition for shown, composition in longer if shown),
+            *(composition for objection, composition in longer if objection is None),
             *([concurrent(plan)] if remote else []),
             again(alone),
         ],
@@ -103,9 +108,9 @@ def agenda(
         batch_sizes=plan.batch_sizes,
         usual_size=plan.usual_sizes[0],
         left_out={
-            composition.name: "no example ends in zeros: they may mean more"
-            for shown, composition in longer
-            if not shown
+            composition.name: objection
+            for objection, composition in longer
+            if objection is not None
         },
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,17 @@ class Padding:
     def inputs(self) -> str:
         """The inputs as people read them."""
         return ", ".join(repr(name) for name, _ in self.axes)
+
+    def objection(self, unpadded: Collection[str]) -> str | None:
+        """Why zeros at the end of these inputs are not to be added to; None where they are padding.
+
+        Args:
+            unpadded: the inputs of which it was said that they are no padding.
+        """
+        values = [repr(name) for name, _ in self.axes if name in unpadded]
+        if values:
+            return f"zeros at the end of {', '.join(values)} were said to be no padding"
+        return None if self.shown else "no example ends in zeros: they may mean more"
 
     def apply(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The feeds with the padding."""

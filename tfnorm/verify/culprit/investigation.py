@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -33,6 +33,7 @@ def find_culprit(
     signature: str = DEFAULT_SIGNATURE,
     batch_sizes: Sequence[int] = BATCH_SIZES,
     constants: Mapping[str, np.ndarray] | None = None,
+    unpadded: Collection[str] = (),
 ) -> Culprit | None:
     """Find the first op whose rows change with the batch although its inputs' rows do not.
 
@@ -49,6 +50,7 @@ def find_culprit(
         batch_sizes: the sizes to compare, for a score that moves with the batch's size alone.
         constants: input name -> what it is in every batch, of those that are no part of the examples;
             None for none. Inputs that have a default need not be given.
+        unpadded: the inputs whose zeros (or empty strings) at the end are values, and no padding.
 
     Returns:
         The op to blame, or None where no score depends on the batch.
@@ -72,7 +74,7 @@ def find_culprit(
             Neighbours(),
             BatchSize(batch_sizes),
             Position(),
-            Padding(),
+            Padding(unpadded),
         )
         for experiment in experiments:
             if accusation := experiment.find(subject):

@@ -80,6 +80,9 @@ def verdict_lines(report: InvarianceResult) -> list[tuple[str, str]]:
     if report.misfit and report.invariant:
         lines = [(SAME, said) for _, said in lines]
     lines = statistics_lines(report) + lines if report.misfit else lines + statistics_lines(report)
+    if padded := _padded(report.compositions):
+        zeros = f"zeros at the end of {', '.join(padded)} are padding"
+        lines.append(("assumed", f"{zeros}; an input in which they are values: --unpadded INPUT"))
     if report.left_out:
         name, reason = next(iter(report.left_out.items()))
         others = len(report.left_out) - 1
@@ -235,9 +238,14 @@ def _moved(difference: float, results: list[CompositionResult]) -> str:
 def _cause(results: list[CompositionResult]) -> str:
     # Among neighbours, only what is compared at equal batch sizes tells that it is they.
     kinds = {r.kind for r in results if r.kind != "neighbours" or r.against != ALONE}
-    padded = [r.name.partition(" of ")[2] for r in results if r.kind == "padding"]
     cause = next(cause for needed, cause in _CAUSES if needed <= kinds)
-    return cause.format(inputs=", ".join(padded))
+    return cause.format(inputs=", ".join(_padded(results)))
+
+
+def _padded(results: list[CompositionResult]) -> list[str]:
+    """The inputs of which longer padding was tried, as people read them."""
+    padded = [r.name.partition(" of ")[2] for r in results if r.kind == "padding"]
+    return [name for names in padded for name in names.split(", ")]
 
 
 def _at_stake(report: InvarianceResult) -> list[tuple[str, str]]:

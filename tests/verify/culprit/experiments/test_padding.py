@@ -52,6 +52,11 @@ def test_sums_that_take_nothing_of_the_padding_are_not_accused(pooled):
     assert Padding().find(pooled) is None
 
 
+def test_inputs_whose_zeros_are_values_are_left_as_they_are(pooled):
+    (seven,) = Padding(["words"]).pairs(pooled)
+    assert seven.feeds[1]["long"].shape == (6, 13, 2)
+
+
 def test_what_takes_the_padding_for_values_is_accused(probe_of):
     found = Padding().find(_subject(probe_of, lambda x: tf.reduce_mean(x, axis=1), LONG))
     assert found.explanation == "Mean takes the padding for values"

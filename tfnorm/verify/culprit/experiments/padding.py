@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -16,7 +16,14 @@ _NOTHING: dict[str, str | bytes] = {"U": "", "S": b"", "O": b""}
 
 
 class Padding(PairExperiment):
-    """Zeros, or empty strings, follow after the variable-length inputs."""
+    """Zeros, or empty strings, follow after the variable-length inputs.
+
+    Args:
+        unpadded: the inputs in which they are values, and those of the same length with them.
+    """
+
+    def __init__(self, unpadded: Collection[str] = ()):
+        self._unpadded = unpadded
 
     def pairs(self, subject: Subject) -> Iterator[Pair]:
         """One pair for each length that the inputs have; those of equal length grow together."""
@@ -24,6 +31,8 @@ class Padding(PairExperiment):
         everything = subject.batches.take(0, subject.batches.count)
         for given in sorted({everything[name].shape[axis] for name, axis in axes} - {0}):
             grown = [(name, axis) for name, axis in axes if everything[name].shape[axis] == given]
+            if any(name in self._unpadded for name, _ in grown):
+                continue
             lengths = np.max([_lengths(everything[name], axis) for name, axis in grown], axis=0)
             # Examples without padding: what the padding that others have does to itself is no matter.
             length = int(lengths.max()) or given
