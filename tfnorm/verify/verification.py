@@ -124,6 +124,7 @@ def batch_invariance(
     with _opened(target, signature, connection) as scorer, _opened_local(against) as local:
         if feed:
             scorer, local = _fed(scorer, local, feed)
+        _check_unpadded(unpadded, scorer)
         if random is not None:
             examples = random_examples(scorer, random, seed, local)
         elif examples is None and local is not None:
@@ -144,7 +145,7 @@ def batch_invariance(
             labels,
             batch_sizes,
             allowed_batch_sizes,
-            _checked_unpadded(unpadded, scorer),
+            unpadded,
             int(seed),
         )
         report = run(request, progress)
@@ -206,14 +207,13 @@ def _fed(
     return fed, Fed(local, {name: constants[name] for name in taken})
 
 
-def _checked_unpadded(unpadded: Sequence[str], scorer: Scorer) -> Sequence[str]:
+def _check_unpadded(unpadded: Sequence[str], scorer: Scorer) -> None:
     inputs = list(scorer.inputs or ())
     if scorer.inputs is not None and (unknown := [n for n in unpadded if n not in inputs]):
         raise InputError(
             f"unpadded names {', '.join(map(repr, unknown))}, which is no input; "
             f"accepted: {', '.join(map(repr, inputs))}"
         )
-    return unpadded
 
 
 @contextmanager
