@@ -1,22 +1,28 @@
-"""Files of examples, read in bounded memory: of millions of rows, some evenly spread are kept."""
+"""Files of examples, read in bounded memory: of millions of rows, some evenly spread, or all in parts."""
 
 from __future__ import annotations
 
+import csv
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.examples.json_lines import read_json
-from tfnorm.examples.npz import read_npz
-from tfnorm.examples.parquet import MAGIC, SUFFIXES, read_parquet
-from tfnorm.examples.records import read_records
+from tfnorm.examples.formats.csv import SUFFIXES as CSV_SUFFIXES
+from tfnorm.examples.formats.csv import csv_blocks, read_csv
+from tfnorm.examples.formats.json_lines import json_blocks, read_json
+from tfnorm.examples.formats.npz import npz_blocks, read_npz
+from tfnorm.examples.formats.parquet import MAGIC, SUFFIXES, parquet_blocks, read_parquet
+from tfnorm.examples.formats.records import read_records, record_blocks
 from tfnorm.examples.table import Inputs, Table
 
 ACCEPTED = (
-    "an .npz file of arrays, JSON lines, a Parquet file, or a TFRecord of tf.Example or of TensorFlow "
+    "an .npz file of arrays, JSON lines, a Parquet or CSV file, or a TFRecord of tf.Example or of TensorFlow "
     "Serving's PredictionLog"
 )
 
@@ -29,8 +35,8 @@ def read_file(
     """Read a file of examples.
 
     Args:
-        path: `.npz`; `.json`, `.jsonl` or `.ndjson`; `.parquet` or `.pq`; any other is told by how it
-            begins.
+        path: `.npz`; `.json`, `.jsonl` or `.ndjson`; `.parquet` or `.pq`; `.csv` or `.csv.gz`; any other is
+            told by how it begins.
         inputs: what the scorer takes; None where it doesn't say.
         limit: how many examples to keep, evenly spread; None for all.
         fed: the inputs that are the same in every batch, which a logged request may have as well.
@@ -38,18 +44,64 @@ def read_file(
     Raises:
         InputError: it can't be read, or does not fit.
     """
+    with _explained(path):
+        match _format(path):
+            case "npz":
+                return read_npz(path, limit)
+            case "parquet":
+                return read_parquet(path, inputs, limit)
+            case "csv":
+                return read_csv(path, inputs, limit)
+            case "json":
+                return read_json(path, inputs, limit, fed)
+            case compression:
+                return read_records(path, compression, inputs, limit, fed)
+
+
+def file_blocks(
+    path: Path, inputs: Inputs | None, size: int, fed: frozenset[str] = frozenset()
+) -> Iterator[dict[str, np.ndarray]]:
+    """Read all of a file of examples, `size` at a time; the last part has what is left.
+
+    Of lists whose length is free, a part's are padded to its own longest. The other arguments and errors
+    are those of `read_file`.
+    """
+    with _explained(path):
+        match _format(path):
+            case "npz":
+                yield from npz_blocks(path, size)
+            case "parquet":
+                yield from parquet_blocks(path, inputs, size)
+            case "csv":
+                yield from csv_blocks(path, inputs, size)
+            case "json":
+                yield from json_blocks(path, inputs, size, fed)
+            case compression:
+                yield from record_blocks(path, compression, inputs, size, fed)
+
+
+def _format(path: Path) -> str:
+    """What a file is, by its name or how it begins; of a TFRecord, its compression."""
+    with path.open("rb") as file:
+        start = file.read(len(MAGIC))
+    if path.suffix == ".npz" or start[:2] == b"PK":
+        return "npz"
+    if path.suffix in SUFFIXES or start == MAGIC:
+        return "parquet"
+    if path.name.endswith(CSV_SUFFIXES):
+        return "csv"
+    if path.suffix in (".json", ".jsonl", ".ndjson") or start[:1] in (b"{", b"["):
+        return "json"
+    return "GZIP" if start[:2] == _GZIP else ""
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Raise InputError that names the file where it is not there, damaged or does not fit."""
     if not path.is_file():
         raise InputError(f"{path} does not exist; give {ACCEPTED}")
     try:
-        with path.open("rb") as file:
-            start = file.read(len(MAGIC))
-        if path.suffix == ".npz" or start[:2] == b"PK":
-            return read_npz(path, limit)
-        if path.suffix in SUFFIXES or start == MAGIC:
-            return read_parquet(path, inputs, limit)
-        if path.suffix in (".json", ".jsonl", ".ndjson") or start[:1] in (b"{", b"["):
-            return read_json(path, inputs, limit, fed)
-        return read_records(path, "GZIP" if start[:2] == _GZIP else "", inputs, limit, fed)
+        yield
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (
@@ -57,6 +109,7 @@ def read_file(
         OSError,
         EOFError,
         AttributeError,
+        csv.Error,
         zipfile.BadZipFile,
         zlib.error,
         tf.errors.DataLossError,

@@ -47,8 +47,8 @@ def load(examples: Examples | None, scorer: Scorer, limit: int | None = None) ->
 
     Args:
         examples: arrays by input name, one array for a scorer of one input, or a file: an `.npz` of
-            arrays, JSON lines (TensorFlow Serving's `instances`), Parquet, or a TFRecord of tf.Example or of
-            PredictionLog; None for those that an export keeps beside the model. What is called
+            arrays, JSON lines (TensorFlow Serving's `instances`), Parquet, CSV, or a TFRecord of tf.Example
+            or of PredictionLog; None for those that an export keeps beside the model. What is called
             "labels" and is no input is taken for labels.
         scorer: what will score them.
         limit: how many to keep, evenly spread; None for all. A file is read in bounded memory.
@@ -67,22 +67,31 @@ def load(examples: Examples | None, scorer: Scorer, limit: int | None = None) ->
         source, table = str(examples), read_file(Path(examples), scorer.inputs, limit, fed)
     else:
         source, table = "examples", _given(examples, scorer, limit)
-    arrays = {name: a for name, a in table.arrays.items() if name not in scorer.constants}
+    arrays = dict(table.arrays)
     labels = None if LABELS in (scorer.inputs or ()) else arrays.pop(LABELS, None)
-    if scorer.inputs is not None:
-        inputs = {
-            name: spec
-            for name, spec in scorer.inputs.items()
-            if name in arrays or name not in scorer.defaults
-        }
-        for name, spec in inputs.items():
-            _check_has_rows(name, spec, name in arrays)
-        check_names(arrays, inputs, source)
-        arrays = {name: _fitted(source, arrays[name], name, spec) for name, spec in inputs.items()}
-    else:
-        arrays = {name: _as_bytes(array) for name, array in arrays.items()}
-    _check_count(source, arrays)
-    return Loaded(arrays, table.given, labels, table.requests)
+    rows = fitted(arrays, scorer, source)
+    check_count(source, rows)
+    return Loaded(rows, table.given, labels, table.requests)
+
+
+def fitted(arrays: Mapping[str, np.ndarray], scorer: Scorer, source: str) -> dict[str, np.ndarray]:
+    """Examples without labels as the scorer takes them, cast where that loses no more than digits.
+
+    Raises:
+        InputError: they don't fit it.
+    """
+    given = {name: array for name, array in arrays.items() if name not in scorer.constants}
+    if scorer.inputs is None:
+        return {name: _as_bytes(array) for name, array in given.items()}
+    inputs = {
+        name: spec
+        for name, spec in scorer.inputs.items()
+        if name in given or name not in scorer.defaults
+    }
+    for name, spec in inputs.items():
+        _check_has_rows(name, spec, name in given)
+    check_names(given, inputs, source)
+    return {name: _fitted(source, given[name], name, spec) for name, spec in inputs.items()}
 
 
 def _given(
@@ -170,7 +179,7 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
     return encoded.reshape(array.shape)
 
 
-def _check_count(source: str, arrays: Mapping[str, np.ndarray]) -> None:
+def check_count(source: str, arrays: Mapping[str, np.ndarray]) -> None:
     if not arrays:
         raise InputError(f"{source} is empty; accepted: an array for each input")
     counts = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}

@@ -1,7 +1,9 @@
-"""Some of many examples, evenly spread."""
+"""Some of many examples, evenly spread, or all of them in parts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 # The command line shows the limit in its help, which waits for no NumPy.
@@ -21,6 +23,13 @@ def spread(count: int, limit: int | None) -> np.ndarray:
     if limit is None or count <= limit:
         return np.arange(count)
     return np.linspace(0, count - 1, limit).astype(int)
+
+
+def parts(rows: Iterable[_Row], size: int) -> Iterator[list[_Row]]:
+    """The rows, so many at a time; the last part has what is left."""
+    left = iter(rows)
+    while part := list(islice(left, size)):
+        yield part
 
 
 class Thinned(Generic[_Row]):

@@ -49,7 +49,11 @@ def as_tensor(value: object, spec: tf.TensorSpec | None) -> np.ndarray:
         array = np.array(encoded, object)
     if not array.size and spec is not None:
         return array.astype(spec.dtype.as_numpy_dtype)
-    # Whole numbers are often written for others: 1 stands for 1.0.
+    return numbers(array, spec)
+
+
+def numbers(array: np.ndarray, spec: tf.TensorSpec | None) -> np.ndarray:
+    """Whole numbers, which are often written for others (1 stands for 1.0), as floats where those belong."""
     if spec is not None and spec.dtype.is_floating and array.dtype.kind in "iu":
         return array.astype(np.float64)
     return array

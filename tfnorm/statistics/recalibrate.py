@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -106,8 +106,7 @@ def recalibrate_statistics(
     kept = [(v, v.numpy()) for layer in targets for v in moving_variables(layer)]
     before = {layer: Before(layer) for layer in targets}
     try:
-        with progress_bar(batches.count()) as start:
-            errors, passes = _settle(observer, targets, batches, start)
+        errors, passes = _settle(observer, targets, batches)
     except BaseException:
         for variable, value in kept:
             variable.assign(value)
@@ -117,10 +116,7 @@ def recalibrate_statistics(
 
 
 def _settle(
-    observer: Observer,
-    targets: list[keras.layers.Layer],
-    batches: Batches,
-    start: Callable[[str], Callable[[], None]],
+    observer: Observer, targets: list[keras.layers.Layer], batches: Batches
 ) -> tuple[dict[keras.layers.Layer, np.ndarray], int]:
     """Pass over the batches until the statistics are those that a pass finds.
 
@@ -131,7 +127,8 @@ def _settle(
     number, of = 0, ""
     while True:
         number += 1
-        found = observer.populations(batches, start(f"pass {number}{of}"))
+        with progress_bar(batches.count()) as start:
+            found = observer.populations(batches, start(f"pass {number}{of}"))
         reached = {
             layer: population
             for layer, population in found.items()

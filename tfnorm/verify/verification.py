@@ -77,7 +77,7 @@ def batch_invariance(
         target: what `load_scorer` takes, or a scorer.
         examples: arrays by input name, `[examples, ...]`, two or more examples; one array for a
             model of one input; or a file: an `.npz` of arrays, JSON lines (TensorFlow Serving's
-            `instances`), Parquet, a TFRecord of tf.Example or of TensorFlow Serving's PredictionLog,
+            `instances`), Parquet, CSV, a TFRecord of tf.Example or of TensorFlow Serving's PredictionLog,
             whose requests are replayed. None for those that an export keeps beside the model, `against`
             before the target.
         batch_sizes: sizes to try, 2 or more each; None for 2, 3, 7, 8, 16, 31, 32, 64, 100, 256 and

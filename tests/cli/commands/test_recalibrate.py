@@ -1,3 +1,7 @@
+import json
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -48,3 +52,61 @@ def test_the_output_is_a_keras_file(files, tmp_path, capsys):
     options = ["--examples", examples, "--output", tmp_path / "new.h5"]
     assert run("recalibrate", model, *options) == 2
     assert "ends in .keras" in capsys.readouterr().err
+
+
+def test_what_it_rests_on_is_shown_and_written_as_json(files, tmp_path, capsys):
+    model, examples, _ = files
+    report = tmp_path / "report.json"
+    options = ["--examples", examples, "--output", tmp_path / "new.keras", "--json", report]
+    assert run("recalibrate", model, *options) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "2,500 examples, 1 pass; the worst mean, in layer 'bn', has a standard error" in shown
+    written = json.loads(report.read_text())
+    assert (written["examples"], written["passes"]) == (2500, 1)
+    assert written["standard_error"] == pytest.approx(1 / np.sqrt(2499), rel=1e-3)
+    assert written["layers"][0]["mean"] == pytest.approx((5 / 2) / 2, rel=0.1)
+
+
+def test_any_format_gives_the_same_statistics(files, tmp_path):
+    model, _, x = files
+    rows = x[:1500]
+    files = {
+        "x.jsonl": [json.dumps({"x": row, "clicked": 1}) for row in rows.tolist()],
+        "x.csv": ["clicked,x", *("1," + "|".join(map(repr, row)) for row in rows.tolist())],
+    }
+    for name, lines in files.items():
+        (tmp_path / name).write_text("\n".join(lines))
+        options = ["--examples", tmp_path / name, "--output", tmp_path / "new.keras"]
+        assert run("recalibrate", model, *options) == 0
+        layer = keras.models.load_model(tmp_path / "new.keras").get_layer("bn")
+        np.testing.assert_allclose(layer.moving_mean, rows.mean(0, float), rtol=1e-6)
+        np.testing.assert_allclose(layer.moving_variance, rows.var(0, float), rtol=1e-5)
+
+
+_MEASURED = """
+import resource, sys
+from tfnorm.cli import main
+folder = sys.argv[1]
+for name in ("small", "large"):
+    try:
+        main(["recalibrate", f"{folder}/wide.keras", "--examples", f"{folder}/{name}.npz",
+              "--output", f"{folder}/new.keras"])
+    except SystemExit as ended:
+        assert ended.code == 0
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux alone")
+def test_a_file_larger_than_what_may_be_held_is_streamed(tmp_path):
+    """A file of 150 MB takes less than half of that beyond what one of 24 MB has taken."""
+    inputs = keras.Input((1500,), name="x")
+    keras.Model(inputs, BatchNormalization()(inputs)).save(tmp_path / "wide.keras")
+    for name, rows in (("small", 4_000), ("large", 25_000)):
+        np.savez(tmp_path / f"{name}.npz", x=np.broadcast_to(np.float32(1), (rows, 1500)))
+    assert (tmp_path / "large.npz").stat().st_size > 150e6 - 1
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURED, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    small, large = map(int, done.stderr.split()[-2:])
+    assert large - small < 75e3

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tfnorm
 from tfnorm.errors import InputError
 from tfnorm.statistics import recalibrate_statistics, statistics_report
+from tfnorm.statistics.observation.batches import Batches
 
 
 class Sequence(keras.utils.PyDataset):
@@ -74,6 +75,13 @@ def test_arrays_by_name_are_examples(rows, assert_statistics):
     many = np.tile(rows, (5, 1))
     recalibrate_statistics(model, {"a": many, "b": 3 * many})
     assert_statistics(layer, -2 * rows)
+
+
+def test_batches_that_do_not_say_how_many_they_are_are_counted(rows):
+    batches = Batches(lambda: iter(np.split(rows, 5)), None)
+    assert batches.count() is None
+    assert len(batches.first()) == 1 and batches.count() is None
+    assert len(list(batches)) == batches.count() == 5
 
 
 def test_steps_take_the_first_batches(rows):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tfnorm.cli.command import Command
-from tfnorm.cli.files import writable
+from tfnorm.cli.files import json_option, writable, write_json
 from tfnorm.errors import InputError
 
 
@@ -17,7 +17,7 @@ from tfnorm.errors import InputError
     "--examples",
     type=click.Path(path_type=Path),
     required=True,
-    help="Examples of the training: an .npz of arrays, JSON lines, or a TFRecord of tf.Example.",
+    help="Examples of the training: Parquet, TFRecord of tf.Example, JSON lines, CSV, or an .npz of arrays.",
 )
 @click.option(
     "--output",
@@ -26,30 +26,33 @@ from tfnorm.errors import InputError
     callback=writable,
     help="Where the recalibrated model goes.",
 )
-def recalibrate(model: Path, examples: Path, output: Path) -> int:
+@json_option
+def recalibrate(model: Path, examples: Path, output: Path, json_file: Path | None) -> int:
     """Make a model's moving statistics those of examples.
 
     MODEL is a .keras file; it stays as it is. Its weights are not trained: only the means and variances
     that it normalizes with in inference become exactly those of the examples, of which there should
-    be thousands, as it was trained on.
+    be thousands, as it was trained on. They are read once for each layer in the longest row of layers that
+    depend on each other, a thousand at a time, so that a file may be larger than the memory.
 
     \b
     Example:
-      tfnorm recalibrate din.keras --examples training.npz --output recalibrated.keras
+      tfnorm recalibrate din.keras --examples training.parquet --output recalibrated.keras
     """
     from tfnorm.cli.output import add_recalibration, show, two_columns
-    from tfnorm.examples.load import load_examples
+    from tfnorm.examples.stream import Stream
     from tfnorm.export.tracing.interface import interface
     from tfnorm.scorers.keras_model import KerasScorer, load_keras_file
-    from tfnorm.statistics.observation.batches import ROWS
     from tfnorm.statistics.recalibrate import recalibrate_statistics
 
     if output.suffix != ".keras":
         raise InputError(f"--output is {output}; accepted: a file that ends in .keras")
     loaded = load_keras_file(model)
-    rows = load_examples(examples, KerasScorer(loaded))
-    done = recalibrate_statistics(loaded, interface(loaded, rows).batches(rows, ROWS))
+    stream = Stream(examples, KerasScorer(loaded))
+    taken = interface(loaded, next(iter(stream)))
+    done = recalibrate_statistics(loaded, lambda: map(taken.batch, stream))
     loaded.save(output)
+    write_json(json_file, {"model": str(output), **done.to_dict()})
     table = two_columns("recalibrated", str(output))
     add_recalibration(table, done)
     table.add_row("next", f"tfnorm export {output} DIRECTORY --examples FILE")

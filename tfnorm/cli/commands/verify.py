@@ -21,7 +21,7 @@ from tfnorm.verify.judgement.tolerance import Tolerance
     "--examples",
     type=click.Path(path_type=Path),
     show_default="those kept with the export",
-    help="An .npz of arrays, JSON lines, Parquet, or a TFRecord of tf.Example or PredictionLog.",
+    help="An .npz of arrays, JSON lines, Parquet, CSV, or a TFRecord of tf.Example or PredictionLog.",
 )
 @click.option("--random", type=int, help="Draw that many examples from the signature instead.")
 @click.option(

@@ -46,8 +46,8 @@ class Interface:
                 )
         return outputs
 
-    def batches(self, examples: Mapping[str, np.ndarray], size: int) -> list[tuple[Any]]:
-        """Examples cut into batches of what the model is called with, as `predict` takes them.
+    def batch(self, examples: Mapping[str, np.ndarray]) -> tuple[Any]:
+        """Examples as a batch of what the model is called with, as `predict` takes it.
 
         Raises:
             InputError: the model takes several arguments.
@@ -59,11 +59,7 @@ class Interface:
                 "accepted: a model that takes one, which may be a dict"
             )
         (x,) = positional
-        starts = range(0, len(next(iter(examples.values()))), size)
-        return [
-            (keras.tree.map_structure(lambda array, at=start: array[at : at + size], x),)
-            for start in starts
-        ]
+        return (x,)
 
     def _named(self, outputs: Any) -> dict[str, tf.Tensor]:
         if isinstance(outputs, Mapping):

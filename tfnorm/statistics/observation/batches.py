@@ -53,20 +53,26 @@ class Batches:
         self._dataset: Iterable[Any] | keras.utils.PyDataset = dataset
         self._steps = steps
         self._length: int | None = _length(dataset)
+        self._seen: int | None = None
         if steps is None and self._length == tf.data.INFINITE_CARDINALITY:
             raise InputError("the dataset has no end; give steps, the number of batches to take")
 
     def __iter__(self) -> Iterator[Any]:
+        count = 0
         for batch in itertools.islice(_batches(self._dataset), self._steps):
+            count += 1
             if isinstance(batch, tuple | list) and not 1 <= len(batch) <= 3:
                 raise InputError(
                     f"a batch is a {type(batch).__name__} of {len(batch)}; accepted: x, (x,), (x, y) or "
                     "(x, y, sample_weight), where x may be a dict"
                 )
             yield keras.utils.unpack_x_y_sample_weight(batch)[0]
+        self._seen = count
 
     def count(self) -> int | None:
-        """How many batches there are, or None where that isn't known before they come."""
+        """How many batches there are; None where that isn't known until they have all come once."""
+        if self._seen is not None:
+            return self._seen
         known = [n for n in (self._steps, self._length) if n is not None and n >= 0]
         return min(known, default=None)
 

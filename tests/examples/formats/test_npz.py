@@ -3,11 +3,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from tfnorm.examples.npz import read_npz
+from tfnorm.examples.formats.npz import read_npz
 
 
 def test_an_array_larger_than_what_is_read_at_a_time_is_read_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr("tfnorm.examples.npz._BLOCK_BYTES", 100)
+    monkeypatch.setattr("tfnorm.examples.formats.npz._BLOCK_BYTES", 100)
     x = np.random.default_rng(0).normal(size=(333, 2)).astype(np.float32)
     for name, array in {"rows": x, "columns": np.asfortranarray(x)}.items():
         np.savez_compressed(tmp_path / f"{name}.npz", x=array)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from tfnorm.errors import InputError
-from tfnorm.examples.spread import Thinned
+from tfnorm.examples.spread import Thinned, parts
 from tfnorm.examples.table import Inputs, Row, Table, as_tensor, stacked
 
 
@@ -35,10 +37,26 @@ def read_json(
         for instance in request:
             thinned.add((number, instance))
     kept = thinned.rows()
-    rows = [_json_row(instance, inputs, number) for number, instance in kept]
-    requests = sizes if max(sizes, default=1) > 1 and len(rows) == thinned.seen else []
-    places = [f"line {number}" for number, _ in kept]
-    return Table(stacked(rows, inputs, places), thinned.seen, requests)
+    requests = sizes if max(sizes, default=1) > 1 and len(kept) == thinned.seen else []
+    return Table(_table(kept, inputs), thinned.seen, requests)
+
+
+def json_blocks(
+    path: Path, inputs: Inputs | None, size: int, fed: frozenset[str] = frozenset()
+) -> Iterator[dict[str, np.ndarray]]:
+    """The instances, `size` at a time; arguments and errors are those of `read_json`."""
+    instances = (
+        (number, instance)
+        for number, line in _json_lines(path)
+        for instance in _instances(line, inputs, number, fed)
+    )
+    for part in parts(instances, size):
+        yield _table(part, inputs)
+
+
+def _table(instances: Sequence[tuple[int, object]], inputs: Inputs | None) -> dict[str, np.ndarray]:
+    rows = [_json_row(instance, inputs, number) for number, instance in instances]
+    return stacked(rows, inputs, [f"line {number}" for number, _ in instances])
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, object]]:

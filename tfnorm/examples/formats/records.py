@@ -11,11 +11,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.examples.spread import Thinned
+from tfnorm.examples.spread import Thinned, parts
 from tfnorm.examples.table import LABELS, Inputs, Row, Table, stacked
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+
+_RECORDS = 1024
+"""Records that are read at a time, which is ten times as fast as one by one."""
 
 
 def read_records(
@@ -37,11 +41,29 @@ def read_records(
     Raises:
         InputError: a record is no example and no request, or does not fit.
     """
-    records = _records(path, compression)
-    first = [*islice(records, 1)]
-    if any(_request_rows(record, inputs, fed) is not None for record in first):
-        return _read_log(chain(first, records), inputs, limit, fed)
-    return _read_examples(chain(first, records), inputs, limit)
+    records, logged = _records(path, compression, inputs, fed)
+    return (
+        _read_log(records, inputs, limit, fed) if logged else _read_examples(records, inputs, limit)
+    )
+
+
+def record_blocks(
+    path: Path,
+    compression: str,
+    inputs: Inputs | None,
+    size: int,
+    fed: frozenset[str] = frozenset(),
+) -> Iterator[dict[str, np.ndarray]]:
+    """The examples, `size` at a time; arguments and errors are those of `read_records`."""
+    records, logged = _records(path, compression, inputs, fed)
+    rows = (
+        chain.from_iterable(_logged_rows(records, inputs, fed))
+        if logged
+        else (_example_row(record, inputs) for record in records)
+    )
+    for part in parts(enumerate(rows), size):
+        places = [f"example {number}" for number, _ in part]
+        yield stacked([row for _, row in part], inputs, places)
 
 
 def _read_log(
@@ -49,10 +71,7 @@ def _read_log(
 ) -> Table:
     thinned: Thinned[Row] = Thinned(limit)
     sizes: list[int] = []
-    for record in records:
-        rows = _request_rows(record, inputs, fed)
-        if rows is None:
-            raise InputError(f"record {len(sizes)} is no PredictionLog, unlike the first")
+    for rows in _logged_rows(records, inputs, fed):
         sizes.append(len(rows))
         for row in rows:
             thinned.add(row)
@@ -68,11 +87,26 @@ def _read_examples(records: Iterable[bytes], inputs: Inputs | None, limit: int |
     return Table(stacked(rows, inputs), thinned.seen)
 
 
-def _records(path: Path, compression: str) -> Iterator[bytes]:
-    # In batches, which is ten times as fast as one by one.
-    dataset = tf.data.TFRecordDataset(str(path), compression).batch(1024)
-    for records in dataset.as_numpy_iterator():
-        yield from records
+def _records(
+    path: Path, compression: str, inputs: Inputs | None, fed: frozenset[str]
+) -> tuple[Iterator[bytes], bool]:
+    """The records, and whether they are a log's."""
+    dataset = tf.data.TFRecordDataset(str(path), compression).batch(_RECORDS)
+    records = chain.from_iterable(dataset.as_numpy_iterator())
+    first = [*islice(records, 1)]
+    logged = any(_request_rows(record, inputs, fed) is not None for record in first)
+    return chain(first, records), logged
+
+
+def _logged_rows(
+    records: Iterable[bytes], inputs: Inputs | None, fed: frozenset[str]
+) -> Iterator[list[Row]]:
+    """The examples of each request of a log."""
+    for number, record in enumerate(records):
+        rows = _request_rows(record, inputs, fed)
+        if rows is None:
+            raise InputError(f"record {number} is no PredictionLog, unlike the first")
+        yield rows
 
 
 def _request_rows(record: bytes, inputs: Inputs | None, fed: frozenset[str]) -> list[Row] | None:
