@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ Refuse = Callable[[str, int, str], InputError]
 
 _WIDEST = 64
 """Bytes: strings of a column with a longer one are kept as objects, not all as wide as that one."""
+
+_NUMBERS = (int, float, np.integer, np.floating, np.bool_)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,8 @@ def _of_rows(column: Column, given: list[Any]) -> Values:
                 f"examples, row {row}, column {column.name!r} is {given[row]!r}; accepted: "
                 f"a list of {column.shape[0]}"
             )
+    if column.shape and not column.is_list:
+        return Values(np.array(given, object).reshape(len(given), *column.shape))
     if not column.is_list:
         return Values(_array(given, column))
     flat = [value for row in given for value in row]
@@ -73,10 +78,15 @@ def _of_rows(column: Column, given: list[Any]) -> Values:
 
 
 def _array(values: list[Any], column: Column) -> np.ndarray:
-    integers = all(isinstance(value, (int, np.integer)) for value in values)
-    if column.dtype == "string" and not (values and integers):
-        return as_bytes(np.array(values, object))
-    return np.array(values) if values else np.zeros(0, column.dtype)
+    if column.dtype == "string" and values and all(map(_is_whole, values)):
+        return np.array(values)
+    # Of objects, so that a value of another type is there to be shown.
+    array = np.fromiter(values, object, len(values))
+    return as_bytes(array) if column.dtype == "string" else array
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer))
 
 
 def as_bytes(strings: np.ndarray) -> np.ndarray:
@@ -129,6 +139,8 @@ def _cast(column: Column, given: Values, refuse: Refuse) -> Values:
         return _cast_strings(column, given, refuse)
     wanted = np.dtype(column.dtype)
     values, accepted = given.values, "numbers" if wanted.kind == "f" else "whole numbers"
+    if values.dtype.kind == "O":
+        values = _numbers(column, given, accepted, refuse)
     if values.dtype.kind not in ("biuf" if wanted.kind == "f" else "iu"):
         if values.size:
             raise refuse(column.name, 0, f"holds {_kind(values)}; accepted: {accepted}")
@@ -136,6 +148,26 @@ def _cast(column: Column, given: Values, refuse: Refuse) -> Values:
     return (_cast_floats if wanted.kind == "f" else _cast_integers)(
         column, Values(values, given.lengths), refuse
     )
+
+
+def _numbers(column: Column, given: Values, accepted: str, refuse: Refuse) -> np.ndarray:
+    """The numbers of an array of objects."""
+    whole = column.dtype.startswith("int")
+    greatest = 2**63 - 1 if whole else sys.float_info.max
+    least = -(2**63) if whole else -greatest
+    values = given.values
+    for index, value in enumerate(values.ravel().tolist()):
+        row = given.row_of(index * len(values) // values.size)
+        if not (_is_whole(value) if whole else isinstance(value, _NUMBERS)):
+            raise refuse(column.name, row, f"is {value!r}; accepted: {accepted}")
+        if not least <= value <= greatest:
+            raise refuse(column.name, row, f"is {value}; accepted: {_fitting(column)}")
+    return values.astype(np.int64 if whole else np.float64)
+
+
+def _fitting(column: Column) -> str:
+    whole = column.dtype.startswith("int")
+    return f"what fits into {column.dtype}" if whole else f"finite {column.dtype} numbers"
 
 
 def _cast_strings(column: Column, given: Values, refuse: Refuse) -> Values:
@@ -163,7 +195,7 @@ def _cast_floats(column: Column, given: Values, refuse: Refuse) -> Values:
     finite = np.isfinite(cast).all(axis=tuple(range(1, cast.ndim)))
     if len(bad := np.flatnonzero(~finite)):
         row = given.row_of(int(bad[0]))
-        raise refuse(column.name, row, f"is {values[bad[0]]}; accepted: finite float32 numbers")
+        raise refuse(column.name, row, f"is {values[bad[0]]}; accepted: {_fitting(column)}")
     return Values(cast, given.lengths)
 
 
@@ -171,9 +203,7 @@ def _cast_integers(column: Column, given: Values, refuse: Refuse) -> Values:
     values, limits = given.values, np.iinfo(column.dtype)
     if len(bad := np.flatnonzero((values < limits.min) | (values > limits.max))):
         row = given.row_of(int(bad[0]))
-        raise refuse(
-            column.name, row, f"is {values[bad[0]]}; accepted: what fits into {column.dtype}"
-        )
+        raise refuse(column.name, row, f"is {values[bad[0]]}; accepted: {_fitting(column)}")
     return Values(values.astype(column.dtype), given.lengths)
 
 
@@ -182,7 +212,7 @@ def _no_bytes(values: np.ndarray) -> list[int]:
 
 
 def _kind(values: np.ndarray) -> str:
-    return "strings" if values.dtype.kind in "SUO" else values.dtype.name
+    return "strings" if values.dtype.kind in "SU" else values.dtype.name
 
 
 def _check_range(column: Column, values: Values, refuse: Refuse) -> None:
