@@ -4,9 +4,9 @@ from tfnorm.verify import Culprit, InvarianceReport
 from tfnorm.verify.results import CompositionResult, Move, OutputResult, Stake
 
 
-def make_report(difference=0.25, ulp=7, passed=False, **changes):
-    verdict = "rounding" if passed else "dependence"
-    move = Move(difference, ulp, 3, verdict, passed)
+def make_report(difference=0.25, ulp=7, ok=False, **changes):
+    verdict = "rounding" if ok else "dependence"
+    move = Move(difference, ulp, 3, verdict, ok)
     result = CompositionResult(
         "batches of 2",
         "size",
@@ -16,7 +16,7 @@ def make_report(difference=0.25, ulp=7, passed=False, **changes):
         ulp,
         3,
         verdict,
-        passed,
+        ok,
         {"score": move},
     )
     fields = {
@@ -25,10 +25,10 @@ def make_report(difference=0.25, ulp=7, passed=False, **changes):
         "examples": 4,
         "examples_given": 4,
         "precision": "float32",
-        "passed": passed,
+        "passed": ok,
         "max_abs_diff": difference,
         "max_ulp": ulp,
-        "outputs": {"score": OutputResult("float32", difference, ulp, passed)},
+        "outputs": {"score": OutputResult("float32", difference, ulp, ok)},
         "compositions": [result],
         "left_out": {},
         "stake": Stake("score", "batches of 2", 2, 0.034, {1: 0.8183, 1024: 0.8221}),
@@ -38,5 +38,6 @@ def make_report(difference=0.25, ulp=7, passed=False, **changes):
         "rtol": 1e-5,
         "bitwise": False,
         "seed": 0,
+        "budget": 30.0,
     }
     return InvarianceReport(**{**fields, **changes})

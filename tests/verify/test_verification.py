@@ -16,7 +16,7 @@ from verify.dependent_models import (
 
 import tfnorm.layers
 from tfnorm.errors import InputError
-from tfnorm.verify import batch_invariance, load_scorer
+from tfnorm.verify import InvarianceReport, Undecided, batch_invariance, load_scorer
 
 EXAMPLES = examples()
 LARGER = {"others at 10x", "others at -10x", "others at 1000x", "10x the largest"}
@@ -222,10 +222,65 @@ def test_a_batch_that_the_model_refuses_is_not_a_verdict(target, tmp_path):
         with tf.control_dependencies([tf.debugging.assert_less(tf.shape(x)[0], 6)]):
             return tf.identity(x[:, 0])
 
-    with pytest.raises(InputError, match=r"stopped at 'batches of 7'.* refuses .* failed") as error:
+    with pytest.raises(Undecided, match=r"stopped at 'batches of 7'.* refuses .* failed") as error:
         batch_invariance(TARGETS[target](function_of(at_most_five), tmp_path), EXAMPLES)
     assert "\n" not in str(error.value)
     assert "Graph execution error" not in str(error.value)
+    report = error.value.report
+    assert report.passed is None
+    assert {r.name for r in report.compositions} >= {"batches of 2", "batches of 3", "a batch of 5"}
+    assert report.left_out.keys() >= {"batches of 7", "all at once", "among zeros"}
+    assert InvarianceReport.from_dict(json.loads(report.to_json())) == report
+
+
+def _missing_file(largest):
+    name = tf.where(largest > 100.0, "/no/such/file", "/proc/self/comm")
+    return tf.strings.length(tf.io.read_file(name))
+
+
+@pytest.mark.parametrize("company", [False, True])
+@pytest.mark.parametrize("target", ["Keras model", "SavedModel"])
+def test_an_error_among_neighbours_leaves_the_report_of_what_is_known(target, company, tmp_path):
+    def score(x, ids):
+        largest = tf.reduce_max(x) - tf.reduce_min(x) if company else tf.reduce_max(x)
+        failed = tf.cast(_missing_file(largest), tf.float32)
+        return x[:, 0] + 0.0 * failed
+
+    model = TARGETS[target](function_of(score), tmp_path)
+    report = batch_invariance(model, EXAMPLES, batch_sizes=[2, 8])
+    assert report.passed
+    assert report.left_out.keys() >= {"among others at 1000x"}
+    assert {name.partition(" ")[0] for name in report.left_out} == {"among"}
+    kinds = {result.kind for result in report.compositions}
+    assert kinds >= {"size", "neighbours", "position", "repeat"}
+
+
+def test_a_model_that_runs_out_of_memory_leaves_the_report_of_what_is_known(tmp_path, monkeypatch):
+    scorer = load_scorer(_saved_model(function_of(lambda x, ids: x[:, 0]), tmp_path))
+    score = scorer._model.run
+
+    def run(feeds, **options):
+        if feeds["x"].max() > 100 or len(feeds["x"]) > 100:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+        return score(feeds, **options)
+
+    monkeypatch.setattr(scorer._model, "run", run)
+    with pytest.raises(Undecided, match=r"'batches of 256', in a batch of 256.*OOM") as error:
+        batch_invariance(scorer, EXAMPLES)
+    report = error.value.report
+    assert report.left_out.keys() >= {"batches of 256", "a batch of 127", "among others at 1000x"}
+    assert {"batches of 100", "all at once"} <= {result.name for result in report.compositions}
+    assert batch_invariance(scorer, EXAMPLES, batch_sizes=[2, 16]).passed
+
+
+def test_a_dependence_is_told_though_the_model_refuses_batches_that_it_should_take():
+    def at_most_five(x, ids):
+        with tf.control_dependencies([tf.debugging.assert_less(tf.shape(x)[0], 6)]):
+            return x[:, 0] - tf.reduce_mean(x)
+
+    report = batch_invariance(function_of(at_most_five), EXAMPLES)
+    assert report.passed is False
+    assert report.left_out.keys() >= {"batches of 7", "among other examples"}
 
 
 def test_the_examples_of_an_export_are_the_default(tmp_path):
@@ -305,4 +360,4 @@ def test_a_bitwise_report_is_json_whatever_numbers_it_was_asked_with():
     document = json.loads(report.to_json())
     assert document["seed"] == 3
     names = [composition["name"] for composition in document["compositions"]]
-    assert names[:2] == ["batches of 4", "batches of 8"]
+    assert {"batches of 4", "batches of 8"} <= set(names) and len(set(names)) == len(names)

@@ -7,7 +7,7 @@ from tfnorm.verify.assertion import assert_batch_invariant
 from tfnorm.verify.culprit.investigation import find_culprit
 from tfnorm.verify.inspection.findings import Finding
 from tfnorm.verify.inspection.inspect import Inspection, inspect_saved_model
-from tfnorm.verify.report.report import InvarianceReport
+from tfnorm.verify.report.report import InvarianceReport, Undecided
 from tfnorm.verify.results import Culprit
 from tfnorm.verify.verification import batch_invariance
 
@@ -18,6 +18,7 @@ __all__ = [
     "Inspection",
     "InvarianceReport",
     "Scorer",
+    "Undecided",
     "assert_batch_invariant",
     "batch_invariance",
     "find_culprit",

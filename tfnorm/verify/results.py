@@ -124,7 +124,7 @@ class InvarianceResult:
         examples_given: how many there were to choose from.
         precision: the coarsest floating-point type that the model computes in; None if unknown.
         passed: whether they scored the same, but for rounding, in every composition, and the statistics
-            that the model normalizes with are not off.
+            that the model normalizes with are not off; None where too little could be scored to tell.
         max_abs_diff: the largest |difference| of any output in any composition; inf where a value
             became NaN, infinite or another string, or where an output has lost its batch dimension.
         max_ulp: the largest in units in the last place; None where that says nothing.
@@ -135,6 +135,7 @@ class InvarianceResult:
         culprit: what makes the scores depend on the batch; None where they don't, or it isn't known.
         culprit_unknown: why it isn't known; None where it is, or where there is none.
         atol, rtol, bitwise, seed: as they were given.
+        budget: the seconds that scoring might take; inf for any.
         statistics: whether the statistics that the model normalizes with fit the examples; None where
             that isn't known.
         statistics_unknown: why it isn't known, of all of them or of some; None where it is.
@@ -146,7 +147,7 @@ class InvarianceResult:
     examples: int
     examples_given: int
     precision: str | None
-    passed: bool
+    passed: bool | None
     max_abs_diff: float
     max_ulp: int | None
     outputs: dict[str, OutputResult]
@@ -159,13 +160,14 @@ class InvarianceResult:
     rtol: float
     bitwise: bool
     seed: int
+    budget: float
     statistics: StatisticsFit | None = None
     statistics_unknown: str | None = None
     allow_misfit_statistics: bool = False
 
     @property
     def invariant(self) -> bool:
-        """Whether no score depends on the batch, whatever the statistics are."""
+        """Whether no score depends on the batch, as far as is known, whatever the statistics are."""
         return all(result.passed for result in self.compositions)
 
     @property

@@ -10,52 +10,32 @@ import tensorflow as tf
 
 from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
-from tfnorm.examples.load import Loaded
 from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.precision import coarsest_of
 from tfnorm.scorers.scorer import Scorer
 from tfnorm.verify.blame import blame
-from tfnorm.verify.compositions.agenda import Agenda, agenda
 from tfnorm.verify.compositions.plan import Composition
 from tfnorm.verify.compositions.runner import Runner, Scored
 from tfnorm.verify.judgement.judge import Compared, compare, judge, over_all, refused_alone
 from tfnorm.verify.judgement.reference import NUMBERLESS, Reference
-from tfnorm.verify.judgement.tolerance import UNKNOWN, Tolerance
+from tfnorm.verify.judgement.tolerance import UNKNOWN
 from tfnorm.verify.judgement.votes import shared_parts
-from tfnorm.verify.report.report import InvarianceReport
+from tfnorm.verify.report.report import InvarianceReport, Undecided
+from tfnorm.verify.request import Request, within_budget
 from tfnorm.verify.results import DEPENDENCE, CompositionResult, Stake, largest
-from tfnorm.verify.scoring import attempts, taken_together, with_neighbours
+from tfnorm.verify.scoring import (
+    Attempt,
+    attempts,
+    left_out,
+    pooled,
+    taken_together,
+    too_little,
+)
 from tfnorm.verify.shapes import look_at_shapes
 from tfnorm.verify.stake import at_stake, checked_labels
 
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What is to be verified, and how.
-
-    Attributes:
-        scorer: what is verified.
-        local: a model on this machine whose scores the scorer's should be equal to; None for none.
-        examples: the examples.
-        tolerance: how far a value may move.
-        labels: 1 or 0 for each example; None where they aren't known.
-        batch_sizes, allowed, unpadded, seed: as `batch_invariance` has them.
-    """
-
-    scorer: Scorer
-    local: Scorer | None
-    examples: Loaded
-    tolerance: Tolerance
-    labels: np.ndarray | None
-    batch_sizes: Sequence[int] | None
-    allowed: Sequence[int]
-    unpadded: Sequence[str]
-    seed: int
-
-    @property
-    def count(self) -> int:
-        """How many examples there are."""
-        return len(next(iter(self.examples.rows.values())))
+_TIMED = 2
+"""Examples that show how long one takes: the first, which a model may be traced in, and one more."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +48,7 @@ class Judged:
         left_out: composition -> why it was not run.
         precision: the coarsest type that the model computes in; None if unknown.
         stake: what the moves mean for a ranking; None where nothing is at stake.
-        untold: why scores that don't move tell nothing; None where they do.
+        undecided: why no verdict can rest on what was run, as long as nothing moved; None where one can.
     """
 
     results: list[CompositionResult]
@@ -76,7 +56,14 @@ class Judged:
     left_out: dict[str, str]
     precision: str | None = None
     stake: Stake | None = None
-    untold: str | None = None
+    undecided: str | None = None
+
+    @property
+    def passed(self) -> bool | None:
+        """The answer; None where it could not tell."""
+        if not all(result.passed for result in self.results):
+            return False
+        return True if self.undecided is None else None
 
 
 def run(request: Request, progress: Callable[[int, int], None] | None = None) -> InvarianceReport:
@@ -87,36 +74,25 @@ def run(request: Request, progress: Callable[[int, int], None] | None = None) ->
         progress: called with the rows scored so far and the rows there are.
 
     Raises:
+        Undecided: nothing moved in what was scored, but that is too little.
         InputError: it could not tell.
     """
     if request.labels is not None:
         request = replace(request, labels=checked_labels(request.labels, request.count))
-    examples = request.examples
-    todo = agenda(
-        examples.rows,
-        request.scorer.inputs,
-        remote=request.scorer.remote,
-        requests=examples.requests,
-        batch_sizes=request.batch_sizes,
-        allowed=request.allowed,
-        unpadded=request.unpadded,
-        seed=request.seed,
-    )
-    judged = _judged(request, todo, Runner(request.scorer, todo.rows, progress))
-    passed = all(result.passed for result in judged.results)
-    if passed and judged.untold is not None:
-        raise InputError(f"{request.scorer.name}: {judged.untold}")
+    request, judged = _judged(request, progress)
     culprit, unknown = None, None
     if any(result.verdict == DEPENDENCE for result in judged.results):
-        culprit, unknown = blame(request.scorer, request.local, examples.rows, request.unpadded)
-    return InvarianceReport(
+        culprit, unknown = blame(
+            request.scorer, request.local, request.examples.rows, request.unpadded
+        )
+    report = InvarianceReport(
         target=request.scorer.name,
         signature=request.scorer.signature,
         examples=request.count,
-        examples_given=examples.given,
+        examples_given=request.examples.given,
         precision=judged.precision,
-        passed=passed,
-        max_abs_diff=max(result.max_abs_diff for result in judged.results),
+        passed=judged.passed,
+        max_abs_diff=max((result.max_abs_diff for result in judged.results), default=0.0),
         max_ulp=largest(result.max_ulp for result in judged.results),
         outputs={
             name: over_all(dtype, [result.outputs[name] for result in judged.results])
@@ -131,13 +107,28 @@ def run(request: Request, progress: Callable[[int, int], None] | None = None) ->
         rtol=float(request.tolerance.rtol),
         bitwise=request.tolerance.bitwise,
         seed=request.seed,
+        budget=float(request.budget.seconds),
     )
+    if report.passed is None:
+        raise Undecided(str(judged.undecided), report)
+    return report
 
 
-def _judged(request: Request, todo: Agenda, runner: Runner) -> Judged:
-    rows = request.examples.rows
+def _judged(
+    request: Request, progress: Callable[[int, int], None] | None
+) -> tuple[Request, Judged]:
+    """What scoring showed, and of which examples: of all that there is time for."""
+    todo, rows = request.agenda(), request.examples.rows
+    runner = Runner(request.scorer, todo.rows, progress, request.budget)
     try:
-        alone = runner.scored(todo.alone, rows)
+        alone = runner.scored(todo.alone.part(0, _TIMED), rows)
+        fitting = within_budget(request, todo)
+        if fitting is request:
+            alone += runner.scored(todo.alone.part(_TIMED), rows)
+        else:
+            request, todo, rows = fitting, fitting.agenda(), fitting.examples.rows
+            runner = Runner(request.scorer, todo.rows, progress, request.budget)
+            alone = runner.scored(todo.alone, rows)
     except Unreachable:
         raise
     except InputError as error:
@@ -147,31 +138,33 @@ def _judged(request: Request, todo: Agenda, runner: Runner) -> Judged:
         size, outputs = together
         result = refused_alone(outputs, request.count, size, str(error.__cause__))
         dtypes = {name: tf.as_dtype(array.dtype).name for name, array in outputs.items()}
-        return Judged([result], dtypes, todo.left_out)
+        return request, Judged([result], dtypes, todo.left_out)
     precisions = _precisions(request, alone[0], todo.usual_size)
     references = _references(request, alone, precisions)
-    extremes = next(iter(references.values())).extremes()
-    pool = with_neighbours(runner, todo, rows, extremes)
+    pool = pooled(todo, rows, next(iter(references.values())).extremes())
     compared: list[Compared] = []
     if request.local is not None:
         compared.append(_parity(request, request.local, precisions, todo.alone, alone))
-    left_out = {**todo.left_out, **pool.refused}
+    missed: list[Attempt] = []
     for attempt in attempts(runner, todo, pool, alone):
-        if attempt.refusal is not None:
-            left_out[attempt.composition.name] = attempt.refusal
+        if attempt.left_out is not None:
+            missed.append(attempt)
         else:
             compared.append(
                 compare(references, attempt.composition, attempt.outputs, attempt.control)
             )
-    look_at_shapes(request.scorer, request.local, compared, pool.rows)
+    look_at_shapes(request.scorer, request.local, compared, pool)
     results = judge(references, compared)
-    return Judged(
+    scored = [one.composition for one in compared]
+    untold = _unclear(compared) or _untold(references, request.count)
+    return request, Judged(
         results=results,
         dtypes={name: reference.dtype for name, reference in references.items()},
-        left_out=left_out,
+        left_out={**todo.left_out, **left_out(scored, missed)},
         precision=coarsest_of(precisions.values()),
         stake=at_stake(references, compared, results, request.labels),
-        untold=_unclear(compared) or _untold(references, request.count),
+        undecided=too_little(scored, missed, request.budget)
+        or (untold and f"{request.scorer.name}: {untold}"),
     )
 
 

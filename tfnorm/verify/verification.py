@@ -19,9 +19,11 @@ from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.inputs import constant
 from tfnorm.scorers.load import load_scorer
 from tfnorm.scorers.scorer import BareScorer, Fed, Scorer, completed
+from tfnorm.verify.compositions.budget import SECONDS, Budget
 from tfnorm.verify.judgement.tolerance import ATOL, RTOL, Tolerance
-from tfnorm.verify.report.report import InvarianceReport
-from tfnorm.verify.run import Request, run
+from tfnorm.verify.report.report import InvarianceReport, Undecided
+from tfnorm.verify.request import Request
+from tfnorm.verify.run import run
 from tfnorm.verify.statistics.look import judgement
 
 
@@ -44,6 +46,7 @@ def batch_invariance(
     random: int | None = None,
     feed: Mapping[str, object] | None = None,
     allow_misfit_statistics: bool = False,
+    budget: float = SECONDS,
     progress: Callable[[int, int], None] | None = None,
 ) -> InvarianceReport:
     """Find out whether an example's score depends on the batch in which it arrives.
@@ -102,14 +105,19 @@ def batch_invariance(
             have a default in the signature, or in its graph, need none.
         allow_misfit_statistics: let it pass where the statistics that the model normalizes with are not
             those of the examples.
+        budget: the seconds that scoring may take, beside the first batch; inf for as long as it takes.
+            Of many examples as many are scored as there is time for, but not under 32; then the most
+            telling compositions come first, and the report lists those that there was no time for.
         progress: called with the rows scored so far and the rows there are.
 
     Returns:
         The report; `passed` is the answer.
 
     Raises:
-        InputError: it could not tell: the target or the examples can't be used, the scores of these
-            examples would not show it, or the target refuses a batch or stops answering (the message
+        Undecided: nothing moved, but that tells nothing: the scores of these examples would not show it,
+            the target refuses batches that it should take, or the budget was too small. Its `report` has
+            what is known.
+        InputError: the target or the examples can't be used, or the target stops answering (the message
             says how far it came).
 
     Example:
@@ -119,6 +127,8 @@ def batch_invariance(
         True
     """
     _check(batch_sizes, allowed_batch_sizes, atol, rtol, seed, limit)
+    if not budget > 0:
+        raise InputError(f"budget is {budget!r}; accepted: seconds, more than 0")
     if random is not None and examples is not None:
         raise InputError("both examples and random were given; accepted: one of them")
     with _opened(target, signature, connection) as scorer, _opened_local(against) as local:
@@ -147,8 +157,13 @@ def batch_invariance(
             allowed_batch_sizes,
             unpadded,
             int(seed),
+            Budget(budget),
         )
-        report = run(request, progress)
+        undecided = None
+        try:
+            report = run(request, progress)
+        except Undecided as error:
+            report, undecided = error.report, error
         models = [scorer] if local is None else [scorer, local]
         rows = loaded.rows if random is None else None
         fit, unknown = judgement(models, rows, "the examples were drawn at random")
@@ -158,7 +173,11 @@ def batch_invariance(
             statistics_unknown=unknown,
             allow_misfit_statistics=allow_misfit_statistics,
         )
-        return replace(report, passed=report.passed and not report.misfit)
+        if report.misfit:
+            return replace(report, passed=False)
+        if undecided is not None:
+            raise Undecided(str(undecided), report) from undecided
+        return report
 
 
 def _check(

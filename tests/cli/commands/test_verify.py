@@ -72,6 +72,8 @@ def test_a_model_is_compared_with_another(clean, defect, examples, capsys):
         (["--certificates", "nowhere.pem"], "nowhere.pem does not exist"),
         (["--random", 1], "1 random examples"),
         (["--limit", 1], "limit is 1"),
+        (["--budget", 0], "budget is 0.0; accepted: seconds, more than 0"),
+        (["--budget", "nan"], "budget is nan"),
         (["--allowed-batch-size", 1], "allowed_batch_sizes is (1,)"),
         (["--unpadded", "history"], "unpadded names 'history', which is no input"),
         (["--examples", "nowhere.npz"], "nowhere.npz does not exist"),
@@ -124,3 +126,17 @@ def test_bad_input_gets_one_line_and_exit_status_2(arguments, reason, capsys):
     error = capsys.readouterr().err
     assert error.startswith("tfnorm: ") and reason in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_what_is_known_is_told_where_the_budget_is_too_small(clean, examples, tmp_path, capsys):
+    files = {kind: tmp_path / f"report.{kind}" for kind in ("json", "junit", "html")}
+    options = [value for kind, file in files.items() for value in (f"--{kind}", file)]
+    assert run("verify", clean, "--examples", examples, "--budget", 1e-9, *options) == 2
+    told = capsys.readouterr()
+    assert "UNDECIDED 24 examples" in " ".join(told.out.split())
+    assert told.err.startswith("tfnorm: the budget of 1e-09 s does not do for a verdict")
+    assert len(told.err.strip().splitlines()) == 1
+    report = InvarianceReport.from_dict(json.loads(files["json"].read_text()))
+    assert report.passed is None and report.compositions and report.left_out
+    assert ElementTree.parse(files["junit"]).getroot().get("errors") == "1"
+    assert ": undecided</title>" in files["html"].read_text()

@@ -11,6 +11,7 @@ from tfnorm.verify.compositions.plan import (
     again,
     compositions,
     concurrent,
+    most_telling_first,
     one_at_a_time,
     padded_longer,
 )
@@ -168,3 +169,36 @@ def test_the_seed_decides_the_shuffles():
     np.testing.assert_array_equal(shuffled(3), shuffled(3))
     assert (shuffled(3) != shuffled(4)).any()
     assert (shuffled(3) != np.resize(np.arange(50), shuffled(3).shape)).any()
+
+
+@pytest.mark.parametrize("examples", [2, 3, 16, 50, 256])
+@pytest.mark.parametrize("sizes", [None, [2], [3], [16], [3, 64]])
+def test_what_tells_most_comes_first_and_what_it_is_compared_with_before_it(examples, sizes):
+    plan = _plan(examples, sizes)
+    plan.neighbours["others at 1000x"] = np.array([examples + 4])
+    planned = compositions(plan)
+    usual = plan.usual_sizes[0]
+    order = most_telling_first(planned, usual)
+    assert sorted(map(id, order)) == sorted(map(id, planned))
+    assert [(one.name, one.batch_size) for one in order[:2]] == [
+        ("among other examples", usual),
+        ("among others at 1000x", usual),
+    ]
+    place = {id(one): number for number, one in enumerate(order)}
+    for one in order:
+        assert one.control is None or place[id(one.control)] < place[id(one)]
+    first = order[: len([one for one in order if one.batch_size <= usual])]
+    assert max(one.batch_size for one in first) <= usual
+    kinds = [one.kind for one in order[:8]]
+    assert {"size", "neighbours", "repeat", "position"} <= set(kinds)
+
+
+def test_where_no_number_can_be_larger_other_neighbours_come_first():
+    order = most_telling_first(compositions(_plan()), 16)
+    assert [one.name for one in order[:2]] == ["among other examples", "among zeros"]
+
+
+def test_no_batch_is_larger_than_the_largest_but_for_twos_and_threes():
+    assert max(one.batch_size for one in compositions(_plan(50, most=20))) == 17
+    assert {one.batch_size for one in compositions(_plan(50, most=1))} == {2, 3}
+    assert max(one.batch_size for one in compositions(_plan(50, [64], most=1))) == 64

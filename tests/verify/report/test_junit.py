@@ -35,5 +35,12 @@ def test_what_was_left_out_is_skipped_with_the_reason():
     assert skipped.get("message") == "id < 1 & so on"
 
 
+def test_a_report_that_is_undecided_is_an_error_and_no_success():
+    suite = _suite(make_report(1e-7, 1, True, passed=None))
+    assert (suite.get("tests"), suite.get("errors"), suite.get("failures")) == ("2", "1", "0")
+    (error,) = suite.findall("testcase/error")
+    assert error.get("message") == "too little was scored to tell"
+
+
 def test_characters_that_xml_has_no_place_for_are_replaced():
     assert _suite(make_report(target="a\x00<b>")).get("name") == "a\N{REPLACEMENT CHARACTER}<b>"

@@ -99,8 +99,24 @@ def test_a_score_that_becomes_nan_is_told_in_words():
 
 
 def test_a_neighbour_that_was_left_out_is_told(passed):
-    report = dataclasses.replace(passed, left_out={"among zeros": "refused", "more": "far"})
-    assert "left out  among zeros (and 1 more): refused" in to_text(report)
+    left_out = {"far": "f", "among zeros": "refused", "more": "refused", "g": "g", "h": "h"}
+    report = dataclasses.replace(passed, left_out=left_out)
+    lines = [line.strip() for line in to_text(report).splitlines() if "left out" in line]
+    assert lines[1:] == [
+        "left out  among zeros (and 1 more): refused",
+        "left out  far: f",
+        "left out  g: g",
+        "left out  1 more, for other reasons",
+    ]
+    done = f"24 examples, {len(passed.compositions)} compositions in batches of up to 4,096, 5 left out"
+    assert f"PASSED {done}: no score moves at all" in _words(report)
+
+
+def test_what_is_undecided_is_said_to_be_neither_passed_nor_failed(passed):
+    undecided = dataclasses.replace(passed, passed=None, left_out={"batches of 7": "refused"})
+    text = _words(undecided)
+    assert "UNDECIDED 24 examples" in text and "PASSED" not in text and "FAILED" not in text
+    assert "left out batches of 7: refused" in text
 
 
 def test_text_is_plain(failed):

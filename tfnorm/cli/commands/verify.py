@@ -12,6 +12,7 @@ from tfnorm.cli.files import json_option, report_option, write_json
 from tfnorm.cli.options import misfit_option, options_of, pairs, take
 from tfnorm.examples.spread import LIMIT
 from tfnorm.scorers.connection import Connection
+from tfnorm.verify.compositions.budget import SECONDS
 from tfnorm.verify.judgement.tolerance import Tolerance
 
 
@@ -59,6 +60,12 @@ from tfnorm.verify.judgement.tolerance import Tolerance
     metavar="INPUT",
     help="An input whose zeros at the end are values, and no padding; may be repeated.",
 )
+@click.option(
+    "--budget",
+    type=float,
+    default=SECONDS,
+    help="Seconds to score for, inf for any: what is left out then is listed.",
+)
 @options_of(Tolerance, "atol", "rtol", "bitwise")
 @click.option("--seed", type=int, default=0, help="Of the shuffles.")
 @misfit_option
@@ -88,7 +95,7 @@ def verify(
       tfnorm verify grpc://127.0.0.1:8500/din --against exports/din
     """
     from tfnorm.cli.output import show, stages
-    from tfnorm.verify import batch_invariance
+    from tfnorm.verify import Undecided, batch_invariance
     from tfnorm.verify.report.html import to_html
     from tfnorm.verify.report.junit import to_junit
     from tfnorm.verify.report.plot import check_matplotlib
@@ -97,18 +104,24 @@ def verify(
     connection = take(Connection, options)
     if html_file is not None:
         check_matplotlib()
-    with stages() as progress:
-        report = batch_invariance(
-            target,
-            examples,
-            batch_sizes=batch_sizes or None,
-            connection=connection,
-            progress=lambda done, total: progress("verify", done, total),
-            **options,
-        )
+    undecided = None
+    try:
+        with stages() as progress:
+            report = batch_invariance(
+                target,
+                examples,
+                batch_sizes=batch_sizes or None,
+                connection=connection,
+                progress=lambda done, total: progress("verify", done, total),
+                **options,
+            )
+    except Undecided as error:
+        report, undecided = error.report, error
     write_json(json_file, report.to_dict())
     for file, as_text in ((junit_file, to_junit), (html_file, to_html)):
         if file is not None:
             file.write_text(as_text(report), encoding="utf-8")
     show(render(report))
+    if undecided is not None:
+        raise undecided
     return 0 if report.passed else 1

@@ -17,12 +17,13 @@ from tfnorm.verify.compositions.plan import (
     again,
     compositions,
     concurrent,
+    most_telling_first,
     one_at_a_time,
     padded_longer,
 )
 
 BATCH_BYTES = 1 << 23
-"""Bytes of inputs in the largest batch that is tried for its size alone."""
+"""Bytes of inputs in the largest batch, but for sizes that are asked for."""
 
 BY_SCORE = ("the highest-scoring", "the lowest-scoring")
 """The neighbours that are known only once the examples are scored; they are numbered last."""
@@ -34,9 +35,10 @@ class Agenda:
 
     Attributes:
         alone: the examples one at a time: the first to be scored.
-        compositions: the others, in order.
+        compositions: the others, the most telling first.
         neighbours: the rows to put beside the examples, in the order of their numbers; those
             `BY_SCORE` come after them.
+        numbers: the row numbers of each group of neighbours.
         batch_sizes: the sizes that all examples are scored in, lowest first.
         usual_size: the size of batches that try something else.
         left_out: composition -> why it isn't tried.
@@ -45,6 +47,7 @@ class Agenda:
     alone: Composition
     compositions: list[Composition]
     neighbours: dict[str, Neighbours]
+    numbers: dict[str, np.ndarray]
     batch_sizes: list[int]
     usual_size: int
     left_out: dict[str, str]
@@ -79,15 +82,16 @@ def agenda(
         seed: of the shuffles.
     """
     count = len(next(iter(rows.values())))
-    groups = neighbours(rows)
     row_bytes = sum(array[:1].nbytes for array in rows.values())
+    most = BATCH_BYTES // max(row_bytes, 1)
+    groups = neighbours(rows, max(most, 2))
     ends = np.cumsum(requests, dtype=int)
     plan = Plan(
         examples=count,
         neighbours=_numbered(groups, count),
         sizes=batch_sizes,
         allowed=allowed,
-        most=min(AROUND[-1], BATCH_BYTES // max(row_bytes, 1)),
+        most=most,
         requests=np.split(np.arange(count), ends[:-1]) if requests else (),
         seed=seed,
     )
@@ -96,22 +100,27 @@ def agenda(
         (padding.objection(unpadded), padded_longer(plan, padding))
         for padding in paddings(rows, inputs)
     ]
+    left_out = {
+        composition.name: objection for objection, composition in longer if objection is not None
+    }
+    if batch_sizes is None and not allowed and plan.most < max(AROUND[-1], count):
+        largest = max(plan.most, *plan.batch_sizes)
+        left_out[f"batches of more than {largest}"] = (
+            f"their inputs would be over {BATCH_BYTES >> 20} MB"
+        )
+    planned = [
+        *compositions(plan),
+        *(composition for objection, composition in longer if objection is None),
+        *([concurrent(plan)] if remote else []),
+    ]
     return Agenda(
         alone=alone,
-        compositions=[
-            *compositions(plan),
-            *(composition for objection, composition in longer if objection is None),
-            *([concurrent(plan)] if remote else []),
-            again(alone),
-        ],
+        compositions=[*most_telling_first(planned, plan.usual_sizes[0]), again(alone)],
         neighbours=groups,
+        numbers=dict(plan.neighbours),
         batch_sizes=plan.batch_sizes,
         usual_size=plan.usual_sizes[0],
-        left_out={
-            composition.name: objection
-            for objection, composition in longer
-            if objection is not None
-        },
+        left_out=left_out,
     )
 
 

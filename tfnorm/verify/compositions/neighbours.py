@@ -35,21 +35,27 @@ class Neighbours:
         return len(next(iter(self.rows.values())))
 
 
-def neighbours(examples: Mapping[str, np.ndarray]) -> dict[str, Neighbours]:
+def neighbours(
+    examples: Mapping[str, np.ndarray], most: int = 2 * FEATURES
+) -> dict[str, Neighbours]:
     """What to put beside the examples, by name; `OTHERS` comes first.
 
     A floating-point input is a measurement, and may be anything. An integer or a boolean is an id, a
     length or a flag: it takes one of the values seen at its place, or 0. A string is the first
     example's.
+
+    Args:
+        examples: the examples.
+        most: how many rows of a kind, 2 or more.
     """
-    others = _spread(examples, KEPT)
+    others = _spread(examples, min(KEPT, most))
     numbers = {
         f"others at {factor:g}x": {name: _times(array, factor) for name, array in others.items()}
         for factor in _FACTORS
     }
     rows = {
         **_extreme_rows(examples),
-        "extremes of single features": _single_extremes(examples),
+        "extremes of single features": _single_extremes(examples, min(FEATURES, most // 2)),
         "copies of one example": {name: array[:1] for name, array in examples.items()},
     }
     floats = any(is_floating(array) for array in examples.values())
@@ -115,15 +121,15 @@ def _times(array: np.ndarray, factor: float) -> np.ndarray:
     return np.where(np.isfinite(scaled), scaled, array)
 
 
-def _single_extremes(examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """For each numeric feature, the first example with that feature at its largest and smallest."""
+def _single_extremes(examples: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
+    """For each of some numeric features, the first example with it at its largest and smallest."""
     places = [
         (name, place)
         for name, array in examples.items()
         if array.dtype.kind in "iu" or is_floating(array)
         for place in range(int(np.prod(array.shape[1:])))
     ]
-    places = places[:: -(-len(places) // FEATURES) or 1]
+    places = places[:: -(-len(places) // most) or 1]
     extremes = {
         name: [extreme(array).reshape(-1) for extreme in (_largest, _smallest)]
         for name, array in examples.items()

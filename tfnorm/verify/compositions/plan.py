@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tfnorm.verify.compositions.neighbours import LOUDEST
+from tfnorm.verify.compositions.neighbours import LOUDEST, OTHERS
 from tfnorm.verify.compositions.padding import Padding
 
 BATCH_SIZES = (2, 3, 7, 8, 16, 31, 32, 64, 100, 256)
 # A threshold on the batch size stands at a round number; what grows with the size shows at the last.
 AROUND = (*(2**power + step for power in range(2, 11) for step in (-1, 0, 1)), 4096)
+FEWEST = 3
+"""Batches are tried up to this size however large their rows are."""
 COPIES = 8
+_LARGE = 100
 USUAL_SIZE = 16
 CONCURRENT_SIZE = 4
 
@@ -60,6 +63,10 @@ class Composition:
     def rows(self) -> int:
         return sum(len(batch) for batch in self.batches)
 
+    def part(self, start: int, end: int | None = None) -> Composition:
+        """Some of the batches."""
+        return replace(self, batches=self.batches[start:end])
+
     @property
     def key(self) -> tuple[str, int]:
         """What tells it from the others."""
@@ -67,8 +74,9 @@ class Composition:
 
     @property
     def may_be_refused(self) -> bool:
-        """Whether a model may have a good reason not to take it, such as a largest size."""
-        return self.kind == "padding" or self.name.startswith(SINGLE)
+        """Whether a model may have a good reason not to take it: a largest size, rows that are made up."""
+        made_up = self.kind == "neighbours" and self.control is not None
+        return made_up or self.kind == "padding" or self.name.startswith(SINGLE)
 
     @property
     def against(self) -> str:
@@ -84,7 +92,7 @@ class Plan:
         neighbours: what each group of neighbours is -> their row numbers, from `examples` on.
         sizes: batch sizes, each 2 or more; None for `BATCH_SIZES` and all examples at once.
         allowed: the batch sizes that the server pads to; empty where it doesn't pad.
-        most: the largest batch that is tried for its size alone.
+        most: the largest batch, but for sizes that are asked for.
         requests: the batches in which the examples were logged; empty where they weren't.
         seed: of the shuffles.
     """
@@ -100,14 +108,15 @@ class Plan:
     @property
     def at_once(self) -> bool:
         """Whether all examples go into one batch."""
-        return self.sizes is None and self.examples <= max(self.allowed, default=self.examples)
+        largest = max(self.allowed, default=max(self.most, FEWEST))
+        return self.sizes is None and self.examples <= largest
 
     @property
     def batch_sizes(self) -> list[int]:
         """The sizes that all examples are scored in, lowest first."""
         if self.sizes is not None:
             return sorted(set(self.sizes))
-        largest = max(self.allowed, default=BATCH_SIZES[-1])
+        largest = max(self.allowed, default=max(self.most, FEWEST))
         sizes = {size for size in (*BATCH_SIZES, *self.allowed) if 2 <= size <= largest}
         return sorted(sizes - ({self.examples} if self.at_once else set()))
 
@@ -126,6 +135,36 @@ class Plan:
         at_once = self.at_once and self.examples <= BATCH_SIZES[-1]
         sizes = {*self.batch_sizes, *({self.examples} if at_once else ())}
         return sorted({min(sizes, key=lambda size: abs(size - USUAL_SIZE)), max(sizes)})
+
+
+def most_telling_first(planned: Sequence[Composition], usual_size: int) -> list[Composition]:
+    """Compositions in the order in which to score them, where there may be no time for all.
+
+    One of each kind comes first, at the usual size: much larger neighbours before all, which bring out
+    most. Then come the others up to that size, and then the larger ones. What one is compared with comes
+    before it.
+    """
+    usual = [one for one in planned if one.batch_size == usual_size]
+    first = [one for one in usual if one.name == f"among {OTHERS}"]
+    made_up = [one for one in usual if one.kind == "neighbours" and one.control is not None]
+    first += sorted(made_up, key=lambda one: one.name != f"among {LOUDEST}")[:1]
+    for one in usual:
+        if one.name == TWICE and one.control is not None:
+            first += [one.control, one]
+    first += [one for one in planned if one.kind == "size" and one.batch_size <= FEWEST]
+    for kind in ("position", "padding", "padding rows"):
+        first += [one for one in usual if one.kind == kind]
+    order = {one.key: place for place, one in reversed([*enumerate(first)])}
+
+    def rank(one: Composition) -> tuple[int, int]:
+        if one.key in order:
+            return 0, order[one.key]
+        if one.batch_size <= usual_size:
+            return 1, 0
+        large = one.batch_size > _LARGE or one.name.startswith(SINGLE)
+        return (3 if large else 2), 0
+
+    return sorted(planned, key=rank)
 
 
 def one_at_a_time(examples: int) -> Composition:

@@ -10,6 +10,7 @@ import numpy as np
 from tfnorm.errors import InputError
 from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.scorer import Scorer
+from tfnorm.verify.compositions.budget import Budget
 from tfnorm.verify.compositions.padding import cropped
 from tfnorm.verify.compositions.plan import Composition
 
@@ -27,6 +28,7 @@ class Runner:
         scorer: what scores.
         expected: how many rows there will be.
         progress: called with the rows scored so far and those expected.
+        budget: what counts the seconds; None for one without an end.
     """
 
     def __init__(
@@ -34,10 +36,12 @@ class Runner:
         scorer: Scorer,
         expected: int,
         progress: Callable[[int, int], None] | None = None,
+        budget: Budget | None = None,
     ):
         self._scorer = scorer
         self._expected = expected
         self._progress = progress
+        self.budget = budget or Budget()
         self.done = 0
 
     def scored(
@@ -57,9 +61,17 @@ class Runner:
             InputError: it refuses a batch, or stops answering.
         """
         scored = []
-        for batch, outputs in zip(
-            composition.batches, self._answers(composition, rows), strict=True
-        ):
+        before = self.budget.clock()
+        answers = self._answers(composition, rows)
+        for batch in composition.batches:
+            try:
+                outputs = next(answers)
+            except InputError:
+                self.budget.lose(self.budget.clock() - before)
+                raise
+            now = self.budget.clock()
+            self.budget.record(len(batch), now - before)
+            before = now
             if composition.padding is not None:
                 outputs = {
                     name: cropped(array, (shapes or {}).get(name, array.shape[1:]))

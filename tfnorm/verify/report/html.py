@@ -6,7 +6,7 @@ from html import escape
 
 from tfnorm._start.version import __version__
 from tfnorm.verify.report.plot import plot
-from tfnorm.verify.report.text import move, title, ulps, verdict_lines, worst_first
+from tfnorm.verify.report.text import VERDICTS, move, title, ulps, verdict_lines, worst_first
 from tfnorm.verify.results import InvarianceResult
 
 _STYLE = """
@@ -51,7 +51,7 @@ def to_html(report: InvarianceResult) -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(target)}: {"passed" if report.passed else "failed"}</title>
+<title>{escape(target)}: {VERDICTS[report.passed]}</title>
 <style>{_STYLE}</style>
 </head>
 <body>

@@ -18,13 +18,14 @@ def to_junit(report: InvarianceResult) -> str:
     """The report as JUnit XML; the first failure holds its terminal text."""
     failed = [result for result in report.compositions if not result.passed]
     looked_at = report.statistics is not None
+    undecided = report.passed is None
     skipped = dict(report.left_out)
     if report.statistics_unknown is not None and not looked_at:
         skipped[STATISTICS] = report.statistics_unknown
     counts = {
-        "tests": str(len(report.compositions) + len(skipped) + looked_at),
+        "tests": str(len(report.compositions) + len(skipped) + looked_at + undecided),
         "failures": str(len(failed) + report.misfit),
-        "errors": "0",
+        "errors": str(int(undecided)),
         "skipped": str(len(skipped)),
     }
     suites = ElementTree.Element("testsuites", counts)
@@ -48,6 +49,11 @@ def to_junit(report: InvarianceResult) -> str:
             message = _text(f"the moving statistics {report.statistics}")
             failure = ElementTree.SubElement(case, "failure", {"message": message})
             failure.text = None if failed else _text(to_text(report))
+    if undecided:
+        case = ElementTree.SubElement(
+            suite, "testcase", {"classname": "tfnorm.verify", "name": "verdict"}
+        )
+        ElementTree.SubElement(case, "error", {"message": "too little was scored to tell"})
     for name, reason in skipped.items():
         case = ElementTree.SubElement(
             suite, "testcase", {"classname": "tfnorm.verify", "name": _text(name)}

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tfnorm.errors import InputError
 from tfnorm.statistics.results import StatisticsFit
 from tfnorm.verify.report.text import to_text
 from tfnorm.verify.results import (
@@ -60,6 +61,7 @@ class InvarianceReport(InvarianceResult):
         """The report that `to_dict` gave, or `json.load` read."""
         fields = dict(document)
         fields["max_abs_diff"] = _number(fields["max_abs_diff"])
+        fields["budget"] = _number(fields["budget"])
         fields["outputs"] = {
             name: OutputResult(**{**output, "max_abs_diff": _number(output["max_abs_diff"])})
             for name, output in fields["outputs"].items()
@@ -73,6 +75,19 @@ class InvarianceReport(InvarianceResult):
         if fields["statistics"] is not None:
             fields["statistics"] = StatisticsFit.from_dict(fields["statistics"])
         return cls(**fields)
+
+
+class Undecided(InputError):
+    """Nothing moved in what was scored, but that is too little to tell.
+
+    Args:
+        reason: why it is, in a line.
+        report: what is known; its `passed` is None.
+    """
+
+    def __init__(self, reason: str, report: InvarianceReport):
+        super().__init__(reason)
+        self.report = report
 
 
 def _plain(value: Any) -> Any:

@@ -22,6 +22,19 @@ SAME = "same"
 SHOWN = 8
 """How many compositions the table shows, so that the whole fits a screen of 24 lines."""
 
+VERDICTS = {True: "passed", False: "failed", None: "undecided"}
+"""What `passed` is in a word."""
+
+_STYLES = {
+    "PASSED": "bold green",
+    "FAILED": "bold red",
+    "UNDECIDED": "bold",
+    "WARNING": "yellow",
+}
+
+_REASONS = 3
+"""Reasons to leave something out that are shown."""
+
 _CAUSES: tuple[tuple[set[str], str], ...] = (
     ({"repeat"}, "from one call to the next"),
     ({"neighbours"}, "with the batch around it"),
@@ -76,19 +89,15 @@ def worst_first(report: InvarianceResult) -> list[CompositionResult]:
 
 def verdict_lines(report: InvarianceResult) -> list[tuple[str, str]]:
     """What came out and what to do next: a word and what it says, line by line."""
-    lines = _passed(report) if report.invariant else _failed(report)
+    by_invariance = _passed if report.invariant else _failed
+    lines = (_undecided if report.passed is None else by_invariance)(report)
     if report.misfit and report.invariant:
         lines = [(SAME, said) for _, said in lines]
     lines = statistics_lines(report) + lines if report.misfit else lines + statistics_lines(report)
     if padded := _padded(report.compositions):
         zeros = f"zeros at the end of {', '.join(padded)} are padding"
         lines.append(("assumed", f"{zeros}; an input in which they are values: --unpadded INPUT"))
-    if report.left_out:
-        name, reason = next(iter(report.left_out.items()))
-        others = len(report.left_out) - 1
-        more = f" (and {others} more)" if others else ""
-        lines.append(("left out", f"{name}{more}: {reason}"))
-    return lines
+    return lines + _left_out(report)
 
 
 def statistics_lines(report: InvarianceResult) -> list[tuple[str, str]]:
@@ -168,17 +177,48 @@ def _verdict(report: InvarianceResult) -> Table:
 
     table = Table.grid(padding=(0, 2))
     for key, line in verdict_lines(report):
-        style = {"PASSED": "bold green", "FAILED": "bold red", "WARNING": "yellow"}.get(key, "")
+        style = _STYLES.get(key, "")
         table.add_row(Text(key, style=style), Text(line))
     return table
 
 
 def _passed(report: InvarianceResult) -> list[tuple[str, str]]:
-    done = f"{report.examples:,} examples, {len(report.compositions)} compositions"
+    done = _done(report)
     if report.max_abs_diff == 0:
         return [("PASSED", f"{done}: no score moves at all")]
     moved = move(report.max_abs_diff)
     return [("PASSED", f"{done}: no score moves by more than {moved} (rounding)")]
+
+
+def _undecided(report: InvarianceResult) -> list[tuple[str, str]]:
+    return [
+        ("UNDECIDED", f"{_done(report)}: no score moves by more than rounding, which does not tell")
+    ]
+
+
+def _done(report: InvarianceResult) -> str:
+    """On how much the verdict rests."""
+    done = f"{report.examples:,} examples, {len(report.compositions)} compositions"
+    if not report.left_out:
+        return done
+    largest = max((result.batch_size for result in report.compositions), default=1)
+    return f"{done} in batches of up to {largest:,}, {len(report.left_out)} left out"
+
+
+def _left_out(report: InvarianceResult) -> list[tuple[str, str]]:
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in report.left_out.items():
+        by_reason.setdefault(reason, []).append(name)
+    # Those of which there are most tell most.
+    reasons = sorted(by_reason, key=lambda reason: -len(by_reason[reason]))
+    lines = []
+    for reason in reasons[:_REASONS]:
+        name, *others = by_reason[reason]
+        more = f" (and {len(others)} more)" if others else ""
+        lines.append(("left out", f"{name}{more}: {reason}"))
+    if rest := sum(len(by_reason[reason]) for reason in reasons[_REASONS:]):
+        lines.append(("left out", f"{rest} more, for other reasons"))
+    return lines
 
 
 def _failed(report: InvarianceResult) -> list[tuple[str, str]]:

@@ -1,0 +1,114 @@
+"""What is to be verified, and with how many of its examples in the time that there is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tfnorm.errors import InputError
+from tfnorm.examples.load import Loaded
+from tfnorm.examples.spread import spread
+from tfnorm.scorers.scorer import Scorer
+from tfnorm.verify.compositions.agenda import Agenda, agenda
+from tfnorm.verify.compositions.budget import Budget
+from tfnorm.verify.compositions.plan import Composition
+from tfnorm.verify.compositions.runner import Runner
+from tfnorm.verify.judgement.tolerance import Tolerance
+
+FEWEST = 32
+"""Examples that are scored however little time there is: fewer find less."""
+
+_MEASURED = 0.02
+"""The share of the budget that a batch may take which only shows how long it takes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is to be verified, and how.
+
+    Attributes:
+        scorer: what is verified.
+        local: a model on this machine whose scores the scorer's should be equal to; None for none.
+        examples: the examples.
+        tolerance: how far a value may move.
+        labels: 1 or 0 for each example; None where they aren't known.
+        batch_sizes, allowed, unpadded, seed: as `batch_invariance` has them.
+        budget: the seconds to score in.
+    """
+
+    scorer: Scorer
+    local: Scorer | None
+    examples: Loaded
+    tolerance: Tolerance
+    labels: np.ndarray | None
+    batch_sizes: Sequence[int] | None
+    allowed: Sequence[int]
+    unpadded: Sequence[str]
+    seed: int
+    budget: Budget = field(default_factory=Budget)
+
+    @property
+    def count(self) -> int:
+        """How many examples there are."""
+        return len(next(iter(self.examples.rows.values())))
+
+    def agenda(self) -> Agenda:
+        """What to score of the examples."""
+        return agenda(
+            self.examples.rows,
+            self.scorer.inputs,
+            remote=self.scorer.remote,
+            requests=self.examples.requests,
+            batch_sizes=self.batch_sizes,
+            allowed=self.allowed,
+            unpadded=self.unpadded,
+            seed=self.seed,
+        )
+
+    def of(self, count: int) -> Request:
+        """The request for so many of the examples, evenly spread."""
+        chosen = spread(self.count, count)
+        return replace(
+            self,
+            examples=replace(
+                self.examples,
+                rows={name: array[chosen] for name, array in self.examples.rows.items()},
+                requests=[],
+            ),
+            labels=None if self.labels is None else self.labels[chosen],
+        )
+
+
+def within_budget(request: Request, todo: Agenda) -> Request:
+    """The request for as many of its examples as there is time for, but no fewer than `FEWEST`.
+
+    A dependence is a property of the graph: all compositions of some examples find more than some
+    compositions of all. Where the batches so far do not tell, one or two more are timed.
+
+    Args:
+        request: of which some batches have been scored.
+        todo: what there is to score of it.
+    """
+    budget = request.budget
+    if request.count <= FEWEST or _fits(budget, todo):
+        return request
+    runner = Runner(request.scorer, 0, None, budget)
+    for size in (todo.usual_size, todo.batch_sizes[-1]):
+        batch = np.resize(np.arange(request.count), (1, size))
+        one = Composition(f"batches of {size}", "size", batch)
+        if budget.expected([one]) <= _MEASURED * budget.seconds:
+            # One that is refused is told when its turn comes.
+            with contextlib.suppress(InputError):
+                runner.scored(one, request.examples.rows)
+    smaller, count = request, request.count
+    while count > FEWEST and not _fits(budget, smaller.agenda()):
+        count = max(FEWEST, count // 2)
+        smaller = request.of(count)
+    return smaller
+
+
+def _fits(budget: Budget, todo: Agenda) -> bool:
+    return budget.expected([todo.alone, *todo.compositions]) <= budget.left
