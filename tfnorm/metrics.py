@@ -68,6 +68,32 @@ def gauc(labels: np.ndarray, scores: np.ndarray, users: np.ndarray) -> float:
     Reference:
         Zhou et al., 2018, https://arxiv.org/abs/1706.06978, section 6.2.
     """
+    aucs, impressions = user_aucs(labels, scores, users)
+    return float(np.average(aucs, weights=impressions))
+
+
+def user_aucs(
+    labels: np.ndarray, scores: np.ndarray, users: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The AUC of each user with labels of both kinds, and how many impressions each has.
+
+    Args:
+        labels: `[N]`, 1 (positive) or 0 (negative).
+        scores: `[N]`, of any scale.
+        users: `[N]`, whose impression each is.
+
+    Returns:
+        `[U]` from 0 to 1, and `[U]`, in the order of the users that count.
+
+    Raises:
+        InputError: no user has labels of both kinds, or some score is NaN.
+
+    Example:
+
+        >>> labels, scores = np.array([0, 1, 0, 1, 1]), np.array([0.1, 0.4, 0.8, 0.7, 0.2])
+        >>> [found.tolist() for found in user_aucs(labels, scores, users=np.array([1, 1, 2, 2, 3]))]
+        [[1.0, 0.0], [2, 2]]
+    """
     if np.isnan(scores).any():
         raise InputError(f"{np.isnan(scores).sum()} of {len(scores)} scores are NaN: no GAUC")
     positive = np.asarray(labels) > 0.5
@@ -80,8 +106,7 @@ def gauc(labels: np.ndarray, scores: np.ndarray, users: np.ndarray) -> float:
         raise InputError(f"none of {len(impressions)} users has both labels: no GAUC")
     rank = _ranks_within(user, np.asarray(scores))
     wins = np.bincount(user, weights=rank * positive) - positives * (positives + 1) / 2
-    aucs = wins[counted] / (positives * negatives)[counted]
-    return float(np.average(aucs, weights=impressions[counted]))
+    return wins[counted] / (positives * negatives)[counted], impressions[counted]
 
 
 def has_gauc(labels: np.ndarray, users: np.ndarray) -> bool:

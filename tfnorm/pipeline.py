@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
-from tfnorm.datasets import ClickLog
+from tfnorm.datasets import ClickLog, Splits, as_splits
 from tfnorm.export import ExportReport, export_saved_model
 from tfnorm.export.publish import check_place, publish
 from tfnorm.training import Progress, Recipe, Trained, train
@@ -111,7 +111,7 @@ def deliver(
 
 
 def main_job(
-    log: ClickLog,
+    log: ClickLog | Splits,
     directory: str | os.PathLike[str],
     recipe: Recipe | None = None,
     *,
@@ -131,8 +131,9 @@ def main_job(
     from tfnorm.server import Server
 
     place = check_place(directory, None)
-    trained = train(log, recipe, progress=progress)
-    examples = {name: array[:KEPT_EXAMPLES] for name, array in log.test.features.items()}
+    splits = as_splits(log)
+    trained = train(splits, recipe, progress=progress)
+    examples = splits.test.examples(KEPT_EXAMPLES).features
     delivered = deliver(trained.model, directory, examples, progress=progress)
     servers = {}
     if delivered.export is not None:

@@ -14,26 +14,44 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def terminal_bars(unit: str = "", *, transient: bool = False) -> Iterator[Progress | None]:
+def terminal_bars(
+    unit: str = "", *, rate: bool = False, transient: bool = False
+) -> Iterator[Progress | None]:
     """Bars on stderr, which show the counts in a unit; None where stderr is no terminal.
 
     A file gets none even where colours are forced on it.
 
     Args:
         unit: what is counted.
+        rate: whether they show how many of it a second.
         transient: whether they go when they are done.
     """
     if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f} {unit}/s")
 
     columns = (
         TextColumn("{task.description:<16}"),
         BarColumn(),
         MofNCompleteColumn(),
         *([TextColumn(unit)] if unit else []),
+        *([Rate()] if rate else []),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=transient) as bars:

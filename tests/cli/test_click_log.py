@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import click
+import click_rows as clicks
 import pytest
 from click.testing import CliRunner
 
@@ -20,6 +21,7 @@ def calls(monkeypatch):
             return name
 
         monkeypatch.setattr(datasets, name, function)
+    monkeypatch.setattr(datasets, "as_splits", lambda log: log)
     return made
 
 
@@ -60,3 +62,37 @@ def test_amazon_needs_its_folder_and_category(calls, missing):
     with pytest.raises(InputError, match=f"--dataset amazon needs {missing}"):
         load(*given)
     assert not calls
+
+
+def test_a_schema_names_a_log_of_files(tmp_path):
+    clicks.SCHEMA.save(tmp_path / "march.json")
+    for name, start in (("a", 0), ("b", 8), ("c", 16)):
+        clicks.write_parquet(tmp_path / f"{name}.parquet", clicks.rows(8, start=start))
+    given = {"dataset": "synthetic", "data_dir": None, "category": None, "download": False}
+    files = {
+        "train_files": (str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")),
+        "test_files": (str(tmp_path / "c.*"),),
+        "validation_files": (),
+    }
+    options = {**given, "schema": tmp_path / "march.json", "nulls": "drop", "epochs": 3, **files}
+    splits = load_click_log(options, 0)
+    assert options == {"epochs": 3}
+    assert (splits.name, len(splits.train), len(splits.test)) == ("march", 16, 8)
+    assert splits.validation is None and splits.train.nulls == "drop"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--train", "x.parquet"], "--train needs --schema"),
+        (["--schema", "s.json", "--train", "x.parquet"], "--schema needs --test"),
+        (["--schema", "s.json", "--test", "x.parquet"], "--schema needs --train"),
+        (
+            ["--schema", "s.json", "--train", "x", "--test", "x"],
+            "s.json can't be read: No such file",
+        ),
+    ],
+)
+def test_half_a_log_is_refused(calls, arguments, reason):
+    with pytest.raises(InputError, match=reason):
+        load(*arguments)

@@ -1,9 +1,13 @@
 import json
 from dataclasses import replace
 
+import click_rows as clicks
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from tfnorm import datasets
+from tfnorm.errors import InputError
 from tfnorm.metrics import auc, gauc, log_loss
 from tfnorm.statistics import recalibrate_statistics
 from tfnorm.training import Recipe, train
@@ -40,6 +44,7 @@ def test_the_report_has_the_seed_the_recipe_and_the_versions(log):
 def test_training_stops_early_and_keeps_the_weights_of_the_best_epoch(log):
     recipe = Recipe(model="base", epochs=30, batch_size=400, patience=1, learning_rate=0.05)
     trained = train(log, recipe)
+    assert {"val_auc", "val_gauc", "val_log_loss"} <= set(trained.history)
     values = trained.history["val_auc"]
     assert len(values) < 30
     assert len(values) == np.argmax(values) + 1 + 1
@@ -69,6 +74,10 @@ def test_the_same_seed_gives_the_same_model(log):
         np.testing.assert_array_equal(weight, expected)
 
 
+def tensors(examples):
+    return tf.nest.map_structure(tf.constant, examples.features)
+
+
 class Killed(Exception):
     """In the middle of an epoch."""
 
@@ -81,20 +90,54 @@ def kill_after(share):
     return progress
 
 
-def test_a_training_that_was_killed_goes_on_after_its_last_epoch(log, tmp_path):
-    recipe = Recipe(model="base", epochs=2, batch_size=400, warmup=0.5, decay=True)
+def test_a_training_that_was_killed_ends_with_the_model_of_an_undisturbed_one(log, tmp_path):
+    recipe = Recipe(model="base", epochs=2, batch_size=400, warmup=0.5, decay=True, dropout=0.2)
     with pytest.raises(Killed):
         train(log, recipe, checkpoints=tmp_path, progress=kill_after(0.6))
     done = []
     trained = train(
         log, recipe, checkpoints=tmp_path, progress=lambda _, n, total: done.append((n, total))
     )
-    assert done[0] == (4, 6) and done[-1] == (6, 6)
+    assert done == [(1600, 2400), (2000, 2400), (2400, 2400)]
     assert int(trained.model.optimizer.iterations) == 6
     whole = train(log, recipe)
-    assert trained.history["loss"][0] == pytest.approx(whole.history["loss"][0], rel=1e-6)
-    assert trained.history["loss"][1] == pytest.approx(whole.history["loss"][1], rel=0.1)
-    assert not list(tmp_path.iterdir())
+    assert trained.history == whole.history
+    for weight, expected in zip(
+        trained.model.get_weights(), whole.model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_one_that_was_killed_before_the_model_was_saved_is_not_lost(log, tmp_path):
+    recipe = Recipe(model="base", epochs=5, batch_size=1200, patience=1, learning_rate=0.05)
+    first = train(log, recipe, checkpoints=tmp_path)
+    steps = []
+    again = train(log, recipe, checkpoints=tmp_path, progress=lambda *step: steps.append(step))
+    assert not steps
+    assert again.to_dict() == first.to_dict()
+
+
+def test_a_checkpoint_of_another_log_is_refused(log, tmp_path):
+    recipe = Recipe(model="base", epochs=1, batch_size=1200)
+    train(log, recipe, checkpoints=tmp_path)
+    other = replace(log, train=log.train[:600])
+    with pytest.raises(InputError, match="is of a training with train "):
+        train(other, recipe, checkpoints=tmp_path)
+
+
+def test_a_log_of_any_features_is_trained_on(tmp_path):
+    clicks.write_parquet(tmp_path / "train.parquet", clicks.rows(96), row_group_size=32)
+    clicks.write_parquet(tmp_path / "test.parquet", clicks.rows(40, start=96))
+    train_log, test = (
+        datasets.parquet(tmp_path / f"{name}.parquet", clicks.SCHEMA) for name in ("train", "test")
+    )
+    splits = datasets.Splits("clicks", train_log, test)
+    trained = train(splits, Recipe(model="dien", epochs=1, batch_size=32, negatives="frequency"))
+    scores = trained.model.predict(tensors(test.examples(40)), verbose=0)[:, 0]
+    labels = test.examples(40).labels
+    assert trained.auc == pytest.approx(auc(labels, scores), abs=1e-6)
+    assert trained.gauc == pytest.approx(gauc(labels, scores, test.examples(40).users), abs=1e-6)
+    assert trained.history["auxiliary_loss"][0] == pytest.approx(2 * np.log(2), rel=0.3)
 
 
 def test_statistics_are_those_of_the_training_log_unless_that_is_turned_off(log):

@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 
@@ -43,19 +42,15 @@ def test_a_warm_up_and_a_decay_follow_each_other():
     )
 
 
-def test_the_model_is_the_one_that_is_named_with_its_regularization():
-    log = synthetic(train_size=100, test_size=100)
+def test_the_model_is_the_one_that_is_named():
+    schema = synthetic(train_size=100, test_size=100).schema
     din, dien, base = (
-        Recipe(model=name, dropout=0.3, embedding_l2=1e-4).make_model(log)
-        for name in ("din", "dien", "base")
+        Recipe(model=name, dropout=0.3).make_model(schema) for name in ("din", "dien", "base")
     )
     assert isinstance(din, DIN) and din.attention
     assert isinstance(base, DIN) and not base.attention
     assert isinstance(dien, DIEN)
-    for model in (din, dien, base):
-        assert model.dropout == 0.3
-        assert isinstance(model.embeddings_regularizer, keras.regularizers.L2)
-    assert Recipe().make_model(log).embeddings_regularizer is None
+    assert all(model.dropout == 0.3 and model.schema == schema for model in (din, dien, base))
 
 
 @pytest.mark.parametrize(
@@ -72,6 +67,7 @@ def test_the_model_is_the_one_that_is_named_with_its_regularization():
         ({"dropout": 1.0}, "dropout is 1.0; it must be from 0 to less than 1"),
         ({"positive_weight": 0.0}, "positive_weight is 0.0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"negatives": "all"}, "negatives is 'all'; accepted: 'uniform', 'frequency'"),
     ],
 )
 def test_what_is_out_of_range_is_refused(options, reason):

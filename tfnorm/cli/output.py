@@ -35,6 +35,8 @@ def two_columns(*title: str) -> Table:
 
 def auc(trained: Trained) -> str:
     """The AUC, beside the best that is possible where that is known."""
+    if trained.auc is None:
+        return "none: all labels of the test split are the same"
     best = "" if trained.best_auc is None else f" (the best possible: {trained.best_auc:.4f})"
     return f"{trained.auc:.4f}{best}"
 
@@ -56,8 +58,8 @@ def statistics_line(report: ExportReport) -> str:
 
 @contextlib.contextmanager
 def stages() -> Iterator[Progress]:
-    """Show how far the stages of the work are, a bar each, on a terminal; nothing elsewhere."""
-    with terminal_bars() as bars:
+    """Show how far the stages of the work are, in examples, a bar each, on a terminal; nothing elsewhere."""
+    with terminal_bars("examples", rate=True) as bars:
         tasks: dict[str, TaskID] = {}
 
         def progress(stage: str, done: int, total: int) -> None:

@@ -12,11 +12,13 @@ from tfnorm.datasets.draft import draft
 from tfnorm.datasets.logs.arrays import arrays, as_logs
 from tfnorm.datasets.logs.log import Log
 from tfnorm.datasets.logs.parquet import parquet
+from tfnorm.datasets.logs.read import read
 from tfnorm.datasets.logs.text import csv, jsonl
 from tfnorm.datasets.logs.tf_records import tfrecord
 from tfnorm.datasets.negatives import with_negatives
 from tfnorm.datasets.s3rec import download
 from tfnorm.datasets.split import split_by_user
+from tfnorm.datasets.splits import Splits, as_splits
 from tfnorm.datasets.standardize import standardize
 from tfnorm.datasets.synthetic import synthetic
 from tfnorm.errors import InputError
@@ -25,15 +27,18 @@ __all__ = [
     "ClickLog",
     "Examples",
     "Log",
+    "Splits",
     "amazon",
     "arrays",
     "as_logs",
+    "as_splits",
     "csv",
     "download",
     "draft",
     "jsonl",
     "load",
     "parquet",
+    "read",
     "split_by_user",
     "standardize",
     "synthetic",

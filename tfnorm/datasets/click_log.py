@@ -88,6 +88,11 @@ class Examples:
 
         return as_batches(parts, self._spec(), batch_size, -(-len(self) // batch_size))
 
+    def parts(self) -> Iterator[Examples]:
+        """The examples in their order, some thousands at a time."""
+        for start in range(0, len(self), _PART):
+            yield self[start : start + _PART]
+
     def _spec(self, *, free: bool = False) -> tuple[Any, ...]:
         """Of the batches; `free` where lists differ in length from part to part."""
 

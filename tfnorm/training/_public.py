@@ -2,6 +2,20 @@
 
 from tfnorm.training.fit import Progress, Trained, train
 from tfnorm.training.lazy_adam import LazyAdam
+from tfnorm.training.negatives import Negatives
+from tfnorm.training.ranking_metrics import Ranking, RankingMetrics
 from tfnorm.training.recipe import MODELS, Recipe
+from tfnorm.training.resume import Resume
 
-__all__ = ["MODELS", "LazyAdam", "Progress", "Recipe", "Trained", "train"]
+__all__ = [
+    "MODELS",
+    "LazyAdam",
+    "Negatives",
+    "Progress",
+    "Ranking",
+    "RankingMetrics",
+    "Recipe",
+    "Resume",
+    "Trained",
+    "train",
+]

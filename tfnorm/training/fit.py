@@ -5,20 +5,23 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from tfnorm._start.version import __version__
-from tfnorm.datasets import ClickLog, Examples, split_by_user, with_negatives
-from tfnorm.metrics import auc, gauc, has_gauc, log_loss
+from tfnorm.datasets import ClickLog, Splits, as_splits
 from tfnorm.statistics.moves import Recalibration
 from tfnorm.statistics.recalibrate import recalibrate_statistics
-from tfnorm.training.checkpoints import Checkpoints
 from tfnorm.training.histograms import Histograms, check_tensorboard
+from tfnorm.training.lazy_adam import LazyAdam
+from tfnorm.training.negatives import Negatives
+from tfnorm.training.ranking_metrics import RankingMetrics
 from tfnorm.training.recipe import Recipe
+from tfnorm.training.resume import Resume
 
 # Called with what is being done, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -30,7 +33,7 @@ class Trained:
 
     Attributes:
         model: the model.
-        auc: on the test split.
+        auc: on the test split; None if all of its labels are the same.
         best_auc: the AUC of the true click probabilities there; None if they aren't known.
         gauc: the users' AUCs, weighted by their impressions; None if no user has both labels.
         log_loss: the mean.
@@ -40,7 +43,7 @@ class Trained:
     """
 
     model: keras.Model
-    auc: float
+    auc: float | None
     best_auc: float | None
     gauc: float | None
     log_loss: float
@@ -62,13 +65,15 @@ class Trained:
             "versions": {
                 "python": platform.python_version(),
                 "tfnorm": __version__,
-                **{name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+                "numpy": np.__version__,
             },
         }
 
 
 def train(
-    log: ClickLog,
+    log: ClickLog | Splits,
     recipe: Recipe | None = None,
     *,
     checkpoints: Path | None = None,
@@ -78,23 +83,28 @@ def train(
 ) -> Trained:
     """Train a model on a click log by a recipe.
 
+    It only puts together what can be had alone: `DIN` or `DIEN` of the log's schema, `LazyAdam`,
+    `RankingMetrics`, `Negatives`, `Resume` and Keras's `fit`.
+
     Args:
         log: what to train and test on.
         recipe: how; None for the defaults.
         checkpoints: a folder that gets the state of the training after each epoch. If it has one
-            of the same training, that is gone on with; it is emptied when the training is done.
+            of the same training, that is gone on with. The last one stays there, for a process that
+            is killed before the model is saved; `Resume(checkpoints).done()` removes it.
         tensorboard: a folder that gets the losses, and histograms of activations, gradients and
             moving statistics.
         recalibrate: make the moving statistics those of the whole training log, under the final
             weights, before the model is scored. Moving averages are behind the weights, and after
             few steps hold a part of their initial values.
-        progress: called after each step.
+        progress: called after each step, with how many examples are done.
 
     Returns:
         The model and how well it ranks.
 
     Raises:
-        InputError: `checkpoints` has those of another training, or TensorBoard isn't installed.
+        InputError: `checkpoints` has those of another training, TensorBoard isn't installed, the log
+            can't be read, or it has no users to keep some of for early stopping.
 
     Example:
 
@@ -105,92 +115,95 @@ def train(
     recipe = recipe or Recipe()
     if tensorboard is not None:
         check_tensorboard()
+    splits = as_splits(log).standardized()
     keras.utils.set_random_seed(recipe.seed)
-    examples, validation = log.train, None
-    if recipe.patience is not None:
-        examples, validation = split_by_user(examples, recipe.validation_share, seed=recipe.seed)
-    if recipe.model == "dien":
-        examples = with_negatives(examples, seed=recipe.seed)
+    examples, validation = splits.train, splits.validation
+    if recipe.patience is not None and validation is None:
+        examples, validation = examples.split_by_user(recipe.validation_share, seed=recipe.seed)
     callbacks: list[keras.callbacks.Callback] = []
     stopping = None
     if validation is not None:
+        callbacks.append(RankingMetrics(validation))
+    if recipe.patience is not None:
         stopping = keras.callbacks.EarlyStopping(
             "val_auc", mode="max", patience=recipe.patience, restore_best_weights=True
         )
-        callbacks += [_Validation(validation), stopping]
+        callbacks.append(stopping)
     if tensorboard is not None:
-        sample = log.train if validation is None else validation
+        sample = splits.train if validation is None else validation
         callbacks += [
             keras.callbacks.TensorBoard(str(tensorboard), write_graph=False),
             Histograms(tensorboard, sample),
         ]
-    first, history = 0, {}
+    resume = None
+    first, epochs = 0, recipe.epochs
     if checkpoints is not None:
-        kept = Checkpoints(checkpoints, {"dataset": log.name, **asdict(recipe)}, stopping)
-        callbacks.append(kept)
-        first, history = kept.epoch, kept.history
-    # A training that is gone on with has other orders to come than those that it has had.
-    batches = examples.batches(recipe.batch_size, shuffle_seed=recipe.seed + first)
+        of = {"train": splits.train.fingerprint, **asdict(recipe)}
+        if splits.validation is not None:
+            of["validation"] = splits.validation.fingerprint
+        resume = Resume(checkpoints, of, stopping)
+        callbacks.append(resume)
+        first, epochs = resume.epoch, resume.until(recipe.epochs)
+    batches = examples.batches(
+        recipe.batch_size,
+        shuffle_seed=recipe.seed,
+        epoch=first,
+        change=(
+            Negatives(examples, recipe.negatives, seed=recipe.seed)
+            if recipe.model == "dien"
+            else None
+        ),
+    )
     if progress is not None:
-        callbacks.append(_Steps(progress, len(batches), recipe.epochs))
+        callbacks.append(_Done(progress, recipe.batch_size, len(examples), recipe.epochs))
 
-    model = recipe.make_model(log)
+    model = recipe.make_model(splits.schema)
     rate = recipe.schedule(recipe.epochs * len(batches))
-    model.compile(keras.optimizers.Adam(rate), "binary_crossentropy")
+    model.compile(LazyAdam(rate, embeddings_l2=recipe.embedding_l2), "binary_crossentropy")
     # `fit` traces its step twice if that makes the optimizer's variables.
     model.optimizer.build(model.trainable_variables)
     fitted = model.fit(
         batches,
         initial_epoch=first,
-        epochs=recipe.epochs,
+        epochs=epochs,
         class_weight=(None if recipe.positive_weight == 1 else {0: 1.0, 1: recipe.positive_weight}),
         callbacks=callbacks,
         shuffle=False,
         verbose=0,
     )
-    if checkpoints is not None:
-        kept.remove()
-    recalibrated = recalibrate_statistics(model, log.train.batches(1024)) if recalibrate else None
-    scores = model.predict(log.test.batches(1024), verbose=0)[:, 0]
-    labels, users = log.test.labels, log.test.users
+    history = {} if resume is None else {name: list(v) for name, v in resume.history.items()}
+    for name, values in fitted.history.items():
+        history[name] = history.get(name, []) + values
+    recalibrated = (
+        recalibrate_statistics(model, splits.train.batches(1024)) if recalibrate else None
+    )
+    ranking = RankingMetrics(splits.test).measure(model)
     return Trained(
         model,
-        auc(labels, scores),
-        log.best_auc,
-        gauc(labels, scores, users) if users is not None and has_gauc(labels, users) else None,
-        log_loss(labels, scores),
+        ranking.auc,
+        splits.best_auc,
+        ranking.gauc,
+        ranking.log_loss,
         recipe,
-        {name: history.get(name, []) + values for name, values in fitted.history.items()},
+        history,
         recalibrated,
     )
 
 
-class _Validation(keras.callbacks.Callback):
-    """Measures the validation examples after each epoch, for the callbacks after it."""
+class _Done(keras.callbacks.Callback):
+    """Tells the progress of `fit`, in examples over all epochs."""
 
-    def __init__(self, examples: Examples):
-        super().__init__()
-        self._examples = examples
-        self._batches = examples.batches(1024)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        scores = self.model.predict(self._batches, verbose=0)[:, 0]
-        logs["val_auc"] = auc(self._examples.labels, scores)
-        logs["val_log_loss"] = log_loss(self._examples.labels, scores)
-
-
-class _Steps(keras.callbacks.Callback):
-    """Tells the progress of `fit`, step by step over all epochs."""
-
-    def __init__(self, progress: Progress, steps: int, epochs: int):
+    def __init__(self, progress: Progress, batch_size: int, examples: int, epochs: int):
         super().__init__()
         self._progress = progress
-        self._steps = steps
+        self._batch_size = batch_size
+        self._examples = examples
         self._epochs = epochs
         self._before = 0
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-        self._before = epoch * self._steps
+        self._before = epoch * self._examples
 
     def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-        self._progress("train", self._before + batch + 1, self._epochs * self._steps)
+        done = min((batch + 1) * self._batch_size, self._examples)
+        self._progress("train", self._before + done, self._epochs * self._examples)

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from tfnorm.datasets import Examples
+from tfnorm.datasets import Log
 from tfnorm.errors import InputError
 
 _SAMPLE = 1024
@@ -23,14 +23,15 @@ class Histograms(keras.callbacks.Callback):
 
     Args:
         directory: of TensorBoard.
-        examples: to look at.
+        log: to look at.
     """
 
-    def __init__(self, directory: Path, examples: Examples):
+    def __init__(self, directory: Path, log: Log):
         super().__init__()
         self._writer = tf.summary.create_file_writer(str(Path(directory) / "histograms"))
-        self._features = {name: column[:_SAMPLE] for name, column in examples.features.items()}
-        self._labels = examples.labels[:_SAMPLE, None]
+        sample = log.examples(_SAMPLE)
+        self._features = tf.nest.map_structure(tf.constant, sample.features)
+        self._labels = sample.labels[:, None]
 
     def on_train_begin(self, logs: object = None) -> None:
         self._layers = [

@@ -12,10 +12,11 @@ from tfnorm.errors import InputError
 if TYPE_CHECKING:
     import keras
 
-    from tfnorm.datasets import ClickLog
+    from tfnorm.schema import Schema
 
 Model = Literal["din", "dien", "base"]
 MODELS: tuple[Model, ...] = get_args(Model)
+Negatives = Literal["uniform", "frequency"]
 
 SCALED_FROM = 256
 """The batch size that `Recipe.learning_rate` is meant for."""
@@ -35,22 +36,23 @@ _RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train a ranking model with Adam and the log loss.
+    """How to train a ranking model with LazyAdam and the log loss.
 
     Args:
         model: `din`, `dien` or `base`, which is DIN without attention.
         epochs: passes over the training examples, at most.
         batch_size: examples a step.
-        learning_rate: of Adam, for batches of 256.
+        learning_rate: the step size of the optimizer, in batches of 256 examples.
         linear_scaling: multiply the learning rate by batch size / 256.
         warmup: the share of all steps in which the learning rate rises from 0 to its value.
         decay: let the learning rate fall to 0 by a cosine in the steps after the warm-up.
         patience: stop after so many epochs without a better validation AUC, and keep the best
             weights; None to train all epochs, on all examples.
         validation_share: the share of the users whose examples are kept from training for that AUC.
-        embedding_l2: the factor of the sum of the embeddings' squares in the loss.
+        embedding_l2: the factor of L2 on the rows of the embeddings that a batch has.
         dropout: the share of the tower's hidden units that a step leaves out.
-        positive_weight: how many examples without a click one with a click counts for.
+        positive_weight: how much an example with a click counts for, where one without counts for 1.
+        negatives: how DIEN's auxiliary loss draws items that were not chosen.
         seed: of the weights, of the order of the examples and of all that is drawn.
 
     Raises:
@@ -74,11 +76,17 @@ class Recipe:
     embedding_l2: float = 0.0
     dropout: float = 0.0
     positive_weight: float = 1.0
+    negatives: Negatives = "uniform"
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise InputError(f"model is {self.model!r}; accepted: {', '.join(map(repr, MODELS))}")
+        if self.negatives not in get_args(Negatives):
+            raise InputError(
+                f"negatives is {self.negatives!r}; accepted: "
+                f"{', '.join(map(repr, get_args(Negatives)))}"
+            )
         for name, (accepted, fits) in _RANGES.items():
             if not fits(value := getattr(self, name)):
                 raise InputError(f"{name} is {value}; it must be {accepted}")
@@ -106,20 +114,10 @@ class Recipe:
             warmup_steps=warmup_steps,
         )
 
-    def make_model(self, log: ClickLog) -> keras.Model:
-        """A new model for the ids of `log`."""
-        import keras
-
+    def make_model(self, schema: Schema) -> keras.Model:
+        """A new model for the features of a log."""
         from tfnorm.models import DIEN, DIN
 
-        options: dict[str, Any] = {
-            "item_count": log.item_count,
-            "category_count": log.category_count,
-            "dropout": self.dropout,
-            "embeddings_regularizer": (
-                keras.regularizers.L2(self.embedding_l2) if self.embedding_l2 else None
-            ),
-        }
         if self.model == "dien":
-            return DIEN(**options)
-        return DIN(**options, attention=self.model == "din")
+            return DIEN(schema, dropout=self.dropout)
+        return DIN(schema, dropout=self.dropout, attention=self.model == "din")

@@ -1,6 +1,8 @@
 import json
 
+import click_rows as clicks
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from command_line import run
@@ -35,14 +37,35 @@ def test_train_follows_the_recipe_and_reports_it(tmp_path, capsys):
     assert (found["seed"], found["recipe"]["model"]) == (3, "dien")
     assert found["recipe"]["embedding_l2"] == 1e-6
     assert len(found["history"]["val_auc"]) == 2
+    assert not list((tmp_path / "kept").iterdir())
     shown = capsys.readouterr().out
     for name, value in (("AUC", "auc"), ("GAUC", "gauc"), ("log loss", "log_loss")):
         assert name in shown and f"{found[value]:.4f}" in shown
 
 
+def test_a_log_of_ones_own_is_trained_on_and_leaves_examples_to_export_with(tmp_path):
+    clicks.write_parquet(tmp_path / "train.parquet", clicks.rows(64))
+    clicks.write_parquet(tmp_path / "test.parquet", clicks.rows(30, start=64))
+    clicks.SCHEMA.save(tmp_path / "schema.json")
+    files = ["--train", tmp_path / "train.parquet", "--test", tmp_path / "test.parquet"]
+    output, examples = tmp_path / "din.keras", tmp_path / "examples.npz"
+    given = ["--schema", tmp_path / "schema.json", *files, "--epochs", 1, "--batch-size", 32]
+    assert run("train", *given, "--output", output, "--examples", examples) == 0
+    model = keras.models.load_model(output)
+    assert model.schema == clicks.SCHEMA
+    with np.load(examples) as kept:
+        assert {name: len(array) for name, array in kept.items()} == dict.fromkeys(model.input, 30)
+        assert kept["user"][0] == b"u1"
+    directory = tmp_path / "exports"
+    assert run("export", output, directory, "--examples", examples) == 0
+    assert run("verify", directory) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
+        (["--examples", "examples.txt"], "accepted: a file that ends in .npz"),
+        (["--schema", "none.json"], "--schema needs --train"),
         (["--output", "model.h5"], "accepted: a file that ends in .keras"),
         (["--dataset", "amazon"], "needs --data-dir"),
         (["--dataset", "amazon", "--data-dir", "nowhere"], "needs --category"),

@@ -40,28 +40,43 @@ from tfnorm.training.recipe import Recipe
     default=True,
     help="Make the moving statistics those of the training log before the model is scored.",
 )
+@click.option(
+    "--examples",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=writable,
+    help="Write the first 512 examples of the test split to this .npz file, for tfnorm export.",
+)
 @json_option
 def train(
     checkpoints: Path | None,
     tensorboard: Path | None,
     output: Path,
     recalibrate: bool,
+    examples: Path | None,
     json_file: Path | None,
     **options: Any,
 ) -> int:
     """Train a model on a click log and save it as a .keras file.
 
+    The log is your own, by a schema, or a published one. A training with --checkpoints that was killed
+    at any moment is gone on with by the same command; the checkpoint goes when the model is saved.
+
     \b
     Example:
+      tfnorm train --schema schema.json --train 'train/*.parquet' --test 'test/*.parquet'
       tfnorm train --epochs 3 --output din.keras
       tfnorm train --model dien --epochs 20 --patience 2 --checkpoints checkpoints
       tfnorm train --batch-size 1024 --linear-scaling --warmup 0.1 --decay --json din.json
     """
     from tfnorm import training
     from tfnorm.cli.output import add_recalibration, auc, show, stages, two_columns
+    from tfnorm.export.inputs import kept
+    from tfnorm.pipeline import KEPT_EXAMPLES
 
     if output.suffix != ".keras":
         raise InputError(f"--output is {output}; accepted: a file that ends in .keras")
+    if examples is not None and examples.suffix != ".npz":
+        raise InputError(f"--examples is {examples}; accepted: a file that ends in .npz")
     recipe = take(Recipe, options)
     log = load_click_log(options, recipe.seed)
     with stages() as progress:
@@ -74,6 +89,11 @@ def train(
             progress=progress,
         )
     trained.model.save(output)
+    if examples is not None:
+        features = log.test.examples(KEPT_EXAMPLES).features
+        kept.write(examples, kept.fitted(features, log.schema.inputs))
+    if checkpoints is not None:
+        training.Resume(checkpoints, None).done()
     write_json(json_file, {"dataset": log.name, "model": str(output), **trained.to_dict()})
     table = two_columns("trained", log.name)
     table.add_row("AUC", auc(trained))
@@ -84,5 +104,8 @@ def train(
     if trained.recalibrated is not None:
         add_recalibration(table, trained.recalibrated)
     table.add_row("model", str(output))
+    if examples is not None:
+        table.add_row("examples", str(examples))
+    table.add_row("next", f"tfnorm export {output} DIRECTORY --examples {examples or 'FILE'}")
     show(table)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -80,10 +81,16 @@ def as_logs(log: ClickLog) -> tuple[Log, Log]:
         (100, 50, ['item', 'category'])
     """
 
+    schema = log.schema
+    if log.train.users is None or log.test.users is None:
+        schema = replace(schema, group=None)
+
     def one(part: Examples, split: str) -> Log:
-        assert part.users is not None
-        columns = {**part.features, log.schema.label: part.labels, "user": part.users}
-        return arrays(columns, log.schema, name=f"{log.name}, {split}")
+        columns = {**part.features, schema.label: part.labels}
+        if schema.group is not None:
+            assert part.users is not None
+            columns[schema.group] = part.users
+        return arrays(columns, schema, name=f"{log.name}, {split}")
 
     return one(log.train, "train"), one(log.test, "test")
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.datasets.click_log import Examples, as_batches
+from tfnorm.datasets.logs.groups import shares
 from tfnorm.datasets.logs.shuffle import by_turns, rebatched, shuffled
 from tfnorm.datasets.logs.table import NULLS, Block, filled, taken, wanted
 from tfnorm.errors import InputError
@@ -40,6 +41,8 @@ class Log:
         since: rows before that time are left out; None for none.
         until: rows from that time on are left out; None for none.
         shard: which of how many parts it is, for one of many workers.
+        users: from which to which share of the users it has, and the seed of their order; None for
+            all of them.
 
     Raises:
         InputError: `nulls` is none of these. What is wrong with a row is found when it is read: a value
@@ -52,6 +55,7 @@ class Log:
     since: float | None = None
     until: float | None = None
     shard: tuple[int, int] = (0, 1)
+    users: tuple[float, float, int] | None = None
 
     def __post_init__(self) -> None:
         if self.nulls not in NULLS:
@@ -92,6 +96,41 @@ class Log:
         if not 0 <= index < count:
             raise InputError(f"shard {index} of {count}; accepted: 0 to {count - 1}")
         return replace(self, shard=(index, count))
+
+    def split_by_user(self, share: float, *, seed: int = 0) -> tuple[Log, Log]:
+        """Split it into two parts that have no user in common, such as for early stopping.
+
+        A user's later history would give away the earlier clicks. Users are chosen by a hash of what
+        they are called, so the shares of the rows are only nearly as asked for.
+
+        Args:
+            share: of the users that go to the second part, between 0 and 1.
+            seed: of their choice.
+
+        Returns:
+            The rows of the other users, and those of the chosen ones, in their order.
+
+        Raises:
+            InputError: the schema has no group, or the share leaves one of the parts without rows.
+
+        Example:
+
+            train, validation = log.split_by_user(0.1)
+        """
+        if self.schema.group is None:
+            raise InputError(
+                "the schema names no group; accepted: one that does, to split a log by its users"
+            )
+        if not 0 < share < 1:
+            raise InputError(f"share is {share}; it must be between 0 and 1")
+        parts = tuple(replace(self, users=(*ends, seed)) for ends in ((share, 1.0), (0.0, share)))
+        for part in parts:
+            if not len(part):
+                raise InputError(
+                    f"a share of {share} leaves {len(parts[0])} of {len(self)} rows and takes "
+                    f"{len(parts[1])}; both parts need some"
+                )
+        return parts[0], parts[1]
 
     def batches(
         self,
@@ -161,13 +200,13 @@ class Log:
     @cached_property
     def fingerprint(self) -> str:
         """What tells a log from another: of its schema, its files and what is taken from them."""
-        said = [self.schema.to_dict(), self.nulls, self.since, self.until, self.shard]
+        said = [self.schema.to_dict(), self.nulls, self.since, self.until, self.shard, self.users]
         text = json.dumps([*said, *(block.mark for block in self.blocks)])
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
     def _rows(self) -> int:
-        whole = self.nulls != "drop" and self.since is None and self.until is None
+        whole = self.nulls != "drop" and (self.since, self.until, self.users) == (None,) * 3
         known = [block.rows for block in self._own_blocks()]
         if whole and self._by_blocks() and None not in known:
             return sum(rows for rows in known if rows is not None)
@@ -204,6 +243,10 @@ class Log:
                 kept &= (number + table.first_row + np.arange(len(table))) % count == index
             if self.schema.time is not None:
                 kept &= self._in_time(found[self.schema.time].values, table.where)
+            if self.users is not None and self.schema.group is not None:
+                first, last, seed = self.users
+                place = shares(found[self.schema.group].values, seed)
+                kept &= (place >= first) & (place < last)
             if not kept.all():
                 found = taken(found, kept)
             if kept.any():

@@ -1,0 +1,164 @@
+"""A training that can be killed and gone on with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfnorm.errors import InputError
+
+_WEIGHTS = "model.weights.h5"
+_STATE = "state.json"
+_BEST = "best.npz"
+_RANDOM = "random.npz"
+_STOPPING = ("wait", "best_epoch", "stopped_epoch")
+
+
+class Resume(keras.callbacks.Callback):
+    """Keeps the state of a training after each epoch, and goes on from it.
+
+    The state is the weights, the optimizer, the generators of random numbers, what was measured, and
+    early stopping with its best weights. `keras.callbacks.BackupAndRestore` forgets the last two, and
+    a process that is killed while it writes leaves it nothing; here a checkpoint is a folder that is
+    renamed into its place once it is whole. An epoch that was not ended is done again: with
+    `Log.batches`, whose order depends on the seed and on the epoch's number alone, the model is the
+    one that an undisturbed training gives.
+
+    It must come after the callbacks that measure and that stop. The checkpoint stays when the training
+    ends, so that a process that is killed before the model is saved loses nothing either: call `done`
+    when it is saved.
+
+    Args:
+        directory: where they go; the newest one there is gone on with.
+        of: what decides the training, such as its settings and the log's fingerprint; a checkpoint of
+            another is refused. None to take what is there.
+        stopping: the early stopping that takes part.
+
+    Raises:
+        InputError: the checkpoint in `directory` is of another training, or is damaged.
+
+    Attributes:
+        epoch: how many epochs are done.
+        history: what was measured after each.
+
+    Example:
+
+        resume = tfnorm.training.Resume("checkpoints", {"seed": 0, "log": log.fingerprint})
+        model.fit(log.batches(256, shuffle_seed=0, epoch=resume.epoch), callbacks=[resume],
+                  initial_epoch=resume.epoch, epochs=resume.until(20))
+        model.save("din.keras")
+        resume.done()
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        of: Mapping[str, Any] | None = None,
+        stopping: keras.callbacks.EarlyStopping | None = None,
+    ) -> None:
+        super().__init__()
+        self._directory = Path(directory)
+        self._of = dict(of or {})
+        self._stopping = stopping
+        self._found = max(self._directory.glob("epoch-*[0-9]"), default=None)
+        self._stopped = False
+        self.epoch = 0
+        self.history: dict[str, list[float]] = {}
+        if self._found is not None:
+            try:
+                self._state = json.loads((self._found / _STATE).read_text())
+            except (OSError, ValueError) as error:
+                raise _damaged(self._found, error) from error
+            if of is not None:
+                _check_same(self._state["of"], self._of, self._found)
+            self.epoch = self._state["epoch"]
+            self.history = self._state["history"]
+            self._stopped = self._state["stopped"]
+
+    def until(self, epochs: int) -> int:
+        """The `epochs` for `fit`: as many as asked for, or those done where early stopping ended it."""
+        return self.epoch if self._stopped else max(epochs, self.epoch)
+
+    def on_train_begin(self, logs: object = None) -> None:
+        self._history = {name: list(values) for name, values in self.history.items()}
+        # `save_weights` saves the optimizer as far as it is built.
+        self.model.optimizer.build(self.model.trainable_variables)
+        if self._found is None:
+            return
+        try:
+            self.model.load_weights(self._found / _WEIGHTS)
+            with np.load(self._found / _RANDOM) as kept:
+                for variable, value in zip(self._generators(), kept.values(), strict=True):
+                    variable.assign(value)
+            if self._stopping is not None:
+                with np.load(self._found / _BEST) as best:
+                    self._stopping.best_weights = list(best.values()) or None
+        except (OSError, ValueError, KeyError) as error:
+            raise _damaged(self._found, error) from error
+        if self._stopping is not None:
+            for name in (*_STOPPING, "best"):
+                setattr(self._stopping, name, self._state["stopping"][name])
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        for name, value in (logs or {}).items():
+            self._history.setdefault(name, []).append(float(value))
+        work = self._directory / "unfinished"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        self.model.save_weights(work / _WEIGHTS)
+        np.savez(work / _RANDOM, *(variable.numpy() for variable in self._generators()))
+        state: dict[str, Any] = {
+            "epoch": epoch + 1,
+            "history": self._history,
+            "of": self._of,
+            "stopped": bool(self.model.stop_training),
+        }
+        if self._stopping is not None:
+            np.savez(work / _BEST, *(self._stopping.best_weights or ()))
+            best = self._stopping.best
+            state["stopping"] = {
+                **{name: getattr(self._stopping, name) for name in _STOPPING},
+                "best": None if best is None else float(best),
+            }
+        (work / _STATE).write_text(json.dumps(state))
+        older = list(self._directory.glob("epoch-*[0-9]"))
+        work.rename(self._directory / f"epoch-{epoch + 1:05}")
+        for checkpoint in older:
+            shutil.rmtree(checkpoint)
+
+    def done(self) -> None:
+        """Remove the checkpoint: the model is saved."""
+        for checkpoint in [*self._directory.glob("epoch-*[0-9]"), self._directory / "unfinished"]:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+    def _generators(self) -> list[keras.Variable]:
+        """The states of the generators of random numbers, such as those of dropout."""
+        weights = {id(weight) for weight in self.model.weights}
+        counted = {id(v) for v in (*self.model.metrics_variables, *self.model.optimizer.variables)}
+        return [v for v in self.model.variables if id(v) not in weights | counted]
+
+
+def _damaged(place: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{place} can't be read: {error}; accepted: a whole checkpoint: remove the folder to begin anew"
+    )
+
+
+def _check_same(kept: Mapping[str, Any], given: Mapping[str, Any], place: Path) -> None:
+    given = json.loads(json.dumps(given))
+    different = [name for name in {**given, **kept} if kept.get(name) != given.get(name)]
+    if different:
+        was, now = (
+            ", ".join(f"{name} {settings.get(name)}" for name in different)
+            for settings in (kept, given)
+        )
+        raise InputError(
+            f"{place} is of a training with {was}, not {now}; accepted: the same settings, or "
+            "another folder for the checkpoints"
+        )
