@@ -22,7 +22,10 @@ FEWEST = 32
 """Examples that are scored however little time there is: fewer find less."""
 
 _MEASURED = 0.02
-"""The share of the budget that a batch may take which only shows how long it takes."""
+"""The share of the budget that batches may take which only show how long they take."""
+
+_REPEATS = 3
+"""Of each size: the first may be slow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,7 @@ def within_budget(request: Request, todo: Agenda) -> Request:
     """The request for as many of its examples as there is time for, but no fewer than `FEWEST`.
 
     A dependence is a property of the graph: all compositions of some examples find more than some
-    compositions of all. Where the batches so far do not tell, one or two more are timed.
+    compositions of all. Where the batches so far do not tell, a few more are timed.
 
     Args:
         request: of which some batches have been scored.
@@ -96,8 +99,8 @@ def within_budget(request: Request, todo: Agenda) -> Request:
     if request.count <= FEWEST or _fits(budget, todo):
         return request
     runner = Runner(request.scorer, 0, None, budget)
-    for size in (todo.usual_size, todo.batch_sizes[-1]):
-        batch = np.resize(np.arange(request.count), (1, size))
+    for size in (1, todo.usual_size, todo.batch_sizes[-1]):
+        batch = np.resize(np.arange(request.count), (_REPEATS, size))
         one = Composition(f"batches of {size}", "size", batch)
         if budget.expected([one]) <= _MEASURED * budget.seconds:
             # One that is refused is told when its turn comes.

@@ -31,8 +31,7 @@ class Budget:
         self.seconds = seconds
         self.clock = clock
         self.spent = 0.0
-        self._batches: Counter[int] = Counter()
-        self._took: Counter[int] = Counter()
+        self._fastest: dict[int, float] = {}
         self._begun = False
 
     def record(self, rows: int, seconds: float) -> None:
@@ -41,8 +40,8 @@ class Budget:
             self._begun = True
             return
         self.spent += seconds
-        self._batches[rows] += 1
-        self._took[rows] += seconds  # type: ignore[assignment]
+        # The first of a size may be slow, as anything may that shares the machine.
+        self._fastest[rows] = min(seconds, self._fastest.get(rows, math.inf))
 
     def lose(self, seconds: float) -> None:
         """Count what a batch took that was refused."""
@@ -54,16 +53,13 @@ class Budget:
         return self.seconds - self.spent
 
     def expected(self, compositions: Iterable[Composition]) -> float:
-        """How long compositions would take, as far as the batches so far tell; an upper bound."""
+        """How long compositions would take, as far as the fastest batches so far tell."""
         sizes = Counter(len(batch) for one in compositions for batch in one.batches)
         return sum(count * self._batch(size) for size, count in sizes.items())
 
     def _batch(self, rows: int) -> float:
         """How long a batch takes: no longer than a larger one, and no longer a row than a smaller one."""
-        bounds = [
-            self._took[size] / batches * max(1.0, rows / size)
-            for size, batches in self._batches.items()
-        ]
+        bounds = (took * max(1.0, rows / size) for size, took in self._fastest.items())
         return min(bounds, default=0.0)
 
     def __str__(self) -> str:
