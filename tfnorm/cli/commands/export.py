@@ -22,6 +22,13 @@ from tfnorm.errors import InputError
     help="An .npz file with an array for each input, kept with the export.",
 )
 @click.option(
+    "--signature",
+    "signatures",
+    type=click.Choice(["tf_example", "classify", "regress"]),
+    multiple=True,
+    help="A further signature, of serialized tf.Example records. It may be repeated.",
+)
+@click.option(
     "--fold/--no-fold", default=True, help="Fold normalization into the layers around it."
 )
 @click.option(
@@ -61,6 +68,7 @@ def export(
     Example:
       tfnorm export din.keras exports/din --examples examples.npz
       tfnorm export din.keras exports/din --examples examples.npz --serving-config deploy/din
+      tfnorm export din.keras exports/din --examples examples.npz --signature tf_example
       tfnorm export din.keras exports/din --examples examples.npz --batch-invariance bitwise
     """
     from tfnorm.cli.output import show, statistics_line, two_columns

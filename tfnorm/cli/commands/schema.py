@@ -21,11 +21,11 @@ from tfnorm.errors import InputError
     help="Where the schema goes.",
 )
 def schema(files: tuple[str, ...], output: Path) -> int:
-    """Draft the schema of a click log from its files, for you to correct.
+    """Draft the schema of a click log from its files.
 
     FILES are Parquet, TFRecord of tf.Example, CSV or JSON lines: paths, folders or quoted patterns. What
     is an id, a number or a history of what, and which column is the label, is guessed from the types and
-    the values; read it before you train on it.
+    the values: a start that you correct before you train on it.
 
     \b
     Example:

@@ -1,0 +1,76 @@
+"""The page on one's own log runs as printed, from Parquet to a verified server."""
+
+import json
+import re
+import runpy
+import shlex
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import run
+
+from tfnorm.metrics import auc
+from tfnorm.schema import Schema
+from tfnorm.server import Server
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "your-own-log.md"
+write = runpy.run_path(str(ROOT / "benchmarks" / "own_log.py"))["write"]
+
+
+def commands():
+    (block,) = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return [shlex.split(line, comments=True) for line in block.splitlines()]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_the_commands_run_as_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    port = free_port()
+    server = None
+    assert len(commands()) < 20
+    try:
+        for program, *arguments in commands():
+            arguments = [argument.replace("8500", str(port)) for argument in arguments]
+            if program == "python":
+                assert arguments[0] == "benchmarks/own_log.py" and arguments[2] == "--rows"
+                write(Path(arguments[1]), 3_000, items=400)
+            elif arguments[0] == "serve":
+                assert arguments[-1] == "&"
+                _, directory, _, name, _ = arguments
+                server = Server(directory, name, port=port, rest_port=0)
+                server.start()
+            else:
+                assert run(*arguments) == 0, capsys.readouterr()
+    finally:
+        if server is not None:
+            server.stop()
+    assert Schema.load("data/schema.json").histories
+
+
+def test_the_schema_on_the_page_is_one():
+    (form,) = re.findall(r"^```json\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    schema = Schema.from_dict(json.loads(form))
+    assert schema.target == ("item", "category") and len(schema.histories) == 1
+
+
+def test_the_best_auc_of_the_log_is_that_of_its_clicks(tmp_path):
+    import pyarrow.parquet
+
+    said = write(tmp_path, 20_000, items=400, seed=3)
+    table = pyarrow.parquet.read_table(tmp_path / "test").to_pydict()
+    familiar = np.array(
+        [c in past for c, past in zip(table["category"], table["hist_categories"], strict=True)]
+    )
+    # What is known of a click without the tags' effects ranks nearly as well as all that is known.
+    known = auc(np.array(table["click"]), 3 * familiar - 0.8 * np.log(table["price"]))
+    assert said["best_auc"] - 0.06 < known < said["best_auc"] + 0.02
+    assert (said["train"], said["test"]) == (18_000, 2_000) == (18_000, len(table["click"]))
