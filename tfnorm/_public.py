@@ -9,7 +9,12 @@ from tfnorm.export import export_saved_model, to_numpy
 from tfnorm.layers import BatchNormalization, Dice, Whitening
 from tfnorm.schema import Schema
 from tfnorm.statistics import recalibrate_statistics, statistics_report
-from tfnorm.verify import assert_batch_invariant, inspect_saved_model, load_scorer
+from tfnorm.verify import (
+    assert_batch_invariant,
+    inspect_saved_model,
+    load_scorer,
+    verify_statistics,
+)
 from tfnorm.verify import batch_invariance as verify_batch_invariance
 
 __all__ = [
@@ -35,4 +40,5 @@ __all__ = [
     "training",
     "verify",
     "verify_batch_invariance",
+    "verify_statistics",
 ]

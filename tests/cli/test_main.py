@@ -10,7 +10,17 @@ from command_line import run, run_apart
 import tfnorm
 from tfnorm.cli.group import tfnorm as group
 
-COMMANDS = ("demo", "schema", "train", "recalibrate", "export", "verify", "inspect", "serve")
+COMMANDS = (
+    "demo",
+    "schema",
+    "train",
+    "statistics",
+    "recalibrate",
+    "export",
+    "verify",
+    "inspect",
+    "serve",
+)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,17 @@ from tfnorm._start.version import __version__
 from tfnorm.errors import InputError
 
 # In the order of the work, not of the alphabet.
-_COMMANDS = ("demo", "schema", "train", "recalibrate", "export", "verify", "inspect", "serve")
+_COMMANDS = (
+    "demo",
+    "schema",
+    "train",
+    "statistics",
+    "recalibrate",
+    "export",
+    "verify",
+    "inspect",
+    "serve",
+)
 
 
 class _Commands(click.Group):

@@ -80,11 +80,15 @@ class KerasScorer(Scorer):
 
     @contextmanager
     def as_saved_model(self) -> Iterator[SavedModel]:
-        """What scores, once it has scored, written as a SavedModel for as long as it is needed."""
-        if not self._graphs:
+        """What scores, written as a SavedModel for as long as it is needed.
+
+        A model that does not say what it takes must have scored before.
+        """
+        if not self._graphs and self.inputs is None:
             raise InputError(f"{self.name} has not scored yet, so that there is no graph of it")
+        graph = next(iter(self._graphs.values()), None) or self._traced(self.inputs or {})
         with tempfile.TemporaryDirectory() as directory:
-            self._save(next(iter(self._graphs.values())), directory)
+            self._save(graph, directory)
             with SavedModel(directory) as model:
                 yield model
 

@@ -9,12 +9,15 @@ from tfnorm.verify.inspection.findings import Finding
 from tfnorm.verify.inspection.inspect import Inspection, inspect_saved_model
 from tfnorm.verify.report.report import InvarianceReport, Undecided
 from tfnorm.verify.results import Culprit
+from tfnorm.verify.statistics.check import verify_statistics
+from tfnorm.verify.statistics.report import FitReport
 from tfnorm.verify.verification import batch_invariance
 
 __all__ = [
     "Connection",
     "Culprit",
     "Finding",
+    "FitReport",
     "Inspection",
     "InvarianceReport",
     "Scorer",
@@ -24,4 +27,5 @@ __all__ = [
     "find_culprit",
     "inspect_saved_model",
     "load_scorer",
+    "verify_statistics",
 ]

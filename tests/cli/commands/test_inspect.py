@@ -37,7 +37,7 @@ def test_inspect_passes_a_clean_model_and_says_what_is_next(clean, capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [(["nowhere"], "nowhere"), ([], "Missing argument 'DIRECTORY'")],
+    [(["nowhere"], "nowhere"), ([], "Missing argument 'TARGET'")],
 )
 def test_inspect_needs_a_saved_model(arguments, reason, capsys):
     assert run("inspect", *arguments) == 2

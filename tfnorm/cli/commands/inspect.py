@@ -8,16 +8,31 @@ import click
 
 from tfnorm.cli.command import Command
 from tfnorm.cli.files import json_option, write_json
+from tfnorm.cli.options import misfit_option
 
 
 @click.command(cls=Command)
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
 @click.option("--signature", show_default="serving_default", help="Of the SavedModel.")
+@click.option(
+    "--examples",
+    type=click.Path(path_type=Path),
+    show_default="those kept with the export",
+    help="Examples to compare the moving statistics with.",
+)
+@misfit_option
 @json_option
-def inspect(directory: Path, signature: str | None, json_file: Path | None) -> int:
-    """Say what is risky in a SavedModel, without any examples.
+def inspect(
+    target: Path,
+    signature: str | None,
+    examples: Path | None,
+    allow_misfit_statistics: bool,
+    json_file: Path | None,
+) -> int:
+    """Say what is wrong or risky in a SavedModel.
 
-    DIRECTORY is the SavedModel's or that of its versions. The exit status is 0 if nothing is wrong, 1
+    TARGET is the directory of a SavedModel or of its versions, or a .keras file. The graph is read, not
+    run; examples are needed for the moving statistics alone. The exit status is 0 if nothing is wrong, 1
     if something is, 2 if it could not tell.
 
     \b
@@ -29,7 +44,12 @@ def inspect(directory: Path, signature: str | None, json_file: Path | None) -> i
     from tfnorm.verify import inspect_saved_model
     from tfnorm.verify.inspection.text import render, to_dict
 
-    inspection = inspect_saved_model(directory, signature=signature or DEFAULT_SIGNATURE)
+    inspection = inspect_saved_model(
+        target,
+        signature=signature or DEFAULT_SIGNATURE,
+        examples=examples,
+        allow_misfit_statistics=allow_misfit_statistics,
+    )
     write_json(json_file, to_dict(inspection))
     show(render(inspection))
     return 0 if inspection.passed else 1

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from tfnorm.assets import examples_file, statistics_file
 from tfnorm.errors import InputError
+from tfnorm.examples.load import Examples
 from tfnorm.graph.inline import BrokenGraph
+from tfnorm.graph.ops import NORMALIZATIONS, ROOTS
+from tfnorm.scorers.load import load_scorer
 from tfnorm.session import DEFAULT_SIGNATURE, find_saved_model
-from tfnorm.verify.inspection.findings import SEVERITIES, Findings
+from tfnorm.verify.inspection.findings import SEVERITIES, Finding, Findings
 from tfnorm.verify.inspection.model_checks import (
     check_batch_dimensions,
     check_compiled,
@@ -21,6 +27,7 @@ from tfnorm.verify.inspection.model_checks import (
 )
 from tfnorm.verify.inspection.op_checks import check_ops
 from tfnorm.verify.inspection.opened import open_graph
+from tfnorm.verify.inspection.statistics import WITHOUT, check_statistics, not_looked_at
 from tfnorm.verify.inspection.text import to_text
 from tfnorm.verify.inspection.variables import Variables
 
@@ -32,8 +39,14 @@ class Inspection(Findings):
         return to_text(self)
 
 
-def inspect_saved_model(directory: str | Path, *, signature: str = DEFAULT_SIGNATURE) -> Inspection:
-    """Look into a SavedModel for what makes scores wrong, without examples and without running it.
+def inspect_saved_model(
+    directory: str | Path,
+    *,
+    signature: str = DEFAULT_SIGNATURE,
+    examples: Examples | None = None,
+    allow_misfit_statistics: bool = False,
+) -> Inspection:
+    """Look into a SavedModel for what makes scores wrong, without running what is looked for.
 
     Looked for: ops that reach across the batch axis (reductions, sorts, scans, softmaxes, counts,
     matrix products, shifts, segments, rows picked by their place), normalization in training mode,
@@ -42,12 +55,19 @@ def inspect_saved_model(directory: str | Path, *, signature: str = DEFAULT_SIGNA
     is not the batch. Constants are folded, and branches that no call takes are left out. What an op
     does with rows that can't be followed is a warning.
 
+    Where there are examples, the moving statistics are compared with them, as `verify_statistics` does.
+
     Args:
-        directory: of the SavedModel, or the folder of its versions (the newest is taken).
+        directory: of the SavedModel, or the folder of its versions (the newest is taken); or a
+            `.keras` file, of which what it would export is inspected.
         signature: the signature to look into.
+        examples: arrays by input name, or a file of them; None for those that an export keeps, or for
+            what it keeps of their judgement.
+        allow_misfit_statistics: let it pass where the moving statistics are not those of the examples.
 
     Raises:
-        InputError: there is no SavedModel, it is damaged, or it has no such signature.
+        InputError: there is no SavedModel, it is damaged, it has no such signature, or the examples
+            can't be used.
 
     Example:
 
@@ -55,7 +75,51 @@ def inspect_saved_model(directory: str | Path, *, signature: str = DEFAULT_SIGNA
         >>> [finding.op for finding in inspection.findings]     # doctest: +SKIP
         ['functional_1/dice_1/Mean', None]
     """
+    allow = allow_misfit_statistics
+    if Path(directory).suffix == ".keras":
+        if signature != DEFAULT_SIGNATURE:
+            raise InputError(
+                f"signature {signature!r} was given, but a .keras file has no signatures"
+            )
+        with closing(load_scorer(directory)) as scorer, scorer.as_saved_model() as saved:
+            assert saved is not None, "a Keras model can be written as one"
+            found = _findings(saved.path, signature)
+            if found.normalizes or examples is not None:
+                found.add(check_statistics(scorer, examples, allow_misfit=allow))
+        return found.inspection(Path(directory), signature)
     path = find_saved_model(directory)
+    found = _findings(path, signature)
+    if examples is not None or examples_file(path).exists() or statistics_file(path).exists():
+        try:
+            scorer = load_scorer(path, signature=signature)
+        except InputError as error:
+            found.add([not_looked_at(str(error))])
+        else:
+            with closing(scorer):
+                found.add(check_statistics(scorer, examples, allow_misfit=allow))
+    elif found.normalizes:
+        found.add([not_looked_at(WITHOUT)])
+    return found.inspection(path, signature)
+
+
+class _Found:
+    """The findings so far, and whether anything in the graph may be a normalization."""
+
+    def __init__(self, findings: Iterable[Finding], *, normalizes: bool):
+        self.normalizes = normalizes
+        self._findings = list(findings)
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        self._findings += findings
+
+    def inspection(self, directory: Path, signature: str) -> Inspection:
+        unique = dict.fromkeys(self._findings)
+        worst_first = sorted(unique, key=lambda f: SEVERITIES.index(f.severity))
+        return Inspection(directory, signature, tuple(worst_first))
+
+
+def _findings(path: Path, signature: str) -> _Found:
+    """What is seen without examples."""
     meta_graph = _read(path)
     if signature not in meta_graph.signature_def:
         names = ", ".join(map(repr, meta_graph.signature_def)) or "none"
@@ -72,10 +136,8 @@ def inspect_saved_model(directory: str | Path, *, signature: str = DEFAULT_SIGNA
         check_batch_dimensions(opened),
         facts(meta_graph, signature, opened, variables, path),
     )
-    unique = dict.fromkeys(findings)
-    return Inspection(
-        path, signature, tuple(sorted(unique, key=lambda f: SEVERITIES.index(f.severity)))
-    )
+    ops = {node.op for node in opened.graph.nodes.values()}
+    return _Found(findings, normalizes=not ops.isdisjoint(NORMALIZATIONS | ROOTS))
 
 
 def _read(path: Path) -> meta_graph_pb2.MetaGraphDef:

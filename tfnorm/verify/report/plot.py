@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import math
 import re
+from typing import TYPE_CHECKING
 
 from tfnorm.errors import InputError
 from tfnorm.verify.results import DEPENDENCE, DIFFERENCE, InvarianceResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _COLOURS = {"same": "#2a7f62", "rounding": "#4a6fa5", DEPENDENCE: "#c0392b", DIFFERENCE: "#c0392b"}
 _MARKERS = {"same": "o", "rounding": "o", DEPENDENCE: "X", DIFFERENCE: "X"}
@@ -35,7 +39,6 @@ def plot(report: InvarianceResult, output: str) -> str:
         InputError: matplotlib is not installed.
     """
     check_matplotlib()
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 3.4), layout="constrained")
@@ -69,8 +72,15 @@ def plot(report: InvarianceResult, output: str) -> str:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return as_svg(figure, output)
+
+
+def as_svg(figure: Figure, name: str) -> str:
+    """A figure as an element of a page on which no other figure has that name."""
+    from matplotlib import rc_context
+
     drawn = io.StringIO()
     # The same names for the same drawing, and others for that of another output on the page.
-    with rc_context({"svg.hashsalt": output}):
+    with rc_context({"svg.hashsalt": name}):
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     return re.sub(r"(?s)^.*?(?=<svg)", "", drawn.getvalue())

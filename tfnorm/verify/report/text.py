@@ -107,9 +107,9 @@ def statistics_lines(report: InvarianceResult) -> list[tuple[str, str]]:
         word = "FAILED" if report.misfit else "WARNING"
         lines += [(word, f"the moving statistics {fit}"), ("next", repair())]
     elif fit is not None:
-        lines.append(("statistics", str(fit)))
+        lines.append(("", f"the moving statistics {fit}"))
     if report.statistics_unknown is not None:
-        lines.append(("statistics", f"not looked at: {report.statistics_unknown}"))
+        lines.append(("", f"the moving statistics were not looked at: {report.statistics_unknown}"))
     return lines
 
 

@@ -138,10 +138,11 @@ def _may_normalize(saved: SavedModel) -> bool:
 
 
 def _kept(file: Path) -> StatisticsFit | None:
-    """What an export keeps of the judgement of its statistics."""
+    """What an export keeps of the judgement of its statistics, if it had any."""
     if not file.is_file():
         return None
     try:
-        return StatisticsFit.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        kept = StatisticsFit.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        return kept if kept.layers else None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{file} is damaged: {one_line(error)}") from error

@@ -1,0 +1,62 @@
+"""`tfnorm statistics`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tfnorm.cli.command import Command
+from tfnorm.cli.files import json_option, report_option, write_json
+from tfnorm.cli.options import pairs
+
+
+@click.command(cls=Command)
+@click.argument("target")
+@click.option(
+    "--examples",
+    type=click.Path(path_type=Path),
+    show_default="those kept with the export",
+    help="An .npz of arrays, JSON lines, or a TFRecord of tf.Example or PredictionLog.",
+)
+@click.option(
+    "--feed",
+    **pairs("="),
+    help="An input that is the same in every batch, as JSON: keep_prob=1.0. It may be repeated.",
+)
+@click.option("--signature", show_default="serving_default", help="Of a SavedModel.")
+@json_option
+@report_option("--html", "html_file", "an HTML page")
+def statistics(
+    target: str,
+    examples: Path | None,
+    feed: dict[str, str],
+    signature: str | None,
+    json_file: Path | None,
+    html_file: Path | None,
+) -> int:
+    """Say whether the moving statistics of a model fit examples.
+
+    TARGET is a .keras file, or the directory of a SavedModel or of its versions, whoever wrote it. Layers
+    that normalize by the batch are named, too. The exit status is 0 if the statistics fit or are only
+    doubtful, 1 if they are off or a layer has none, 2 if it could not tell.
+
+    \b
+    Example:
+      tfnorm statistics exports/din
+      tfnorm statistics din.keras --examples held_out.npz --html statistics.html
+    """
+    from tfnorm.cli.output import show
+    from tfnorm.verify.report.plot import check_matplotlib
+    from tfnorm.verify.statistics.check import verify_statistics
+    from tfnorm.verify.statistics.html import to_html
+    from tfnorm.verify.statistics.text import render
+
+    if html_file is not None:
+        check_matplotlib()
+    report = verify_statistics(target, examples, signature=signature, feed=feed)
+    write_json(json_file, report.to_dict())
+    if html_file is not None:
+        html_file.write_text(to_html(report), encoding="utf-8")
+    show(render(report))
+    return 1 if report.failed else 0 if report.passed else 2
