@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from google.protobuf.message import DecodeError
+
 from tfnorm.datasets.logs import arrow
 from tfnorm.datasets.logs.files import Files, find
 from tfnorm.datasets.logs.parquet import SUFFIXES as PARQUET
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 _SAMPLED = 100_000
 """Distinct values of a column that are counted; beyond that it has many."""
 
+_WIDER = ("integer", "float", "string")
+
 
 @dataclass
 class Profile:
@@ -28,14 +33,15 @@ class Profile:
     Attributes:
         name: of the column.
         kind: of its values, or of its lists': `integer`, `float`, `string` or `time`.
-        is_list: whether a row has a list.
+        is_list: whether some row has a list.
         rows: how many rows there are.
         distinct: its values, up to so many that the rest does not matter.
         least: the least integer or number.
         greatest: the greatest.
         shortest: of its lists.
         longest: of its lists.
-        lengths: a digest of the lengths of all lists: equal where two columns go together.
+        lengths: a digest of the lengths of all lists: equal where two columns go together. A value counts
+            as a list of one, and null as the empty list.
     """
 
     name: str
@@ -50,34 +56,59 @@ class Profile:
     lengths: int = 0
 
     def add(self, array: pa.Array) -> None:
-        """Take in more rows."""
+        """Take in more rows, whose type may be wider than that of those before.
+
+        Raises:
+            InputError: they are times and those before were not, or the reverse.
+        """
         pa, compute = arrow.pyarrow(), arrow.pyarrow("compute")
-        if self.is_list:
-            lengths = compute.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False)
-            if len(lengths):
-                self.shortest = min(self.shortest, int(lengths.min()))
-                self.longest = max(self.longest, int(lengths.max()))
-            self.lengths = hash((self.lengths, lengths.tobytes()))
-            self.rows += len(array)
-            array = array.flatten()
-        else:
-            self.rows += len(array)
+        kind, is_list = _type(array.type) or (self.kind, self.is_list)
+        self.rows += len(array)
+        self.is_list = self.is_list or is_list
+        lengths = compute.list_value_length(array).fill_null(0) if is_list else array.is_valid()
+        lengths = lengths.to_numpy(zero_copy_only=False).astype(np.int64)
+        self.shortest = int(lengths.min(initial=self.shortest))
+        self.longest = int(lengths.max(initial=self.longest))
+        self.lengths = hash((self.lengths, lengths.tobytes()))
+        array = array.flatten() if is_list else array
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        if arrow.is_string(array.type):
+            array = array.cast(pa.large_binary())  # Arrow can do little with its views of strings.
         array = array.drop_null()
         if not len(array):
             return
-        if self.kind in ("integer", "float"):
-            ends = compute.min_max(array.cast(pa.float64() if self.kind == "float" else pa.int64()))
+        self._widen(kind)
+        array = array.cast(pa.float64()) if kind == "float" else array
+        if kind in ("integer", "float"):
+            ends = compute.min_max(array)
             self.least = min(self.least, ends["min"].as_py())
             self.greatest = max(self.greatest, ends["max"].as_py())
         if self.kind != "time" and len(self.distinct) < _SAMPLED:
-            self.distinct |= set(array.unique().to_pylist())
+            found = array.unique().to_pylist()
+            self.distinct |= set(map(_text, found) if self.kind == "string" else found)
+
+    def _widen(self, kind: str) -> None:
+        if kind == self.kind:
+            return
+        if not self.distinct and self.kind != "time":  # There was nothing but nulls.
+            self.kind = kind
+        elif "time" in (kind, self.kind):
+            raise InputError(
+                f"column {self.name!r} holds values of the kind {self.kind} and then of the kind {kind}; "
+                "accepted: times alone, or none"
+            )
+        else:
+            self.kind = max(kind, self.kind, key=_WIDER.index)
+            if self.kind == "string":
+                self.distinct = set(map(_text, self.distinct))
 
 
 def profiles(files: Files) -> list[Profile]:
     """What the columns of the files look like, in their order.
 
     Raises:
-        InputError: there is no file, or one can't be read.
+        InputError: there is no file, one can't be read, or a column has times in one and not in another.
     """
     found: dict[str, Profile] = {}
     for path in find(files, [*PARQUET, *CSV_SUFFIXES, *JSON_SUFFIXES, *TFRECORD]):
@@ -85,26 +116,31 @@ def profiles(files: Files) -> list[Profile]:
             for name in batch.schema.names:
                 array = batch.column(name)
                 array = array.combine_chunks() if hasattr(array, "combine_chunks") else array
-                profile = _profile(name, array.type)
-                if profile is not None:
-                    found.setdefault(name, profile).add(array)
+                known = _type(array.type)
+                if known is not None:
+                    found.setdefault(name, Profile(name, *known)).add(array)
     return list(found.values())
 
 
-def _profile(name: str, kind: Any) -> Profile | None:
+def _type(kind: Any) -> tuple[str, bool] | None:
+    """The kind of a type's values, and whether it is of lists; None where it is none to learn from."""
     types = arrow.pyarrow().types
     is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
     kind = kind.value_type if is_list else kind
     kind = kind.value_type if types.is_dictionary(kind) else kind
     if types.is_boolean(kind) or types.is_integer(kind):
-        return Profile(name, "integer", is_list)
+        return "integer", is_list
     if types.is_floating(kind) or types.is_decimal(kind):
-        return Profile(name, "float", is_list)
+        return "float", is_list
     if types.is_temporal(kind):
-        return Profile(name, "time", is_list)
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind):
-        return Profile(name, "string", is_list)
+        return "time", is_list
+    if arrow.is_string(kind):
+        return "string", is_list
     return None
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch | pa.Table]:
@@ -159,6 +195,8 @@ def _tfrecord(path: Path) -> Iterator[pa.Table]:
             )
     except tf.errors.DataLossError as error:
         raise InputError(f"{path} can't be read: {error.message}") from error
+    except DecodeError as error:
+        raise InputError(f"{path} has a record that is no tf.Example") from error
 
 
 def _row(example: Any) -> dict[str, list[Any]]:
@@ -167,6 +205,6 @@ def _row(example: Any) -> dict[str, list[Any]]:
         kind = feature.WhichOneof("kind")
         values = list(getattr(feature, kind).value) if kind else []
         if kind == "bytes_list":
-            values = [value.decode(errors="replace") for value in values]
+            values = list(map(_text, values))
         found[name] = values
     return found

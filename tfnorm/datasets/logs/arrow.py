@@ -52,6 +52,23 @@ def table(
     return Table(found, where, first_row)
 
 
+def is_string(kind: pa.DataType) -> bool:
+    """Whether a type is one of Arrow's many for strings and bytes."""
+    types = pyarrow().types
+    return any(
+        check(kind)
+        for check in (
+            types.is_string,
+            types.is_large_string,
+            types.is_string_view,
+            types.is_binary,
+            types.is_large_binary,
+            types.is_binary_view,
+            types.is_fixed_size_binary,
+        )
+    )
+
+
 def check_columns(names: list[str], columns: Mapping[str, Column], where: str) -> None:
     """Raise InputError unless each column is there."""
     if missing := [name for name in columns if name not in names]:
@@ -131,18 +148,7 @@ def _values(array: pa.Array, where: str, column: Column) -> tuple[np.ndarray, np
         return values, null
     if pa.types.is_decimal(kind):
         return _numpy(array.cast(pa.float64()).fill_null(0.0)), null
-    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
-        array = array.cast(pa.large_binary())
-        kind = array.type
-    if any(
-        check(kind)
-        for check in (
-            pa.types.is_string,
-            pa.types.is_large_string,
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-        )
-    ):
+    if is_string(kind):
         return _strings(array), null
     raise InputError(
         f"{where}, column {column.name!r} holds {kind}; accepted: integers, numbers, strings, and lists "
