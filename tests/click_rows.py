@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfnorm.schema import History, Id, Number, Schema
 
+COUNT = 30
 SCHEMA = Schema(
     [
         Id("user", size=50, hashed=True),
@@ -100,3 +101,16 @@ def as_arrays(given):
         return np.array(values)
 
     return {name: column(name) for name in given[0]}
+
+
+def whole(log):
+    """All rows of a small log."""
+    return log.examples(1000)
+
+
+def assert_same(found, expected):
+    """The same inputs in the same order, of the same kinds."""
+    assert list(found) == list(expected)
+    for name, array in expected.items():
+        assert found[name].dtype.kind == array.dtype.kind, name
+        np.testing.assert_array_equal(found[name], array, err_msg=name)

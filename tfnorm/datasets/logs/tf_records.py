@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import tensorflow as tf
@@ -57,7 +58,8 @@ def _read(path: Path, columns: Mapping[str, Column]) -> Iterator[Table]:
             spec = spec or _spec(batch[0], columns, f"{path}, row {row}")
             try:
                 parsed = tf.io.parse_example(batch, spec)
-            except tf.errors.InvalidArgumentError as error:
+            # TensorFlow quotes a record that is no tf.Example, and fails where that is no text.
+            except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
                 raise _refusal(path, row, batch, spec, error) from error
             yield Table(
                 {
@@ -76,10 +78,7 @@ def _spec(
     record: bytes, columns: Mapping[str, Column], where: str
 ) -> dict[str, tf.io.RaggedFeature]:
     """How the values are held, which the first record tells."""
-    try:
-        features = tf.train.Example.FromString(record).features.feature
-    except DecodeError as error:
-        raise InputError(f"{where} is no tf.Example") from error
+    features = _features(record, where)
     kinds = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
     found = {}
     for name, column in columns.items():
@@ -91,21 +90,31 @@ def _spec(
     return found
 
 
+def _features(record: bytes, where: str) -> Mapping[str, tf.train.Feature]:
+    try:
+        return cast(
+            Mapping[str, tf.train.Feature], tf.train.Example.FromString(record).features.feature
+        )
+    except DecodeError as error:
+        raise InputError(f"{where} is no tf.Example") from error
+
+
 def _refusal(
     path: Path,
     row: int,
     batch: np.ndarray,
     spec: dict[str, tf.io.RaggedFeature],
-    error: tf.errors.InvalidArgumentError,
+    error: tf.errors.InvalidArgumentError | UnicodeDecodeError,
 ) -> InputError:
     """The error of the first record that can't be parsed."""
-    for number, record in enumerate(batch):
+    for number, record in enumerate(batch, start=row):
+        _features(record, f"{path}, row {number}")
         try:
             tf.io.parse_example([record], spec)
         except tf.errors.InvalidArgumentError as own:
-            row, error = row + number, own
+            row, error = number, own
             break
-    reason = error.message.partition(" [Op:")[0].splitlines()[0]
+    reason = str(error).partition(" [Op:")[0].splitlines()[0]
     return InputError(f"{path}, row {row} can't be read: {reason}")
 
 
