@@ -7,6 +7,8 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
+from csv import Error as CsvError
+from csv import reader as csv_rows
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +101,7 @@ def _read_csv(path: Path, columns: Mapping[str, Column], separator: str) -> Iter
     row = 0
     try:
         with _open(path) as file:
-            names = [n.strip('"') for n in file.readline().decode().strip().split(",")]
+            names = next(csv_rows(io.TextIOWrapper(file, "utf-8-sig", newline="")), [])
         arrow.check_columns(names, columns, str(path))
         with _open(path) as file:
             reader = csv.open_csv(
@@ -124,7 +126,7 @@ def _read_csv(path: Path, columns: Mapping[str, Column], separator: str) -> Iter
                     part = pa.RecordBatch.from_arrays(arrays, list(columns))
                     yield arrow.table(part, columns, str(path), row)
                     row += len(part)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, CsvError) as error:
         raise InputError(f"{path}, after row {row} can't be read: {error}") from error
 
 
