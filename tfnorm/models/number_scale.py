@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfnorm.ops.moments import statistics_dtype
 from tfnorm.schema.features import Statistic
 
 
@@ -16,6 +17,8 @@ class NumberScale(keras.layers.Layer):
     """Numbers as they are, by their logarithm or standardized, each with an axis of its own.
 
         y = x,    sign(x) log(1 + |x|)    or    (x - mean) / deviation
+
+    in float32 or wider, whatever the layer's policy computes in.
 
     Args:
         scale: None, `log` or `standard`.
@@ -39,15 +42,18 @@ class NumberScale(keras.layers.Layer):
         vector: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Half precision has neither the range nor the digits of numbers that aren't scaled yet.
+        super().__init__(autocast=False, **kwargs)
         self.scale = scale
         self.mean = _plain(mean)
         self.deviation = _plain(deviation)
         self.vector = vector
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        if not self.vector:
-            x = x[..., tf.newaxis]
+        x = tf.cast(x, statistics_dtype(tf.as_dtype(self.compute_dtype)))
+        return tf.cast(self._scaled(x if self.vector else x[..., tf.newaxis]), self.compute_dtype)
+
+    def _scaled(self, x: tf.Tensor) -> tf.Tensor:
         if self.scale == "log":
             return tf.sign(x) * tf.math.log1p(tf.abs(x))
         if self.scale == "standard":

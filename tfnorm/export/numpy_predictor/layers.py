@@ -312,13 +312,15 @@ def _auxiliary_loss(
     return f"{interests}"
 
 
-@formula("tfnorm.NumberScale", dtypes=READS)
+@formula("tfnorm.NumberScale")
 def _number_scale(call: Call, layer: keras.Layer, x: Value) -> Written:
     wide = str(x) if layer.vector else f"{x}[..., None]"
     if layer.scale == "log":
         return f"np.sign({wide}) * np.log1p(np.abs({wide}))"
     if layer.scale == "standard":
-        mean, deviation = (np.asarray(v, "float32") for v in (layer.mean, layer.deviation))
+        mean, deviation = (
+            np.asarray(v, layer.compute_dtype) for v in (layer.mean, layer.deviation)
+        )
         given = {"mean": mean, "deviation": np.where(deviation > 0, deviation, 1)}
         call.program.weights |= {f"{call.path}/{name}": value for name, value in given.items()}
         kept = f"w[{quoted(call.path)}]"
