@@ -28,13 +28,13 @@ class Specimen:
     """A model to export, examples for it, and what is wrong with it.
 
     Args:
-        model: a Keras model, or a module with a `serve` function.
+        model: a Keras model, a module with a `serve` function, or a function that writes a SavedModel.
         examples: input name -> array.
         op_type: of the op to blame; None for a clean model.
         layer: the layer to blame, or the name scope; None where the op stands in none.
     """
 
-    model: keras.Model | tf.Module
+    model: keras.Model | tf.Module | Callable[[str], None]
     examples: dict[str, np.ndarray]
     op_type: str | None = None
     layer: str | None = None
@@ -43,6 +43,8 @@ class Specimen:
         """Write the model as a SavedModel with the signature `serving_default`."""
         if isinstance(self.model, keras.Model):
             self.model.export(str(directory), verbose=False)
+        elif callable(self.model):
+            self.model(str(directory))
         else:
             tf.saved_model.save(self.model, str(directory), signatures=self.model.serve)
         return Path(directory)
@@ -69,8 +71,24 @@ def _ids(*shape: int, below: int = 20, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, below, (ROWS, *shape)).astype(np.int64)
 
 
+def _array(*shape: int) -> np.ndarray:
+    return np.random.default_rng(2).normal(0.0, 0.5, shape).astype(np.float32)
+
+
 def _weights(*shape: int) -> tf.Tensor:
-    return tf.constant(np.random.default_rng(2).normal(0.0, 0.5, shape), tf.float32)
+    return tf.constant(_array(*shape))
+
+
+def _specs(examples: dict[str, np.ndarray], free: tuple[str, ...] = ()) -> list[tf.TensorSpec]:
+    """What a function takes that takes the examples; the lengths of `free` ones vary."""
+    return [
+        tf.TensorSpec(
+            [None] * array.ndim if name in free else [None, *array.shape[1:]],
+            tf.string if array.dtype == object else array.dtype,
+            name,
+        )
+        for name, array in examples.items()
+    ]
 
 
 def _score(x: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -262,6 +280,122 @@ def _(h):
     return h + 0.01 * tf.random.normal(tf.shape(h))
 
 
+@defect("rows shifted by a pad", "Pad")
+def _(h):
+    return h + 0.1 * tf.pad(h, [[1, 0], [0, 0]])[:-1]
+
+
+@defect("rows shifted by a row before them", "ConcatV2")
+def _(h):
+    return h + 0.1 * tf.concat([tf.zeros([1, FEATURES]), h], axis=0)[:-1]
+
+
+@defect("the last row by gather", "GatherV2")
+def _(h):
+    return h - tf.gather(h, tf.shape(h)[0] - 1)
+
+
+@defect("l2 loss as a scale", "L2Loss")
+def _(h):
+    return h / (1.0 + tf.nn.l2_loss(h))
+
+
+@defect("clipping by the global norm", "L2Loss", "global_norm")
+def _(h):
+    return tf.clip_by_global_norm([h], 1.0)[0][0]
+
+
+@defect("mean over a computed axis", "Mean")
+def _(h):
+    return h - tf.reduce_mean(h, axis=tf.range(tf.rank(h) - 1))
+
+
+@defect("mean of a segment", "UnsortedSegmentSum", "UnsortedSegmentMean")
+def _(h):
+    segments = tf.cast(h[:, 0] > 0.5, tf.int32)
+    return h - tf.gather(tf.math.unsorted_segment_mean(h, segments, 2), segments)
+
+
+@defect("rows scattered into one slot", "ScatterNd")
+def _(h):
+    slots = tf.zeros([tf.shape(h)[0], 1], tf.int32)
+    return h + 0.1 * tf.scatter_nd(slots, h, [1, FEATURES])
+
+
+@defect("rows counted by a mask", "Where", "boolean_mask")
+def _(h):
+    positive = tf.boolean_mask(h[:, 0], h[:, 0] > 0.5)
+    return h / tf.cast(1 + tf.shape(positive)[0], tf.float32)
+
+
+@specimen(DEFECTS, "squeezed without an axis")
+def _() -> Specimen:
+    kernel = _weights(FEATURES, 1)
+    module = _module(lambda x: {"score": tf.squeeze(tf.sigmoid(x @ kernel))}, X)
+    return Specimen(module, {"x": _features(FEATURES)}, "Squeeze")
+
+
+@specimen(DEFECTS, "state that a scatter changes")
+def _() -> Specimen:
+    seen = tf.Variable(tf.ones([20]))
+
+    def serve(x, item):
+        before = tf.gather(seen, item)
+        seen.scatter_update(tf.IndexedSlices(tf.tanh(before + x[:, 0]), item))
+        return _score(x * before[:, None])
+
+    module = _module(serve, X, tf.TensorSpec([None], tf.int64, "item"), seen=seen)
+    examples = {"x": _features(FEATURES), "item": _ids()}
+    return Specimen(module, examples, "ResourceScatterUpdate")
+
+
+@specimen(DEFECTS, "mean behind a string lookup")
+def _() -> Specimen:
+    def layers(word):
+        ids = keras.layers.StringLookup(vocabulary=list("abcde"))(word)
+        h = keras.layers.Embedding(7, 4)(ids)
+        return keras.layers.Dense(1)(Centred(name="center")(h))
+
+    words = np.random.default_rng(5).choice(list("abcdefgh"), ROWS).astype(object)
+    model = _functional(layers, "string", word=())
+    return Specimen(model, {"word": words}, "Mean", "center")
+
+
+@specimen(DEFECTS, "examples that the graph pads")
+def _() -> Specimen:
+    def serve(examples):
+        features = {"history": tf.io.RaggedFeature(tf.int64)}
+        history = tf.io.parse_example(examples, features)["history"].to_tensor(0)
+        return _score(tf.reduce_sum(tf.gather(_weights(20, 4), history), axis=1))
+
+    random = np.random.default_rng(8)
+    histories = [random.integers(1, 20, random.integers(1, 6)).tolist() for _ in range(ROWS)]
+    module = _module(serve, tf.TensorSpec([None], tf.string, "examples"))
+    examples = np.array([_example(history=history) for history in histories], object)
+    return Specimen(module, {"examples": examples}, "Sum")
+
+
+@specimen(DEFECTS, "mean over all steps behind a masked transformer")
+def _() -> Specimen:
+    model = _transformer(lambda h, there: keras.ops.mean(h * there, axis=1))
+    return Specimen(model, {"history": _histories()}, "Mean", "ranker")
+
+
+@specimen(DEFECTS, "second attention without a mask")
+def _() -> Specimen:
+    def serve(x):
+        mask = tf.reduce_any(x != 0, axis=-1)
+        with tf.name_scope("first"):
+            h = x + _attended(x, mask)
+        with tf.name_scope("second"):
+            h = h + _attended(h, tf.ones_like(mask))
+        return _score(tf.reduce_sum(h * tf.cast(mask, tf.float32)[..., None], axis=1))
+
+    steps = (_features(7, 3) - 1.0) * (_histories() > 0)[..., None]
+    module = _module(serve, tf.TensorSpec([None, None, 3], tf.float32, "x"))
+    return Specimen(module, {"x": steps.astype(np.float32)}, "Softmax", "second")
+
+
 @specimen(DEFECTS, "how often an id is in the batch")
 def _() -> Specimen:
     def serve(x, item):
@@ -357,6 +491,53 @@ def _() -> Specimen:
 
     module = _module(serve, tf.TensorSpec([None, None], tf.int64, "history"))
     return Specimen(module, {"history": _ids(7)}, "Mean")
+
+
+def _example(**features: list) -> bytes:
+    """A serialized tf.Example of integers."""
+    feature = {
+        name: tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+        for name, values in features.items()
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def _histories(steps: int = 7) -> np.ndarray:
+    """Ids from 1 on, of one to all steps, then zeros."""
+    lengths = np.arange(ROWS)[:, None] % steps + 1
+    return (_ids(steps, below=19) + 1) * (np.arange(steps) < lengths)
+
+
+def _attended(x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Each step's attention to those of the mask."""
+    scores = tf.where(mask[:, None, :], 0.3 * tf.matmul(x, x, transpose_b=True), -1e9)
+    return tf.matmul(tf.nn.softmax(scores), x)
+
+
+def _transformer(pool: Callable) -> keras.Model:
+    """A transformer of two blocks over ids, of which 0 is padding; `pool` takes its steps and their mask."""
+
+    def layers(history):
+        ops = keras.ops
+        there = ops.not_equal(history, 0)
+        both = ops.logical_and(there[:, None, :], there[:, :, None])
+        h = keras.layers.Embedding(20, 8)(history)
+        for _ in range(2):
+            # Given as an argument: a mask that goes with the steps is lost behind the first block.
+            h = h + keras.layers.MultiHeadAttention(2, 4)(h, h, attention_mask=both)
+            h = keras.layers.LayerNormalization()(h)
+            h = h + keras.layers.Dense(8)(keras.layers.Dense(16, activation="relu")(h))
+        return keras.layers.Dense(1)(pool(h, ops.cast(there, "float32")[:, :, None]))
+
+    return _functional(layers, "int64", history=(None,))
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class Centred(keras.layers.Layer):
+    """Takes the mean of the batch off."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return x - tf.reduce_mean(x, axis=0)
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -600,3 +781,161 @@ def _() -> Specimen:
         return _score(x)
 
     return Specimen(_module(serve, X, calls=calls), {"x": _features(FEATURES)})
+
+
+@specimen(CLEAN, "DIN as DeepCTR builds it")
+def _() -> Specimen:
+    items, users = tf.Variable(_weights(20, 4)), tf.Variable(_weights(20, 4))
+    hidden, out = tf.Variable(_weights(16, 8)), tf.Variable(_weights(8, 1))
+    dense = tf.Variable(_weights(4 + 4 + 4 + 1, 6))
+
+    def serve(user, item, hist_item, hist_length, price):
+        query, keys = tf.gather(items, item), tf.gather(items, hist_item)
+        queries = tf.tile(query[:, None], [1, tf.shape(keys)[1], 1])
+        pairs = tf.concat([queries, keys, queries - keys, queries * keys], axis=-1)
+        unit = tf.tensordot(pairs, hidden, axes=1)
+        gate = tf.sigmoid(
+            (unit - 0.1) * tf.math.rsqrt(1.3 + 1e-9)
+        )  # Dice, by its moving statistics
+        attention = tf.tensordot(gate * unit + (1.0 - gate) * 0.25 * unit, out, axes=1)
+        mask = tf.sequence_mask(hist_length, tf.shape(keys)[1])[:, None, :]
+        weights = tf.transpose(attention, [0, 2, 1])
+        weights = tf.nn.softmax(tf.where(mask, weights, tf.fill(tf.shape(weights), -(2.0**32) + 1)))
+        interest = tf.squeeze(tf.matmul(weights, keys), axis=1)
+        features = tf.concat([tf.gather(users, user), interest, query, price[:, None]], axis=1)
+        return _score(tf.nn.relu(features @ dense))
+
+    history = _histories()
+    examples = {
+        "user": _ids(seed=9),
+        "item": _ids(seed=10),
+        "hist_item": history,
+        "hist_length": (history > 0).sum(axis=1),
+        "price": _features(seed=11),
+    }
+    module = _module(serve, *_specs(examples, free=("hist_item",)))
+    module.weights = [items, users, hidden, out, dense]
+    return Specimen(module, examples)
+
+
+@specimen(CLEAN, "DeepFM as DeepCTR builds it")
+def _() -> Specimen:
+    linear = tf.Variable(_weights(3, 40, 1))
+    factors = tf.Variable(_weights(3, 40, 4))
+    deep = tf.Variable(_weights(3 * 4 + 2, 8))
+
+    def serve(user, item, genres, dense):
+        ids = [
+            tf.strings.to_hash_bucket_fast(tf.as_string(user), 40),
+            tf.strings.to_hash_bucket_fast(item, 40),
+        ]
+        words = tf.strings.to_hash_bucket_fast(genres, 39) + 1
+        mask = tf.cast(tf.not_equal(genres, ""), tf.float32)[..., None]
+
+        def embedded(tables):
+            pooled = tf.reduce_sum(tf.gather(tables[2], words) * mask, axis=1)
+            pooled /= tf.reduce_sum(mask, axis=1) + 1e-8
+            return tf.stack([*(tf.gather(tables[i], ids[i]) for i in range(2)), pooled], axis=1)
+
+        first = tf.reduce_sum(embedded(tf.unstack(linear)), axis=[1, 2])
+        fields = embedded(tf.unstack(factors))
+        square_of_sum = tf.square(tf.reduce_sum(fields, axis=1))
+        sum_of_square = tf.reduce_sum(tf.square(fields), axis=1)
+        second = 0.5 * tf.reduce_sum(square_of_sum - sum_of_square, axis=1)
+        flat = tf.concat([tf.reshape(fields, [-1, 12]), dense], axis=1)
+        third = tf.linalg.matvec(tf.nn.relu(flat @ deep), _weights(8))
+        return {"score": tf.sigmoid(first + second + third)}
+
+    random = np.random.default_rng(12)
+    genres = random.choice(list("abcdef"), (ROWS, 4)).astype(object)
+    genres[np.arange(4) >= np.arange(ROWS)[:, None] % 4 + 1] = ""
+    examples = {
+        "user": _ids(below=1000),
+        "item": random.choice(["x", "y", "z"], ROWS).astype(object),
+        "genres": genres,
+        "dense": _features(2),
+    }
+    module = _module(serve, *_specs(examples, free=("genres",)))
+    module.weights = [linear, factors, deep]
+    return Specimen(module, examples)
+
+
+@specimen(CLEAN, "a mixture of experts")
+def _() -> Specimen:
+    experts, gate = tf.Variable(_weights(3, FEATURES, FEATURES)), _weights(FEATURES, 3)
+
+    def serve(x):
+        chosen = tf.argmax(x @ gate, axis=1, output_type=tf.int32)
+        rows = tf.dynamic_partition(x, chosen, 3)
+        places = tf.dynamic_partition(tf.range(tf.shape(x)[0]), chosen, 3)
+        done = [tf.tanh(part @ experts[number]) for number, part in enumerate(rows)]
+        return _score(tf.ensure_shape(tf.dynamic_stitch(places, done), [None, FEATURES]))
+
+    return Specimen(_module(serve, X, experts=experts), {"x": _features(FEATURES)})
+
+
+@specimen(CLEAN, "a masked transformer")
+def _() -> Specimen:
+    model = _transformer(
+        lambda h, there: keras.ops.sum(h * there, axis=1) / keras.ops.sum(there, axis=1)
+    )
+    return Specimen(model, {"history": _histories()})
+
+
+@specimen(CLEAN, "several hundred inputs")
+def _() -> Specimen:
+    count = 100
+    tables = tf.Variable(_weights(count, 30))
+
+    def serve(*features):
+        ids, numbers = features[:count], tf.stack(features[count:], axis=1)
+        looked = tf.stack(
+            [tf.gather(tables[i, : 5 + i % 25], x) for i, x in enumerate(ids)], axis=1
+        )
+        return _score(tf.tanh(looked * numbers))
+
+    examples = {f"id{i}": _ids(below=5 + i % 25, seed=i) for i in range(count)}
+    examples |= {f"x{i}": _features(seed=i) for i in range(count)}
+    return Specimen(_module(serve, *_specs(examples), tables=tables), examples)
+
+
+@specimen(CLEAN, "a TF 1 graph with Switch and Merge")
+def _() -> Specimen:
+    tf1, examples = tf.compat.v1, {"x": _features(FEATURES)}
+
+    def write(directory: str) -> None:
+        tf1.disable_control_flow_v2()
+        try:
+            with tf.Graph().as_default(), tf1.Session() as session:
+                x = tf1.placeholder(tf.float32, [None, FEATURES], "x")
+                training = tf1.placeholder_with_default(False, [], "is_training")
+                kernel = tf1.get_variable(
+                    "kernel", initializer=_array(FEATURES, FEATURES), use_resource=False
+                )
+                h = x @ kernel
+                seen = examples["x"] @ _array(FEATURES, FEATURES)
+                kept = tf.constant(seen.mean(axis=0)), tf.constant(seen.var(axis=0))
+                mean, variance = tf1.cond(training, lambda: tf.nn.moments(h, [0]), lambda: kept)
+                h = (h - mean) * tf.math.rsqrt(variance + 1e-3)
+                h = tf1.cond(training, lambda: tf1.nn.dropout(h, rate=0.5), lambda: tf.identity(h))
+                h = tf1.while_loop(
+                    lambda i, y: i < 3, lambda i, y: (i + 1, tf.tanh(y)), [tf.constant(0), h]
+                )[1]
+                session.run(tf1.global_variables_initializer())
+                score = tf.sigmoid(tf.reduce_sum(h, axis=1))
+                tf1.saved_model.simple_save(session, directory, {"x": x}, {"score": score})
+        finally:
+            tf1.enable_control_flow_v2()
+
+    return Specimen(write, examples)
+
+
+@specimen(CLEAN, "quantized to float8")
+def _() -> Specimen:
+    model = _functional(
+        lambda x: keras.layers.Dense(1)(keras.layers.Dense(8, activation="relu")(x)), x=(FEATURES,)
+    )
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dense):
+            layer.quantize("float8")
+    return Specimen(model, {"x": _features(FEATURES)})

@@ -43,6 +43,17 @@ VISIBLE = (
     "tfnorm BatchNormalization in training",
     "dropout left on",
     "how many ids are in the batch",
+    "rows shifted by a pad",
+    "rows shifted by a row before them",
+    "the last row by gather",
+    "l2 loss as a scale",
+    "clipping by the global norm",
+    "mean over a computed axis",
+    "mean of a segment",
+    "rows scattered into one slot",
+    "rows counted by a mask",
+    "state that a scatter changes",
+    "mean behind a string lookup",
 )
 
 
@@ -107,49 +118,13 @@ def test_clean_model_has_no_error(name):
     assert inspection.passed, _of(inspection, "error")
 
 
-def _slotted(x):
-    slots = tf.zeros([tf.shape(x)[0], 1], tf.int32)
-    return x + tf.scatter_nd(slots, x, [1, 4])
-
-
-def _segmented(x):
-    ids = tf.cast(x[:, 0] > 0, tf.int32)
-    return tf.gather(tf.math.unsorted_segment_mean(x, ids, 2), ids)
-
-
-def _counted(x):
-    positive = tf.boolean_mask(x[:, 0], x[:, 0] > 0)
-    return x / tf.cast(tf.shape(positive)[0], tf.float32)
-
-
 @pytest.mark.parametrize(
     ("call", "op_type"),
     [
-        (lambda x: x + tf.pad(x, [[1, 0], [0, 0]])[:-1], "Pad"),
-        (lambda x: x + tf.concat([tf.zeros([1, 4]), x], axis=0)[:-1], "ConcatV2"),
         (lambda x: x[1:], "StridedSlice"),
-        (lambda x: x / tf.nn.l2_loss(x), "L2Loss"),
-        (lambda x: tf.clip_by_global_norm([x], 1.0)[0][0], "L2Loss"),
-        (_segmented, "UnsortedSegmentSum"),
-        (lambda x: x - tf.gather(x, tf.shape(x)[0] - 1), "GatherV2"),
-        (lambda x: x - tf.reduce_mean(x, axis=tf.range(tf.rank(x) - 1)), "Mean"),
-        (_slotted, "ScatterNd"),
-        (_counted, "Where"),
         (lambda x: x + tf.random.stateless_normal(tf.shape(x), [1, 2]), "StatelessRandomNormalV2"),
     ],
-    ids=[
-        "rows shifted by a pad",
-        "rows shifted by a row before them",
-        "a row too few",
-        "a loss over all",
-        "a norm over all",
-        "segments",
-        "the last row by gather",
-        "a computed axis",
-        "one slot",
-        "a count by mask",
-        "a draw by place",
-    ],
+    ids=["a row too few", "a draw by place"],
 )
 def test_what_reaches_across_rows_in_an_unusual_way_is_an_error(tmp_path, call, op_type):
     inspection = inspect_saved_model(_saved(tmp_path, lambda x: {"score": call(x)}, X))
