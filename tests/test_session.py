@@ -108,6 +108,12 @@ def test_a_path_that_is_no_utf_8_is_refused_in_a_line_that_can_be_printed(direct
     assert r"a\udcff' is no UTF-8" in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["a" * 5_000, "a/" * 3_000, "a\0b"])
+def test_a_path_that_the_system_can_not_look_for_is_refused(name):
+    with pytest.raises(InputError, match=r"can't be looked for: (File name too long|embedded null)"):
+        SavedModel("/" + name)
+
+
 def test_tensors_are_specified_in_the_order_of_their_names():
     infos = {
         name: meta_graph_pb2.TensorInfo(

@@ -59,7 +59,7 @@ def check_path(path: str | os.PathLike[str]) -> Path:
     """The path, if TensorFlow can be told it.
 
     Raises:
-        InputError: it is no UTF-8.
+        InputError: it is no UTF-8, or the system can't look for it.
     """
     text = os.fspath(path)
     try:
@@ -68,6 +68,14 @@ def check_path(path: str | os.PathLike[str]) -> Path:
         raise InputError(
             f"the path {text!r} is no UTF-8, and TensorFlow takes no other; give another folder"
         ) from None
+    try:
+        Path(text, "saved_model.pb").stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise InputError(f"the path {text!r} can't be looked for: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"the path {text!r} can't be looked for: {error}") from error
     return Path(text)
 
 

@@ -195,6 +195,8 @@ class Server:
         return uvicorn.Server(
             uvicorn.Config(
                 api.app(),
+                # httptools, which uvicorn prefers where it is there, takes headers without end.
+                http="h11",
                 lifespan="off",
                 ws="none",
                 log_config=None,

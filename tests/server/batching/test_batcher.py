@@ -40,9 +40,9 @@ def batcher():
     """Makes batchers whose requests wait until a batch is full, and closes them."""
     made = []
 
-    def batcher(model, **parameters):
+    def batcher(model, max_bytes=10**6, **parameters):
         parameters = {"batch_timeout_micros": LONG, "num_batch_threads": 1} | parameters
-        made.append(Batcher(model, BatchingParameters(**parameters)))
+        made.append(Batcher(model, BatchingParameters(**parameters), max_bytes))
         return made[-1]
 
     yield batcher
@@ -133,6 +133,50 @@ def test_or_are_padded_each_with_its_first_value(batcher):
     np.testing.assert_array_equal(model.asked, [padded])
 
 
+def test_a_batch_takes_no_more_than_the_bound_for_each_request_when_it_is_filled_up(batcher):
+    model = Model()
+    filled = batcher(
+        model, max_bytes=4_000, max_batch_size=64, allowed_batch_sizes=(64,), batch_timeout_micros=0
+    )
+    assert ask(filled, rows(1, width=15))[0].shape == (1, 15)
+    (error,) = ask(filled, rows(1, width=16))
+    assert isinstance(error, tf.errors.ResourceExhaustedError)
+    assert "over 4,000 bytes once it is filled up" in error.message
+    assert [len(x) for x in model.asked] == [64]
+
+
+def test_or_padded(batcher):
+    model = Model()
+    padded = batcher(model, max_bytes=1_000, max_batch_size=4, pad_variable_length_inputs=True)
+    answers = ask(padded, rows(1, 2, 3, width=1), rows(4, width=100))
+    assert [answer.shape for answer in answers] == [(3, 100), (1, 100)]
+    errors = ask(padded, rows(1, 2, 3, width=1), rows(4, width=126))
+    assert all(isinstance(error, tf.errors.ResourceExhaustedError) for error in errors)
+    assert len(model.asked) == 1
+
+
+def test_strings_count_with_their_copies(batcher):
+    spec = tf.TensorSpec([None, None], tf.string)
+    model = Model(answer=lambda x: x)
+    model._signature = Signature("serving_default", "predict", {"x": spec}, {"y": spec})
+    padded = batcher(model, max_bytes=4_000, max_batch_size=4, pad_variable_length_inputs=True)
+    short, long = np.array([[b"a", b"b"]], object), np.array([[b"c" * 1_000]] * 3, object)
+    assert len(ask(padded, short, long)[1]) == 3
+    filled = batcher(model, max_bytes=2_000, max_batch_size=4, allowed_batch_sizes=(3, 4))
+    (error,) = ask(filled, long[:1], then=filled.close)
+    assert isinstance(error, tf.errors.ResourceExhaustedError)
+
+
+def test_outputs_that_the_signature_says_would_be_over_it_are_not_computed(batcher):
+    model = Model()
+    spec = tf.TensorSpec([None, 1_000], tf.float32)
+    model._signature = Signature("serving_default", "predict", model._signature.inputs, {"y": spec})
+    filled = batcher(model, max_bytes=16_000, max_batch_size=8, allowed_batch_sizes=(8,))
+    (error,) = ask(filled, rows(1), then=filled.close)
+    assert "8 rows give outputs of 32,000 bytes" in error.message
+    assert not model.asked
+
+
 def test_too_many_waiting_batches_are_refused(batcher, eventually):
     model = Model()
     one = batcher(model, max_batch_size=2, max_enqueued_batches=1)
@@ -178,7 +222,7 @@ def test_a_request_without_rows_or_outputs_is_run_alone(batcher):
 def test_requests_for_the_same_outputs_share_a_batch_and_others_do_not(everything_directory):
     parameters = BatchingParameters(max_batch_size=2, batch_timeout_micros=LONG)
     with SavedModel(everything_directory) as model, ThreadPoolExecutor(3) as pool:
-        one = Batcher(model, parameters)
+        one = Batcher(model, parameters, 10**6)
 
         def asked(outputs):
             feeds = {"id": np.array([3]), "x": np.zeros((1, 2), np.float32)}
@@ -223,7 +267,7 @@ def test_a_batch_that_waits_holds_no_thread_from_another_signatures_full_one(eve
         max_batch_size=2, batch_timeout_micros=LONG, num_batch_threads=1
     )
     with SavedModel(everything_directory) as model, ThreadPoolExecutor(1) as pool:
-        one = Batcher(model, parameters)
+        one = Batcher(model, parameters, 10**6)
         waiting = pool.submit(
             one.run, {"x": np.ones((1, 2), np.float32)}, signature="serving_default"
         )
@@ -268,7 +312,7 @@ def test_inputs_of_different_sizes_can_not_be_batched(everything_directory, batc
 def test_one_bad_request_fails_those_that_came_with_it(everything_directory):
     parameters = BatchingParameters(max_batch_size=2, batch_timeout_micros=LONG)
     with SavedModel(everything_directory) as model, ThreadPoolExecutor(2) as pool:
-        one = Batcher(model, parameters)
+        one = Batcher(model, parameters, 10**6)
         futures = [
             pool.submit(
                 one.run,

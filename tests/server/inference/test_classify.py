@@ -47,3 +47,10 @@ def test_an_answer_over_the_bound_is_refused(loaded):
     many = Input(example_list={"examples": [{}] * 100})
     with pytest.raises(tf.errors.ResourceExhaustedError, match="the classes take 12,800 bytes"):
         classify(loaded, "classify", many, 10_000)
+
+
+def test_a_label_that_is_no_utf8_is_refused(loaded):
+    given = Input()
+    given.example_list.examples.add().features.feature["label"].bytes_list.value.append(b"\xff")
+    with pytest.raises(InputError, match=r"'classes' has .*xff.*not UTF-8"):
+        classify(loaded, "classify_given", given, 10_000)

@@ -1,4 +1,5 @@
 import gzip
+import time
 import tracemalloc
 
 import pytest
@@ -39,3 +40,10 @@ def test_a_body_is_unpacked_no_further_than_the_bound():
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 2**20
+
+
+def test_many_members_take_the_time_of_their_bytes():
+    body = gzip.compress(b"") * 100_000 + gzip.compress(b"abc")
+    began = time.monotonic()
+    assert unpacked(body, "gzip", 10) == b"abc"
+    assert time.monotonic() - began < 2

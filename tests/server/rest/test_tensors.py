@@ -136,3 +136,12 @@ def test_a_request_that_does_not_fit_is_refused_with_the_place(text, dtypes, rea
 def test_dtypes_that_tensorflow_serving_does_not_read_from_json_are_unimplemented(dtype):
     with pytest.raises(tf.errors.UnimplementedError, match="gRPC"):
         feeds('{"inputs": [1]}', x=dtype)
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.complex64, tf.uint16])
+@pytest.mark.parametrize("values", ["[[1], [1, 2]]", '["a"]', "[null]", "[true]"])
+def test_what_is_malformed_is_refused_whatever_the_dtype(values, dtype):
+    with pytest.raises(InputError, match="'x'"):
+        feeds(f'{{"inputs": {values}}}', x=dtype)
+    with pytest.raises(InputError, match="'y'"):
+        feeds(f'{{"inputs": {{"x": [1], "y": {values}}}}}', x=dtype, y=tf.float32)

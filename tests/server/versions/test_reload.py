@@ -106,6 +106,28 @@ def test_a_model_whose_directory_is_another_is_loaded_anew(models, base):
         ),
         ("model_config_list { " + A % "model_type: TENSORFLOW" + " }", InputError, "give one"),
         (
+            'model_config_list { config { name: "a" base_path: "BASE/a" model_type: 999 } }',
+            InputError,
+            "unsupported platform '999'",
+        ),
+        (
+            "model_config_list { " + A % "model_version_policy { specific {} }" + " }",
+            InputError,
+            "none is listed",
+        ),
+        (
+            f'model_config_list {{ config {{ name: "c" base_path: "/{"c" * 5_000}" '
+            'model_platform: "tensorflow" } }',
+            InputError,
+            "can't be looked for: File name too long",
+        ),
+        (
+            'model_config_list { config { name: "c" base_path: "/\\000" '
+            'model_platform: "tensorflow" } }',
+            InputError,
+            "can't be looked for: embedded null byte",
+        ),
+        (
             'model_config_list { config { name: "a b" base_path: "BASE/a" } }',
             InputError,
             "the model's name is 'a b'",

@@ -196,6 +196,16 @@ def test_a_record_that_would_take_more_than_a_request_may_is_refused_before_it_i
         replayed(tmp_path)
 
 
+def test_a_record_that_would_grow_is_refused_before_it_is_parsed(write, tmp_path):
+    many = PredictionLog()
+    dimensions = many.predict_log.request.inputs["x"].tensor_shape.dim
+    for _ in range(4_000):
+        dimensions.add()
+    write(predict([1]), many.SerializeToString())
+    with pytest.raises(InputError, match=r"record 2: .* over 40,000 bytes once it is parsed"):
+        replayed(tmp_path)
+
+
 def test_an_export_is_warmed_up_by_its_own_requests_on_every_signature(tmp_path, caplog):
     model = keras.Sequential([keras.Input((2,), name="x"), keras.layers.Dense(1, "sigmoid")])
     export_saved_model(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.protocol.tensor_proto import STRING_BYTES
 from tfnorm.server.batching.parameters import BatchingParameters
 from tfnorm.server.batching.queues import Arrays, Batch, Key, Queues
+from tfnorm.server.bounds import check_expected
 from tfnorm.session import SavedModel
 
 
@@ -24,13 +27,16 @@ class Batcher:
     Args:
         model: what to run.
         parameters: sizes, times and threads.
+        max_bytes: what a batch's inputs, and its outputs, may have for each request in it, filled up
+            and padded.
 
     Source:
         https://github.com/tensorflow/serving/blob/master/tensorflow_serving/batching
     """
 
-    def __init__(self, model: SavedModel, parameters: BatchingParameters):
+    def __init__(self, model: SavedModel, parameters: BatchingParameters, max_bytes: int):
         self._model = model
+        self._max_bytes = max_bytes
         self._parameters = parameters
         self._queues = Queues(parameters, self._run)
 
@@ -44,6 +50,7 @@ class Batcher:
             tf.errors.UnavailableError: too many requests wait.
             tf.errors.FailedPreconditionError: requests of different shapes came together, or an
                 output has other rows than the inputs.
+            tf.errors.ResourceExhaustedError: the batch is over `max_bytes` a request.
         """
         called = self._model.signature(signature)
         called.check(feeds)
@@ -70,6 +77,8 @@ class Batcher:
         rows = sum(batch.rows)
         size = self._parameters.filled_up(rows)
         merged = self._merged(batch.requests, size - rows)
+        known = self._model.signature(signature).outputs
+        check_expected(merged, {name: known[name] for name in wanted}, self._most(batch.requests))
         outputs = self._model.run(merged, signature=signature, outputs=wanted)
         for name, array in outputs.items():
             if array.shape[:1] != (size,):
@@ -83,11 +92,23 @@ class Batcher:
             for end, count in zip(ends, batch.rows, strict=True)
         ]
 
+    def _most(self, requests: Sequence[Arrays]) -> int:
+        return self._max_bytes * len(requests)
+
     def _merged(self, requests: Sequence[Arrays], more: int) -> dict[str, np.ndarray]:
         """The rows of all requests, and so many copies of the last one's first row."""
         merged = {}
+        left = self._most(requests)
         for name in requests[0]:
             arrays = [request[name] for request in requests]
+            left -= _merged_bytes(arrays, more)
+            if left < 0:
+                raise tf.errors.ResourceExhaustedError(
+                    None,
+                    None,
+                    f"a batch of {len(requests)} requests has over {self._most(requests):,} bytes once "
+                    "it is filled up and padded; send fewer rows, or shorter ones, in a request",
+                )
             if len({array.shape[1:] for array in arrays}) > 1:
                 if not self._parameters.pad_variable_length_inputs:
                     raise _precondition(
@@ -109,6 +130,23 @@ def _rows(feeds: Arrays) -> int:
         raise InputError("Batching Run() input tensors must have equal 0th-dimension size")
     rows: int = sizes.pop()[0]
     return rows
+
+
+def _merged_bytes(arrays: Sequence[np.ndarray], more: int) -> int:
+    """What the rows of all arrays take, each as long as the longest, and so many copies of one more."""
+    ranks = {array.ndim for array in arrays}
+    if len(ranks) > 1 or not all(array.size for array in arrays):
+        return 0
+    sizes = np.max([array.shape[1:] for array in arrays], axis=0)
+    values = math.prod(map(int, sizes))
+    rows = sum(map(len, arrays)) + more
+    if arrays[0].dtype != object:
+        return rows * values * arrays[0].itemsize
+    total = rows * values * STRING_BYTES
+    for array in (*arrays, *[arrays[-1][:1]] * more):
+        padding = len(array) * values - array.size
+        total += sum(map(len, array.flat)) + padding * len(array.flat[0])
+    return total
 
 
 def _equally_long(name: str, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:

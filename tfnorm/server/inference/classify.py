@@ -8,7 +8,7 @@ from tensorflow_serving.apis.classification_pb2 import ClassificationResult
 from tensorflow_serving.apis.input_pb2 import Input
 
 from tfnorm.errors import InputError
-from tfnorm.server.inference.bounds import too_large
+from tfnorm.server.bounds import too_large
 from tfnorm.server.inference.predict import Runner, run
 from tfnorm.server.inference.records import serialized
 from tfnorm.server.inference.signatures import signature_of, single_input
@@ -20,6 +20,7 @@ _SCORES = tf.saved_model.CLASSIFY_OUTPUT_SCORES
 _MOST_OUTPUTS = 2
 # What a label and its score take in an answer.
 _CLASS_BYTES = 64
+_SHOWN = 256
 
 
 def classify(
@@ -92,7 +93,16 @@ def _result(
         for column in range(max(len(labels), len(values))):
             one = found.add()
             if len(labels):
-                one.label = labels[column]
+                one.label = _label(labels[column])
             if values:
                 one.score = values[column]
     return result
+
+
+def _label(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{_CLASSES!r} has {value[:_SHOWN]!r}, which is not UTF-8, as a label must be"
+        ) from error

@@ -11,7 +11,7 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
 from tfnorm.errors import InputError
 from tfnorm.protocol.tensor_proto import array_bytes, to_array
-from tfnorm.server.inference import bounds
+from tfnorm.server import bounds
 from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
 
 

@@ -8,7 +8,7 @@ from tensorflow_serving.apis.input_pb2 import Input
 from tensorflow_serving.apis.regression_pb2 import RegressionResult
 
 from tfnorm.errors import InputError
-from tfnorm.server.inference.bounds import too_large
+from tfnorm.server.bounds import too_large
 from tfnorm.server.inference.predict import Runner, run
 from tfnorm.server.inference.records import serialized
 from tfnorm.server.inference.signatures import signature_of, single_input

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from tfnorm.protocol.tensor_proto import FIELDS
-from tfnorm.server.inference.bounds import too_large
+from tfnorm.server.bounds import too_large
 
 # Python's objects for an array's values take eight times its bytes: they are made a few at a time.
 _CHUNK = 1 << 16

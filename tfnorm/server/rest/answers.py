@@ -15,7 +15,7 @@ from tensorflow_serving.apis.regression_pb2 import RegressionResult
 
 from tfnorm.errors import InputError
 from tfnorm.protocol.json_values import dtype_name
-from tfnorm.server.inference.bounds import too_large
+from tfnorm.server.bounds import too_large
 from tfnorm.server.rest.tensors import CARRIED
 
 # Values that are Python objects at a time: they take about ten times what the array takes.

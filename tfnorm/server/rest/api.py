@@ -21,6 +21,7 @@ from tensorflow_serving.apis.get_model_metadata_pb2 import SignatureDefMap
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
+from tfnorm.server.bounds import PARSED
 from tfnorm.server.failures import Failure, explained
 from tfnorm.server.inference.classify import classify
 from tfnorm.server.inference.predict import run
@@ -123,7 +124,7 @@ class RestApi:
         if route.method == "metadata":
             return self._metadata(route.spec)
         unpacked = body.unpacked(packed, encoding, self._max_request_bytes)
-        document = documents.parse(unpacked, 4 * self._max_request_bytes)
+        document = documents.parse(unpacked, PARSED * self._max_request_bytes)
         signature = documents.signature_name(document)
         if route.method == "predict":
             return self._predict(route.spec, document, signature or DEFAULT_SIGNATURE)

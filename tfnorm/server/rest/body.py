@@ -10,6 +10,8 @@ from tfnorm.errors import InputError
 
 # Of zlib: gzip's format, which is no other.
 _GZIP = 16 + zlib.MAX_WBITS
+# zlib copies what it is given behind the end of a member: with the whole body, once for each of many.
+_PIECE = 1 << 10
 
 
 async def read(request: Request, max_bytes: int) -> bytes:
@@ -39,19 +41,20 @@ def unpacked(body: bytes, encoding: str, max_bytes: int) -> bytes:
     """
     if "gzip" not in encoding.lower():
         return body
-    parts = []
-    left = max_bytes
-    while body:
-        unpacker = zlib.decompressobj(_GZIP)
-        try:
-            part = unpacker.decompress(body, left + 1)
-        except zlib.error as error:
-            raise InputError(f"the body can't be unpacked as gzip: {error}") from error
-        left -= len(part)
-        if left < 0:
-            raise InputError(f"the body has over {max_bytes:,} bytes when it is unpacked")
-        if not unpacker.eof:
-            raise InputError("the body can't be unpacked as gzip: it ends too early")
-        parts.append(part)
-        body = unpacker.unused_data
-    return b"".join(parts)
+    found = bytearray()
+    unpacker = zlib.decompressobj(_GZIP)
+    for start in range(0, len(body), _PIECE):
+        piece = body[start : start + _PIECE]
+        while piece:
+            if unpacker.eof:
+                unpacker = zlib.decompressobj(_GZIP)
+            try:
+                found += unpacker.decompress(piece, max_bytes - len(found) + 1)
+            except zlib.error as error:
+                raise InputError(f"the body can't be unpacked as gzip: {error}") from error
+            if len(found) > max_bytes:
+                raise InputError(f"the body has over {max_bytes:,} bytes when it is unpacked")
+            piece = unpacker.unused_data
+    if body and not unpacker.eof:
+        raise InputError("the body can't be unpacked as gzip: it ends too early")
+    return bytes(found)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.protocol.json_values import dtype_name, is_base64, shown, to_array
+from tfnorm.protocol.tensor_proto import FIELDS
 
 CARRIED = frozenset(
     {tf.float32, tf.float64, tf.bool, tf.string}
@@ -43,12 +44,14 @@ def feeds(
         columns = _columns(document["inputs"], inputs)
     else:
         raise InputError("Missing 'inputs' or 'instances' key")
-    for spec in inputs.values():
-        _check_dtype(spec.dtype)
-    return {
-        name: to_array(f"input {name!r}", columns[name], spec.dtype)
+    found = {
+        name: to_array(f"input {name!r}", columns[name], _read_as(spec.dtype))
         for name, spec in inputs.items()
     }
+    # Only now: what is malformed is no request that could be implemented.
+    for spec in inputs.values():
+        _check_dtype(spec.dtype)
+    return found
 
 
 def is_row_format(document: Mapping[str, Any]) -> bool:
@@ -97,6 +100,11 @@ def _columns(given: Any, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, Any]:
 
 def _is_named(value: Any) -> bool:
     return type(value) is dict and not is_base64(value)
+
+
+def _read_as(dtype: tf.DType) -> tf.DType:
+    """The dtype whose values JSON has for an input; numbers, where it has none."""
+    return dtype if dtype in FIELDS and not dtype.is_complex else tf.float64
 
 
 def _check_dtype(dtype: tf.DType) -> None:

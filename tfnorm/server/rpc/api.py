@@ -30,13 +30,14 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 from tensorflow_serving.apis.regression_pb2 import RegressionRequest, RegressionResponse
 
 from tfnorm.errors import InputError
+from tfnorm.protocol.wire import check_parsed_size
+from tfnorm.server.bounds import PARSED
 from tfnorm.server.failures import explained
 from tfnorm.server.inference import several, tensor_proto
 from tfnorm.server.inference.classify import classify
 from tfnorm.server.inference.predict import predict
 from tfnorm.server.inference.regress import regress
 from tfnorm.server.metrics import Metrics
-from tfnorm.server.rpc.wire import check_parsed_size
 from tfnorm.server.versions.loaded import LoadedVersion
 from tfnorm.server.versions.models import Models
 from tfnorm.server.versions.policy import VersionPolicy
@@ -195,7 +196,7 @@ class GrpcApi:
         most = self._max_request_bytes
         if len(data) > most:
             raise InputError(f"the request has {len(data):,} bytes; accepted: up to {most:,}")
-        check_parsed_size(data, request_type.DESCRIPTOR, 4 * most)
+        check_parsed_size(data, request_type.DESCRIPTOR, PARSED * most)
         try:
             return request_type.FromString(data)
         except DecodeError as error:

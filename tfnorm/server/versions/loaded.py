@@ -25,7 +25,8 @@ class LoadedVersion:
         number: its number.
         path: the SavedModel.
         batching: how requests are put together; None to run each by itself.
-        max_bytes: what the inputs, and the outputs, of a warm-up request may have.
+        max_bytes: what the inputs, and the outputs, of a warm-up request may have, and of a batch for
+            each request in it.
 
     Raises:
         InputError: it can't be loaded or warmed up, or a signature names what its graph lacks.
@@ -42,7 +43,7 @@ class LoadedVersion:
         self._batcher: Batcher | None = None
         try:
             _check_tensors(self.model)
-            self._batcher = None if batching is None else Batcher(self.model, batching)
+            self._batcher = None if batching is None else Batcher(self.model, batching, max_bytes)
             replayed = warmup.replay(path, self, max_bytes)
         except BaseException:
             self.close()

@@ -71,7 +71,7 @@ def reload(
                 new.append(model)
             served[config.name] = model
             _check_labels(config, model)
-    except (InputError, tf.errors.OpError):
+    except BaseException:
         for name, model in before.items():
             model.policy = policies[name]
         for model in new:
@@ -93,6 +93,12 @@ def _check(configs: list[ModelConfig]) -> None:
                 f"got base_path()={config.base_path}"
             )
         _check_platform(config)
+        policy = config.model_version_policy
+        if policy.HasField("specific") and not policy.specific.versions:
+            raise InputError(
+                f"model {config.name} is to serve specific versions, but none is listed; "
+                "accepted: one or more"
+            )
 
 
 def _check_platform(config: ModelConfig) -> None:
@@ -103,7 +109,8 @@ def _check_platform(config: ModelConfig) -> None:
             raise InputError(
                 f"model {config.name} has both model_platform and model_type; give one"
             )
-        given = ModelType.Name(config.model_type).lower()
+        known = config.model_type in ModelType.values()
+        given = ModelType.Name(config.model_type).lower() if known else str(config.model_type)
     if given != _PLATFORM:
         raise InputError(
             f"Model {config.name} requests unsupported platform {given!r}; accepted: {_PLATFORM!r}"

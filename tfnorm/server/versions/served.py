@@ -18,7 +18,7 @@ from tfnorm.server.batching.parameters import BatchingParameters
 from tfnorm.server.failures import Failure, described
 from tfnorm.server.versions.loaded import LoadedVersion
 from tfnorm.server.versions.policy import NEWEST, VersionPolicy
-from tfnorm.session import find_saved_model, versions
+from tfnorm.session import check_path, find_saved_model, versions
 
 # The files of a version, with their sizes and times.
 Fingerprint = frozenset[tuple[Path, int, int]]
@@ -72,7 +72,7 @@ class ServedModel:
         max_request_bytes: int = MAX_REQUEST_BYTES,
     ):
         self.name = name
-        self.directory = Path(directory)
+        self.directory = check_path(directory)
         self.policy = policy
         self._batching = batching
         self._max_request_bytes = max_request_bytes

@@ -12,6 +12,8 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from tfnorm.assets import MOST_WARMUP_RECORDS, warmup_file
 from tfnorm.errors import InputError
+from tfnorm.protocol.wire import check_parsed_size
+from tfnorm.server.bounds import PARSED
 from tfnorm.server.inference.classify import classify
 from tfnorm.server.inference.predict import Runner, predict
 from tfnorm.server.inference.regress import regress
@@ -42,6 +44,7 @@ def replay(path: Path, runner: Runner, max_bytes: int) -> int:
     number = 0
     try:
         for number, record in enumerate(tf.data.TFRecordDataset(str(file)).as_numpy_iterator(), 1):
+            check_parsed_size(record, PredictionLog.DESCRIPTOR, PARSED * max_bytes)
             _ask(runner, PredictionLog.FromString(record), max_bytes)
             if number > MOST_WARMUP_RECORDS:
                 raise InputError(

@@ -10,6 +10,9 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.protocol.tensor_proto import STRING_BYTES, array_bytes
 
+PARSED = 4
+"""How many times the bound a message or a document may take once it is parsed."""
+
 
 def check_feeds(feeds: Mapping[str, np.ndarray], most: int) -> None:
     """Raise InputError where all inputs together have over `most` bytes."""

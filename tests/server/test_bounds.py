@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.protocol.tensor_proto import STRING_BYTES
-from tfnorm.server.inference import bounds
+from tfnorm.server import bounds
 
 
 def test_inputs_and_outputs_are_bounded_together():

@@ -8,7 +8,7 @@ from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
 from tfnorm.errors import InputError
-from tfnorm.server.rpc.wire import check_parsed_size
+from tfnorm.protocol.wire import check_parsed_size
 
 PREDICT = PredictRequest.DESCRIPTOR
 MANY = 20_000
