@@ -38,6 +38,18 @@ def test_bad_input_gets_one_line_and_exit_status_2(arguments, reason, capsys):
     assert len(error.strip().splitlines()) == 1
 
 
+def test_a_failure_of_its_own_is_no_verdict(capsys, monkeypatch):
+    def fails(*_, **__):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(group, "main", fails)
+    assert run("verify", "exports/din") == 2
+    error = capsys.readouterr().err
+    assert "ZeroDivisionError: division by zero" in error
+    last = error.splitlines()[-1]
+    assert last == "tfnorm: it failed on its own (ZeroDivisionError): please report this"
+
+
 def test_help_shows_an_example_of_each_command(capsys):
     assert tuple(group.list_commands(None)) == COMMANDS
     for command in COMMANDS:

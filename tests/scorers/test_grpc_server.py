@@ -8,6 +8,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 from verify.tiny_servers import CERTIFICATE, Service, grpc_server, signature_def
 
+import tfnorm.scorers.grpc_server as grpc_scorer
 from tfnorm.errors import InputError
 from tfnorm.scorers.connection import Busy, Nonsense, Unreachable
 from tfnorm.verify import Connection, batch_invariance, load_scorer
@@ -154,6 +155,7 @@ WORD = {"dtype": 7, "tensor_shape": {"dim": [{"size": 20}]}, "string_val": [b"a"
         ({"score": {**SCORE, "tensor_shape": {"dim": [{"size": 2**40}]}}, "word": WORD}, "bytes"),
         ({"score": SCORE, "word": {**WORD, "tensor_shape": {"dim": [{"size": 2**31}]}}}, "bytes"),
         ({"score": {**SCORE, "tensor_shape": {}}, "word": WORD}, r"shape \[\]"),
+        ({"score": {**SCORE, "float_val": []}, "word": WORD}, "20 values by its shape, but none"),
         ({"score": {**SCORE, "tensor_shape": {"unknown_rank": True}}, "word": WORD}, "dimension"),
     ],
 )
@@ -186,7 +188,7 @@ def test_an_answer_that_is_no_message_is_no_verdict():
     server.start()
     try:
         scorer = load_scorer(f"grpc://127.0.0.1:{port}/ranker")
-        with pytest.raises(Unreachable, match="failed on a request"):
+        with pytest.raises(Nonsense, match="the answer makes no sense"):
             scorer.score(EXAMPLES)
     finally:
         server.stop(0).wait()
@@ -204,6 +206,45 @@ def test_an_answer_of_another_version_is_no_verdict(clean):
     scorer._service.Predict = rolled
     with pytest.raises(Nonsense, match="version 4 answered where version 3 was asked for"):
         scorer.score(EXAMPLES)
+
+
+def test_an_answer_of_another_model_is_no_verdict(clean):
+    scorer = load_scorer(f"{clean.address}/ranker")
+    answer = predict_pb2.PredictResponse(model_spec={"name": "other"})
+    scorer._service.Predict = lambda *_, **__: answer
+    with pytest.raises(Nonsense, match="model 'other' answered where 'ranker' was asked for"):
+        scorer.score(EXAMPLES)
+
+
+def test_where_the_metadata_has_no_version_the_first_answers_version_stays(clean, monkeypatch):
+    whole = clean.GetModelMetadata
+
+    def unnamed(request, context):
+        response = whole(request, context)
+        response.ClearField("model_spec")
+        return response
+
+    monkeypatch.setattr(clean, "GetModelMetadata", unnamed)
+    scorer = load_scorer(f"{clean.address}/ranker")
+    call, version = scorer._service.Predict, 3
+
+    def answered(*arguments, **options):
+        response = call(*arguments, **options)
+        response.model_spec.version.value = version
+        return response
+
+    scorer._service.Predict = answered
+    scorer.score(EXAMPLES)
+    version = 4
+    with pytest.raises(Nonsense, match="version 4 answered where version 3 was asked for"):
+        scorer.score(EXAMPLES)
+
+
+def test_an_answer_that_would_take_much_once_it_is_parsed_is_no_verdict(clean, monkeypatch):
+    monkeypatch.setattr(grpc_scorer, "_MOST_PARSED", 10_000)
+    scorer = load_scorer(f"{clean.address}/ranker")
+    with pytest.raises(Nonsense, match="over 10,000 bytes once it is parsed"):
+        scorer.score({name: np.repeat(array, 50, 0) for name, array in EXAMPLES.items()})
 
 
 @pytest.mark.parametrize(

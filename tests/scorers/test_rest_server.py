@@ -1,7 +1,9 @@
+import gzip
 import json
 import socket
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ import tensorflow as tf
 from google.protobuf import json_format
 from verify.tiny_servers import CERTIFICATE, _Handler, rest_server, signature_def
 
+import tfnorm.scorers.rest_server as rest_scorer
 from tfnorm.errors import InputError
-from tfnorm.scorers.connection import Busy, Unreachable
+from tfnorm.scorers.connection import Busy, Nonsense, Unreachable
 from tfnorm.verify import Connection, batch_invariance, load_scorer
 
 ONE = signature_def({"x": ("float32", [-1, 3])}, {"score": ("float32", [-1])})
@@ -128,6 +131,8 @@ def test_a_signature_that_is_not_there_is_an_input_error():
         (b'{"outputs": ' + b"[" * 100_000, "without a JSON object"),
         (b'{"outputs": [1' + b"0" * 5_000 + b"]}", "without a JSON object"),
         (b'{"outputs": [1.0]}\xff', "without a JSON object"),
+        (b'{"outputs": [1e400]}', "without a JSON object"),
+        ({"outputs": [1e39]}, "numbers beyond float32"),
         (b"null", "without a JSON object"),
         ({"outputs": [[1.0], [2.0, 3.0]]}, "is not a tensor"),
         ({"outputs": ["a"]}, "is not a tensor"),
@@ -141,6 +146,53 @@ def test_an_answer_that_is_no_prediction_is_an_input_error(answer, message):
         with pytest.raises(Unreachable, match=message) as caught:
             scorer.score(EXAMPLES)
     assert len(str(caught.value).splitlines()) == 1
+
+
+REDIRECT = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: "
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        REDIRECT + b"http://[\r\n\r\n",
+        REDIRECT + b"\xff\xff\r\n\r\n",
+        REDIRECT + b"http://" + b"a" * 70 + b".b/\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n{}",
+    ],
+    ids=["no address", "no text", "no name", "a chunk of no size"],
+)
+def test_an_answer_that_is_no_http_is_no_verdict(answer, monkeypatch):
+    with rest_server(_sum, ONE) as server:
+        scorer = load_scorer(server.url, connection=ONCE)
+        monkeypatch.setattr(_Handler, "_answer", lambda self, *_: self.wfile.write(answer))
+        with pytest.raises(Nonsense, match="the answer is no HTTP"):
+            scorer.score(EXAMPLES)
+
+
+def test_an_answer_is_unpacked_and_parsed_no_further_than_the_bounds(monkeypatch):
+    packed = gzip.compress(bytes(50_000_000))
+    with rest_server(_sum, ONE) as server:
+        scorer = load_scorer(server.url)
+        monkeypatch.setattr(rest_scorer, "_MOST_PARSED", 3_000)
+        with pytest.raises(InputError, match=r"once it is parsed.*smaller batches"):
+            scorer.score({"x": np.zeros((100, 3), np.float32)})
+        monkeypatch.setattr(rest_scorer, "_MOST_BYTES", 1_000_000)
+
+        def send(self, *_):
+            self.send_response(200)
+            self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(packed)))
+            self.end_headers()
+            self.wfile.write(packed)
+
+        monkeypatch.setattr(_Handler, "_answer", send)
+        tracemalloc.start()
+        with pytest.raises(InputError, match=r"over 1,000,000 bytes; try smaller") as caught:
+            scorer.score(EXAMPLES)
+        assert type(caught.value) is InputError
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < 25_000_000
 
 
 @pytest.mark.parametrize(

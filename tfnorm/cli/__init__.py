@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 
 from tfnorm.errors import InputError
@@ -19,6 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = _refuse(str(error), 2)
     except KeyboardInterrupt:
         status = _refuse("stopped", 130)
+    # Python's own status would be 1, by which `verify` says that scores depend on the batch.
+    except Exception as error:
+        traceback.print_exc()
+        status = _refuse(f"it failed on its own ({type(error).__name__}): please report this", 2)
     sys.exit(status)
 
 

@@ -106,7 +106,7 @@ class Connection:
         certificates: a PEM file of authorities to trust, for `grpcs://` and `https://`; None for
             those of the system.
         headers: sent with every request, such as an authorization; gRPC calls them metadata.
-        max_message_bytes: the largest request or answer over gRPC; None for no limit.
+        max_message_bytes: the largest request or answer over gRPC; None for one GiB an answer.
 
     Raises:
         InputError: a value makes no sense, or there is no such file.

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError, Message
+from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2, predict_pb2
 
 from tfnorm.errors import InputError
-from tfnorm.protocol.tensor_proto import to_array
+from tfnorm.protocol.tensor_proto import FIELDS, to_array
+from tfnorm.protocol.wire import check_parsed_size
 from tfnorm.scorers.connection import (
     CONNECT_SECONDS,
     Connection,
@@ -37,7 +36,7 @@ from tfnorm.scorers.inputs import check_names
 from tfnorm.scorers.metadata import signature_specs
 from tfnorm.scorers.scorer import Scorer
 
-_T = TypeVar("_T")
+_M = TypeVar("_M", bound=Message)
 _URL = re.compile(
     r"(?P<scheme>grpcs?)://(?P<address>[^/\s]+:\d+)/(?P<model>[^/\s]+)"
     r"(/(versions/)?(?P<version>\d+)|/labels/(?P<label>[^/\s]+))?/?"
@@ -57,11 +56,34 @@ _NOBODY = re.compile(
     "failed to connect|socket closed|connection (reset|refused)|handshake|name resolution|goaway",
     re.IGNORECASE,
 )
-# Of an answer's array: a message of a few bytes can ask for any amount.
+# Of an answer, and of its arrays: a message of a few bytes can ask for any amount.
 _MOST_BYTES = 2**30
+_MOST_PARSED = 2**31
 ACCEPTED = (
     "grpc://HOST:PORT/NAME[/VERSION], grpc://HOST:PORT/NAME/labels/LABEL, or the same by grpcs"
 )
+
+
+class _Service:
+    """The two methods that are called, whose answers are measured before they are parsed."""
+
+    def __init__(self, channel: grpc.Channel):
+        self.Predict = _method(channel, "Predict", predict_pb2.PredictResponse)
+        self.GetModelMetadata = _method(
+            channel, "GetModelMetadata", get_model_metadata_pb2.GetModelMetadataResponse
+        )
+
+
+def _method(channel: grpc.Channel, name: str, answer: type[_M]) -> Callable[..., _M]:
+    ask = channel.unary_unary(f"/tensorflow.serving.PredictionService/{name}")
+
+    def call(request: Message, **options: Any) -> _M:
+        data = ask(request.SerializeToString(), **options)
+        check_parsed_size(data, answer.DESCRIPTOR, _MOST_PARSED)
+        found: _M = answer.FromString(data)
+        return found
+
+    return call
 
 
 class GrpcScorer(Scorer):
@@ -88,7 +110,7 @@ class GrpcScorer(Scorer):
         self._scoring = False
         self._metadata = [(k.lower(), v) for k, v in self._connection.headers.items()]
         self._channel = self._open(parts["address"], parts["scheme"] == "grpcs")
-        self._service = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._service = _Service(self._channel)
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         request.model_spec.name = parts["model"]
         if parts["version"]:
@@ -117,11 +139,11 @@ class GrpcScorer(Scorer):
                 tf.make_tensor_proto(array, self.inputs[name].dtype, array.shape)
             )
         response = self._call(self._service.Predict, request, self._connection.timeout)
-        asked, answering = self._model_spec, response.model_spec
-        if asked.HasField("version") and answering.HasField("version"):
-            check_version(self.name, asked.version.value, answering.version.value)
+        self._check_model(response.model_spec)
         check_outputs(self.name, response.outputs, self._outputs)
         try:
+            for name in self._outputs:
+                _check_values(name, response.outputs[name])
             return {
                 name: to_array(f"output {name!r}", response.outputs[name], spec, _MOST_BYTES)
                 for name, spec in self._outputs.items()
@@ -132,11 +154,24 @@ class GrpcScorer(Scorer):
     def close(self) -> None:
         self._channel.close()
 
+    def _check_model(self, answering: model_pb2.ModelSpec) -> None:
+        """Raise where another model or version answers than was asked for, or than answered before."""
+        if answering.name not in ("", self._model_spec.name):
+            raise Nonsense(
+                f"{self.name}: model {answering.name!r} answered where {self._model_spec.name!r} was "
+                "asked for"
+            )
+        if not answering.HasField("version"):
+            return
+        if not self._model_spec.HasField("version"):
+            self._model_spec.version.value = answering.version.value
+        check_version(self.name, self._model_spec.version.value, answering.version.value)
+
     def _open(self, address: str, secure: bool) -> grpc.Channel:
-        limit = self._connection.max_message_bytes or -1
+        limit = self._connection.max_message_bytes
         options = [
-            ("grpc.max_send_message_length", limit),
-            ("grpc.max_receive_message_length", limit),
+            ("grpc.max_send_message_length", limit or -1),
+            ("grpc.max_receive_message_length", limit or _MOST_BYTES),
         ]
         if not secure:
             return grpc.insecure_channel(address, options=options)
@@ -144,12 +179,14 @@ class GrpcScorer(Scorer):
         trusted = Path(file).read_bytes() if file else None
         return grpc.secure_channel(address, grpc.ssl_channel_credentials(trusted), options=options)
 
-    def _call(self, method: Callable[..., _T], request: Message, seconds: float) -> _T:
-        def ask() -> _T:
+    def _call(self, method: Callable[..., _M], request: Message, seconds: float) -> _M:
+        def ask() -> _M:
             try:
                 return method(request, timeout=seconds, metadata=self._metadata)
             except grpc.RpcError as error:
                 raise self._explained(error) from error
+            except (DecodeError, InputError) as error:
+                raise Nonsense(f"{self.name}: the answer makes no sense: {error}") from error
 
         return self._connection.ask(ask)
 
@@ -172,6 +209,14 @@ class GrpcScorer(Scorer):
         if code in _REFUSALS:
             return InputError(f"{self.name}: {reason}")
         return failed(self.name, reason)
+
+
+def _check_values(name: str, proto: tensor_pb2.TensorProto) -> None:
+    """Raise InputError where an answer has a shape and no value, which TensorFlow reads as zeros."""
+    values = sum(len(getattr(proto, field)) for field in {field for field, _ in FIELDS.values()})
+    asked = math.prod(dim.size for dim in proto.tensor_shape.dim)
+    if asked > 0 and not values and not proto.tensor_content:
+        raise InputError(f"output {name!r} has {asked:,} values by its shape, but none is there")
 
 
 def _number(url: str, version: str) -> int:

@@ -18,6 +18,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tfnorm.differences import is_floating
 from tfnorm.errors import InputError
 from tfnorm.protocol import json_values
+from tfnorm.protocol.json_text import check_parsed_size, number_hooks
 from tfnorm.scorers.connection import (
     CONNECT_SECONDS,
     Connection,
@@ -42,6 +43,10 @@ _URL = re.compile(
 # Statuses that say something of the request, and so of the model.
 _REFUSALS = frozenset({400, 404, 413, 501})
 _TURNED_AWAY = frozenset({429, 502, 503})
+# Of an answer: as it came, once it is parsed, and read at a time.
+_MOST_BYTES = 2**28
+_MOST_PARSED = 2**31
+_PIECE = 1 << 16
 
 
 class RestScorer(Scorer):
@@ -122,6 +127,12 @@ class RestScorer(Scorer):
             array = json_values.to_array(f"output {name!r}", value, spec.dtype)
         except InputError as error:
             raise Nonsense(f"{self.name}: the answer is not a tensor: {error}") from error
+        if spec.dtype.is_floating and not np.isfinite(array).all():
+            wide = json_values.to_array(name, value, tf.float64)
+            if np.isfinite(wide[~np.isfinite(array)]).any():
+                raise Nonsense(
+                    f"{self.name}: output {name!r} has numbers beyond {spec.dtype.name}, which it is"
+                )
         if not spec.shape.is_compatible_with(array.shape):
             raise Nonsense(
                 f"{self.name}: output {name!r} has shape {list(array.shape)}, where the signature "
@@ -150,12 +161,17 @@ class RestScorer(Scorer):
             # Its thread may still read from it.
             del self._sessions.mine
             raise late(self.name) from error
+        except InputError:
+            raise
         except requests.Timeout as error:
             raise late(self.name) from error
         except requests.exceptions.SSLError as error:
             raise Unreachable(f"{self.name}: its certificate is not trusted ({error})") from error
         except requests.RequestException as error:
             raise absent(self.name, error) from error
+        # What requests and its parts let through, of chunks and redirects that are none.
+        except ValueError as error:
+            raise Nonsense(f"{self.name}: the answer is no HTTP ({error})") from error
         if status == requests.codes.ok and isinstance(answer, dict):
             return answer
         reason = answer.get("error") if isinstance(answer, dict) else None
@@ -168,7 +184,7 @@ class RestScorer(Scorer):
         """The status, and what the JSON of the answer is; None where it is none."""
         seconds = self._connection.timeout
         trusted = self._connection.certificates
-        response = session.request(
+        with session.request(
             method,
             url,
             data=body,
@@ -176,12 +192,32 @@ class RestScorer(Scorer):
             # On the session it would give way to the environment's.
             verify=True if trusted is None else str(trusted),
             timeout=(min(CONNECT_SECONDS, seconds), seconds),
-        )
+            stream=True,
+        ) as response:
+            return response.status_code, self._document(response)
+
+    def _document(self, response: requests.Response) -> object:
+        """What the JSON of an answer is; None where it is none."""
+        body = bytearray()
+        for piece in response.iter_content(_PIECE):
+            body += piece
+            if len(body) > _MOST_BYTES:
+                raise self._too_large(f"it has over {_MOST_BYTES:,} bytes")
         try:
-            return response.status_code, response.json()
-        # Nested too deep, or numbers with too many digits: JSON, but no answer of such a server.
+            check_parsed_size(body, _MOST_PARSED)
+        except InputError as error:
+            raise self._too_large(error) from error
+        # Nested too deep, or numbers beyond a double: JSON, but no answer of such a server.
+        try:
+            text = body.decode("utf-8-sig")
+            return json.loads(text, **number_hooks(text))
         except (ValueError, RecursionError):
-            return response.status_code, None
+            return None
+
+    def _too_large(self, reason: object) -> InputError:
+        return InputError(
+            f"{self.name}: the answer is too large: {reason}; try smaller batches (--batch-size)"
+        )
 
     def _refusal(self, status: int, line: str) -> InputError:
         if status in _TURNED_AWAY and not is_too_large(line):
