@@ -7,9 +7,10 @@ sends what `tests/server/fuzzing.py` makes over both APIs. Another server gets d
 warm-up files, one after the other, and then a good one. At last, versions roll out, a third of them broken,
 while eight clients ask all the time, with batching and without.
 
-Exit status 1 where a malformed request was answered with 5xx (501 aside, which TensorFlow Serving gives too),
-INTERNAL or UNKNOWN, a server died, a version kept the next from loading, more than 100 MB of memory were not
-given back, or a rolled version's answer was wrong or missing.
+Exit status 1 where a malformed request was answered with 5xx, INTERNAL, UNKNOWN or UNIMPLEMENTED, a server
+died, a version kept the next from loading, more than 100 MB of memory were not given back, or a rolled
+version's answer was wrong or missing. A well-formed request with an input that JSON can't carry is 501, and
+a MultiInference of other tasks UNIMPLEMENTED, here as in TensorFlow Serving.
 """
 
 from __future__ import annotations
@@ -124,10 +125,12 @@ def attack_rest(server: Server, fuzzer: Fuzzer, found: Found, end: float) -> Non
     connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=60)
     while time.monotonic() < end:
         request = fuzzer.rest()
-        connection.request(request.method, request.path, request.body, request.headers)
+        request.send(connection)
         response = connection.getresponse()
         body = response.read()
-        problem = None if request.method == "OPTIONS" else rest_problem(response.status, body)
+        problem = (
+            None if request.method == "OPTIONS" else rest_problem(response.status, body, request)
+        )
         found.add(f"REST {response.status}", problem and f"{problem} to {request}"[:2_000])
     connection.close()
 
@@ -143,7 +146,7 @@ def attack_grpc(server: Server, fuzzer: Fuzzer, found: Found, end: float) -> Non
                 channel.unary_unary(f"/tensorflow.serving.{service}/{method}")(data, timeout=60)
             except grpc.RpcError as error:
                 code, details = error.code().name, error.details() or ""
-            problem = grpc_problem(code, details)
+            problem = grpc_problem(code, details, method)
             found.add(f"gRPC {code}", problem and f"{problem} to {method} {data[:200]!r}")
 
 

@@ -110,7 +110,9 @@ def test_a_path_that_is_no_utf_8_is_refused_in_a_line_that_can_be_printed(direct
 
 @pytest.mark.parametrize("name", ["a" * 5_000, "a/" * 3_000, "a\0b"])
 def test_a_path_that_the_system_can_not_look_for_is_refused(name):
-    with pytest.raises(InputError, match=r"can't be looked for: (File name too long|embedded null)"):
+    with pytest.raises(
+        InputError, match=r"can't be looked for: (File name too long|embedded null)"
+    ):
         SavedModel("/" + name)
 
 

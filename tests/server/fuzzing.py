@@ -15,6 +15,7 @@ from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest
 from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest
 from tensorflow_serving.apis.input_pb2 import Input
 from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
+from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from tensorflow_serving.apis.regression_pb2 import RegressionRequest
@@ -22,8 +23,16 @@ from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 SIGNATURES = (
     *("", "embed", "text", "echo", "halves", "reduce", "to_half", "other", "defaulted"),
     *("regress", "regress_wide", "classify", "classify_uneven", "echo_string", "echo_float32"),
-    *("echo_int8", "echo_bool", "echo_uint64", "echo_complex64", "echo_bytes"),
+    *("echo_int8", "echo_bool", "echo_uint64", "echo_complex64", "echo_bytes", "echo_uint16"),
+    *("classify_given", "echo_float16"),
 )
+# Signatures with inputs that JSON can't carry, there and here: each input's, and whether it is integers.
+NOT_CARRIED = {
+    "halves": {"half": False, "brain": False},
+    "echo_float16": {"x": False},
+    "echo_complex64": {"x": False},
+    "echo_uint16": {"x": True},
+}
 INPUTS = ("x", "id", "text", "flag", "int8", "half", "brain", "inputs", "y", "")
 SIZES = (0, 1, 2, 3, 5, 100, 2**16, 2**26, 2**31, 2**40, 2**62, 2**63 - 1, -1, -(2**63))
 FEW = (0, 1, 1, 2, 2, 2, 3)
@@ -40,11 +49,10 @@ PATHS = (
     *("/v1/models/ranker/versions/3:predict", "/v1/models/ranker", "/v1/models/ranker/metadata"),
 )
 EXAMPLE = {"features": {"feature": {"x0": {"float_list": {"value": [1.0]}}}}}
+LABEL = {"features": {"feature": {"label": {"bytes_list": {"value": [b"a\xff"]}}}}}
+DIRECTORIES = ("/nowhere", "", "\x00", "/\x00", "/" * 5_000, "/" + "a" * 5_000, "/proc/self/mem")
 _ANSWERED = frozenset(
-    {
-        *("OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"),
-        *("UNIMPLEMENTED", "RESOURCE_EXHAUSTED"),
-    }
+    {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}
 )
 _NOT_IMPLEMENTED = 501
 
@@ -57,11 +65,54 @@ class Rest:
     path: str
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
+    chunked: bool = False
+
+    def send(self, connection):
+        """Send it over an http.client.HTTPConnection."""
+        half = len(self.body) // 2
+        pieces = iter([self.body[:half], self.body[half:]])
+        body = pieces if self.chunked else self.body
+        connection.request(self.method, self.path, body, self.headers)
 
 
-def rest_problem(status, body):
-    """What is wrong with an answer to a malformed request; None where nothing is."""
-    if status >= 500 and status != _NOT_IMPLEMENTED:
+def _is_well_formed(request):
+    """Whether a request would be served if JSON could carry the dtypes of its signature's inputs."""
+    try:
+        return _fits(request)
+    except (LookupError, TypeError, ValueError, OSError):
+        return False
+
+
+def _fits(request):
+    body = request.body
+    if "Content-Encoding" in request.headers:
+        body = gzip.decompress(body)
+    decoder = json.JSONDecoder(object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+    text = body.decode("utf-8-sig", errors="surrogateescape").lstrip(" \t\r\n")
+    document, _ = decoder.raw_decode(text)
+    inputs = NOT_CARRIED[document["signature_name"]]
+    if "inputs" in document:
+        given = document["inputs"]
+        columns = given if isinstance(given, dict) else dict.fromkeys(inputs, given)
+    elif isinstance(document["instances"][0], dict):
+        columns = {name: [row[name] for row in document["instances"]] for name in inputs}
+    else:
+        columns = dict.fromkeys(inputs, document["instances"])
+    for name, integers in inputs.items():
+        values = columns[name]
+        while isinstance(values, list) and any(isinstance(item, list) for item in values):
+            if len({len(item) if isinstance(item, list) else -1 for item in values}) > 1:
+                return False
+            values = [value for item in values for value in item]
+        values = values if isinstance(values, list) else [values]
+        if not all(type(value) in ((int,) if integers else (int, float)) for value in values):
+            return False
+    return True
+
+
+def rest_problem(status, body, request):
+    """What is wrong with an answer to a request that may be malformed; None where nothing is."""
+    if status >= 500 and not (status == _NOT_IMPLEMENTED and _is_well_formed(request)):
         return f"{status}: {body[:200]!r}"
     try:
         answer = json.loads(body)
@@ -72,9 +123,13 @@ def rest_problem(status, body):
     return None
 
 
-def grpc_problem(code, details):
-    """What is wrong with an answer to a malformed request; None where nothing is."""
-    if code not in _ANSWERED:
+def grpc_problem(code, details, method):
+    """What is wrong with an answer to a request that may be malformed; None where nothing is.
+
+    As in TensorFlow Serving, a task of MultiInference may be neither a classification nor a regression.
+    """
+    unimplemented = (code, method) == ("UNIMPLEMENTED", "MultiInference")
+    if code not in _ANSWERED and not unimplemented:
         return f"{code}: {details[:200]}"
     if code != "OK" and (not details or "\n" in details):
         return f"{code} without one line: {details[:200]!r}"
@@ -101,10 +156,12 @@ class Fuzzer:
         headers = {}
         if self.random.random() < 0.05:
             headers["Content-Encoding"] = "gzip"
+            packed = gzip.compress(body, mtime=0)
+            many = gzip.compress(b"", mtime=0) * 50 + packed
             body = self.random.choice(
-                [gzip.compress(body, mtime=0), self.mutated(gzip.compress(body, mtime=0)), body]
+                [packed, many, self.mutated(packed), self.mutated(many), body]
             )
-        return Rest(method, path, body, headers)
+        return Rest(method, path, body, headers, self.random.random() < 0.05)
 
     def grpc(self):
         """Service, method and message of a call whose bytes, shapes or types are wrong."""
@@ -123,11 +180,15 @@ class Fuzzer:
         with tf.io.TFRecordWriter(str(file)) as writer:
             for _ in range(self.random.choice(FEW)):
                 log = PredictionLog()
-                if self.random.random() < 0.6:
+                kind = self.random.choice(["predict"] * 6 + ["classify", "regress", "several"])
+                if kind == "predict":
                     log.predict_log.request.CopyFrom(self._predict()[2])
+                elif kind == "several":
+                    log.multi_inference_log.request.CopyFrom(self._several()[2])
                 else:
-                    request = ClassificationRequest(model_spec=self._spec(), input=self._input())
-                    log.classify_log.request.CopyFrom(request)
+                    request = getattr(log, f"{kind}_log").request
+                    request.model_spec.CopyFrom(ModelSpec(**self._spec()))
+                    request.input.CopyFrom(self._input())
                 data = log.SerializeToString()
                 writer.write(self.mutated(data) if self.random.random() < 0.5 else data)
         if self.random.random() < 0.3:
@@ -184,7 +245,7 @@ class Fuzzer:
             return {"b64": self.random.choice(["YQ==", "YQ", "Y", "!", "", 1])}
         if kind == 6:
             return {
-                self.random.choice([*INPUTS, "x0", "b64"]): self._value(depth - 1)
+                self.random.choice([*INPUTS, "x0", "label", "b64"]): self._value(depth - 1)
                 for _ in range(self.random.choice(FEW))
             }
         inner = self._value(depth - 1)
@@ -257,7 +318,9 @@ class Fuzzer:
         return "PredictionService", "Predict", request
 
     def _input(self):
-        examples = [self.random.choice([{}, EXAMPLE]) for _ in range(self.random.choice(FEW))]
+        examples = [
+            self.random.choice([{}, EXAMPLE, LABEL]) for _ in range(self.random.choice(FEW))
+        ]
         if self.random.random() < 0.3:
             return Input(example_list_with_context={"context": EXAMPLE, "examples": examples})
         return Input(example_list={"examples": examples})
@@ -288,12 +351,18 @@ class Fuzzer:
         """Never one that could be taken over."""
         request = ReloadConfigRequest()
         listed = request.config.model_config_list
-        listed.config.add(name="other", base_path="no/absolute/path", model_platform="tensorflow")
-        for _ in range(self.random.choice(FEW)):
-            listed.config.add(
-                name=self.random.choice(["other", "a", "", "a/b"]),
-                base_path=self.random.choice(["/nowhere", "", "\x00", "/" * 5_000]),
-                model_platform=self.random.choice(["tensorflow", "", "other"]),
-                model_type=self.random.choice([0, 1, 2]),
+        for _ in range(self.random.choice(FEW) + 1):
+            config = listed.config.add(
+                name=self.random.choice(["other", "ranker", "a", "", "a/b"]),
+                base_path=self.random.choice(DIRECTORIES),
+                model_platform=self.random.choice(["tensorflow"] * 3 + ["", "other"]),
+                model_type=self.random.choice([0] * 4 + [1, 2, 999, -1]),
+                version_labels={"stable": self.random.choice([3, -1])},
             )
+            policy = config.model_version_policy
+            if self.random.random() < 0.3:
+                policy.specific.versions.extend(
+                    [self.random.choice([3, -1])] * self.random.choice(FEW)
+                )
+                policy.specific.SetInParent()
         return "ModelService", "HandleReloadConfigRequest", request

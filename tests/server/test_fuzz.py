@@ -21,11 +21,11 @@ def test_no_rest_request_makes_the_server_fail(server):
     problems = []
     for _ in range(REQUESTS):
         request = fuzzer.rest()
-        connection.request(request.method, request.path, request.body, request.headers)
+        request.send(connection)
         response = connection.getresponse()
         body = response.read()
         if request.method != "OPTIONS":
-            problems.append(rest_problem(response.status, body))
+            problems.append(rest_problem(response.status, body, request))
     connection.close()
     assert not [problem for problem in problems if problem]
 
@@ -38,7 +38,7 @@ def test_no_grpc_call_makes_the_server_fail(client):
         try:
             client.raw(method, data, service)
         except grpc.RpcError as error:
-            problems.append(grpc_problem(error.code().name, error.details()))
+            problems.append(grpc_problem(error.code().name, error.details(), method))
     assert not [problem for problem in problems if problem]
 
 
