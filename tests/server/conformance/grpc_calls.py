@@ -302,6 +302,9 @@ RECORDS = [
     several(("ranker", "", "regress"), there=INVALID),
     several(("ranker", "classify", "regress"), there=INVALID),
     several(("ranker", "serving_default", "predict"), there=UNIMPLEMENTED),
+    several(("ranker", "nothing", "predict"), there=INVALID),
+    several(("ranker", "classify", "regress"), ("ranker", "regress", "predict"), there=INVALID),
+    several(R, ("ranker", "classify", "predict"), there=UNIMPLEMENTED),
     several(R, ("ranker", "classify_three", "classify"), there=INVALID),
     several(R, there=INVALID, source=UTIL, given={}),
 ]

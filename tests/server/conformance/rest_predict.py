@@ -277,6 +277,16 @@ VALUES = (
         Case((f"echo_{dtype}", '{"inputs": [1]}'), 501, JSON)
         for dtype in ("float16", "bfloat16", "uint16", "complex64")
     ]
+    + [
+        Case((f"echo_{dtype}", f'{{"inputs": {values}}}'), 501, JSON, 400, KINDER)
+        for dtype in ("float16", "complex64")
+        for values in ('["a"]', "[null]", "[1, [2]]")
+    ]
+    + [
+        Case(("echo_float16", '{"inputs": [{"a": 1}]}'), 400, JSON),
+        Case(("echo_float16", '{"inputs": [[], 1]}'), 400, JSON),
+        Case(("echo_float16", '{"inputs": []}'), 400, JSON),
+    ]
 )
 
 ANSWERS = [

@@ -47,9 +47,19 @@ def other_model():
         ),
         (request(("classify", "regress")), InputError, "method_name tensorflow/serving/regress"),
         (request(("", "regress")), InputError, "'serving_default'"),
-        (request(("nothing", "regress")), InputError, "name: nothing"),
+        (request(("nothing", "regress")), InputError, "not found in model graph: nothing"),
+        (request(("nothing", "predict")), InputError, "not found in model graph: nothing"),
+        (request(("classify", "regress"), ("regress", "predict")), InputError, "method_name"),
     ],
 )
 def test_tasks_that_can_not_be_run_are_refused(loaded, asked, error, reason):
     with pytest.raises(error, match=reason):
         several(loaded, asked, 10_000)
+
+
+def test_the_answers_of_all_tasks_together_are_bounded(loaded):
+    asked = request(("classify", "classify"), ("classify_scores", "classify"))
+    size = several(loaded, asked, 10_000).results[0].ByteSize()
+    several(loaded, asked, 256 + size)
+    with pytest.raises(tf.errors.ResourceExhaustedError, match="256 bytes; at most 255"):
+        several(loaded, asked, 255 + size)

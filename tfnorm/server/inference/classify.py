@@ -38,8 +38,7 @@ def classify(
         InputError: there is no such signature, it is no classification, or the records don't fit it.
         tf.errors.ResourceExhaustedError: the outputs are over `max_bytes`.
     """
-    signature = signature_of(runner, signature_name, METHOD)
-    wanted = _outputs(signature)
+    signature, wanted = checked(runner, signature_name)
     records = serialized(given, max_bytes)
     feeds = {single_input(signature): records}
     outputs = run(runner, feeds, signature=signature.name, outputs=wanted, max_bytes=max_bytes)
@@ -47,6 +46,17 @@ def classify(
     if size > max_bytes:
         raise too_large(f"the classes take {size:,} bytes", max_bytes)
     return _result(outputs.get(_CLASSES), outputs.get(_SCORES), len(records))
+
+
+def checked(runner: Runner, signature_name: str) -> tuple[Signature, list[str]]:
+    """The signature of that name, and its outputs that are answered.
+
+    Raises:
+        InputError: there is none, or it is no classification.
+    """
+    signature = signature_of(runner, signature_name, METHOD)
+    single_input(signature)
+    return signature, _outputs(signature)
 
 
 def _outputs(signature: Signature) -> list[str]:

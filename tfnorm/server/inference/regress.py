@@ -12,6 +12,7 @@ from tfnorm.server.bounds import too_large
 from tfnorm.server.inference.predict import Runner, run
 from tfnorm.server.inference.records import serialized
 from tfnorm.server.inference.signatures import signature_of, single_input
+from tfnorm.session import Signature
 
 METHOD = tf.saved_model.REGRESS_METHOD_NAME
 _OUTPUT = tf.saved_model.REGRESS_OUTPUTS
@@ -32,14 +33,7 @@ def regress(runner: Runner, signature_name: str, given: Input, max_bytes: int) -
         InputError: there is no such signature, it is no regression, or the records don't fit it.
         tf.errors.ResourceExhaustedError: the outputs are over `max_bytes`.
     """
-    signature = signature_of(runner, signature_name, METHOD)
-    if len(signature.outputs) != 1:
-        raise InputError("Expected one output Tensor.")
-    if _OUTPUT not in signature.outputs:
-        raise InputError(
-            f"No regression outputs found: signature {signature.name!r} gives "
-            f"{', '.join(signature.outputs)}; accepted: {_OUTPUT!r}"
-        )
+    signature = checked(runner, signature_name)
     records = serialized(given, max_bytes)
     feeds = {single_input(signature): records}
     outputs = run(runner, feeds, signature=signature.name, outputs=None, max_bytes=max_bytes)
@@ -57,3 +51,21 @@ def regress(runner: Runner, signature_name: str, given: Input, max_bytes: int) -
     for value in values.ravel().tolist():
         result.regressions.add().value = value
     return result
+
+
+def checked(runner: Runner, signature_name: str) -> Signature:
+    """The signature of that name.
+
+    Raises:
+        InputError: there is none, or it is no regression.
+    """
+    signature = signature_of(runner, signature_name, METHOD)
+    single_input(signature)
+    if len(signature.outputs) != 1:
+        raise InputError("Expected one output Tensor.")
+    if _OUTPUT not in signature.outputs:
+        raise InputError(
+            f"No regression outputs found: signature {signature.name!r} gives "
+            f"{', '.join(signature.outputs)}; accepted: {_OUTPUT!r}"
+        )
+    return signature

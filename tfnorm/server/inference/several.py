@@ -29,15 +29,16 @@ def several(
     Args:
         runner: the version to ask.
         request: the records, and what to ask of them.
-        max_bytes: what the records, and the outputs of each task, may have.
+        max_bytes: what the records, and the outputs of all tasks, may have.
 
     Raises:
         InputError: the tasks contradict one another, or one can't be run.
         tf.errors.UnimplementedError: a task is neither a classification nor a regression.
         tf.errors.ResourceExhaustedError: the outputs are over `max_bytes`.
     """
-    _check(request)
+    _check(runner, request)
     response = MultiInferenceResponse()
+    left = max_bytes
     for task in request.tasks:
         name = task.model_spec.signature_name or DEFAULT_SIGNATURE
         result = InferenceResult()
@@ -45,18 +46,17 @@ def several(
         result.model_spec.signature_name = name
         if task.method_name == classify.METHOD:
             result.classification_result.CopyFrom(
-                classify.classify(runner, name, request.input, max_bytes)
+                classify.classify(runner, name, request.input, left)
             )
         else:
-            result.regression_result.CopyFrom(
-                regress.regress(runner, name, request.input, max_bytes)
-            )
+            result.regression_result.CopyFrom(regress.regress(runner, name, request.input, left))
         response.results.append(result)
+        left -= result.ByteSize()
     return response
 
 
-def _check(request: MultiInferenceRequest) -> None:
-    """Raise where the tasks can't be run together."""
+def _check(runner: Runner, request: MultiInferenceRequest) -> None:
+    """Raise where the tasks can't be run together; what is first wrong is told."""
     seen: set[str] = set()
     for task in request.tasks:
         if not task.model_spec.name:
@@ -69,7 +69,13 @@ def _check(request: MultiInferenceRequest) -> None:
         if name in seen:
             raise InputError(f"Duplicate evaluation of signature: {name}")
         seen.add(name)
-        if task.method_name not in {classify.METHOD, regress.METHOD}:
+        if name not in runner.model.signatures:
+            raise InputError(f"Requested signature not found in model graph: {name}")
+        if task.method_name == classify.METHOD:
+            classify.checked(runner, name)
+        elif task.method_name == regress.METHOD:
+            regress.checked(runner, name)
+        else:
             raise tf.errors.UnimplementedError(
                 None, None, f"Unsupported signature method_name: {task.method_name}"
             )

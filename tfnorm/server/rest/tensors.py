@@ -49,9 +49,13 @@ def feeds(
         for name, spec in inputs.items()
     }
     # Only now: what is malformed is no request that could be implemented.
-    for spec in inputs.values():
-        _check_dtype(spec.dtype)
-    return found
+    for name, spec in inputs.items():
+        if found[name].size:
+            _check_dtype(spec.dtype)
+    return {
+        name: array.astype(inputs[name].dtype.as_numpy_dtype, copy=False)
+        for name, array in found.items()
+    }
 
 
 def is_row_format(document: Mapping[str, Any]) -> bool:
