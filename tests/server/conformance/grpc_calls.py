@@ -222,6 +222,7 @@ TENSORS = (
 
 EMPTY = {"example_list": {"examples": [{}]}}
 TWICE = {"example_list": {"examples": [{}, {}]}}
+LABEL = {"features": {"feature": {"label": {"bytes_list": {"value": [b"\xff"]}}}}}
 SHARED = {"example_list_with_context": {"context": {}, "examples": [{}, {}]}}
 
 
@@ -290,6 +291,19 @@ RECORDS = [
     regress("regress", NOT_FOUND, CORE, name="other"),
     regress("regress", INVALID, CORE, name=""),
     made(("Regress", RegressionRequest()), INVALID, "servables/tensorflow/regression_service.cc"),
+    Case(
+        (
+            "Classify",
+            ClassificationRequest(
+                model_spec=spec(signature="classify_given"),
+                input={"example_list": {"examples": [LABEL]}},
+            ),
+        ),
+        [[("\ufffd", 0.0)]],
+        CLASSIFY,
+        INVALID,
+        KINDER,
+    ),
     several(R, C, there=[[0.5], [BOTH]]),
     several(C, R, there=[[BOTH], [0.5]]),
     several(R, there=[[0.5, 0.5]], given=TWICE),
