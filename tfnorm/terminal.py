@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import Progress
 
+_shown: list[Progress] = []
+"""The bars that are on the terminal."""
+
 
 @contextmanager
 def terminal_bars(
@@ -19,13 +22,24 @@ def terminal_bars(
 ) -> Iterator[Progress | None]:
     """Bars on stderr, which show the counts in a unit; None where stderr is no terminal.
 
-    A file gets none even where colours are forced on it.
+    A file gets none even where colours are forced on it. Bars inside of others are drawn below them, in the
+    same columns.
 
     Args:
         unit: what is counted.
         rate: whether they show how many of it a second.
         transient: whether they go when they are done.
     """
+    if _shown:
+        # rich before 14.1 draws no second display, and while there is one, stderr is no terminal.
+        (bars,) = _shown
+        around = set(bars.task_ids)
+        try:
+            yield bars
+        finally:
+            for task in set(bars.task_ids) - around if transient else ():
+                bars.remove_task(task)
+        return
     if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
@@ -55,7 +69,11 @@ def terminal_bars(
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=transient) as bars:
-        yield bars
+        _shown.append(bars)
+        try:
+            yield bars
+        finally:
+            _shown.remove(bars)
 
 
 def plain_text(drawn: RenderableType, width: int) -> str:
