@@ -125,6 +125,7 @@ def refusals(strategy, layer):
     inside = {
         "cond": lambda x: tf.cond(tf.size(x) > 0, lambda: called(x), lambda: x),
         "map_fn": lambda x: tf.map_fn(called, x[tf.newaxis]),
+        "function": tf.function(called),
     }
     x = per_replica(strategy, [data(0, 4)] * strategy.num_replicas_in_sync)
     for name, call in inside.items():

@@ -547,6 +547,12 @@ def test_functions_are_inlined_for_as_long_as_that_lasts(autograph):
     assert calls(tf.function(outer, autograph=False))
 
 
+def test_an_error_of_ours_in_a_function_that_autograph_converts_is_still_ours():
+    layer = tfnorm.Dice()
+    with pytest.raises(tfnorm.errors.InputError, match="inputs must be floating point"):
+        tf.function(lambda x: layer(x))(tf.ones([2, 3], tf.int32))
+
+
 def test_what_vectorized_map_traces_is_told_from_the_rest():
     inside = _tensorflow.vectorized_map_detector()
     seen = []

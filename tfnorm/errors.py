@@ -1,5 +1,7 @@
 """The error that means: what was given can't be used, and here is what can."""
 
+from typing import TYPE_CHECKING
+
 
 class InputError(ValueError):
     """Something given from outside can't be used.
@@ -7,3 +9,8 @@ class InputError(ValueError):
     The message stands on its own in one line: it names what came, shows it and says what is accepted.
     The command line prints it and exits with status 2; the server answers with INVALID_ARGUMENT.
     """
+
+    # As Exception itself is made: AutoGraph, which raises errors of a tf.function anew with the lines that
+    # they came from, turns those that are made in any other way into one of its own type.
+    if not TYPE_CHECKING:
+        __init__ = Exception.__init__

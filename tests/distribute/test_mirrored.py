@@ -65,7 +65,7 @@ def test_synchronized_statistics_take_one_collective_a_call(results, case):
 
 
 @CASES
-@pytest.mark.parametrize("inside", ["cond", "map_fn"])
+@pytest.mark.parametrize("inside", ["cond", "map_fn", "function"])
 def test_a_call_from_where_replicas_can_not_meet_is_told_in_a_line(results, case, inside):
     kind, message = results[f"{case}/refusal/{inside}"]
     assert kind == "InputError"
