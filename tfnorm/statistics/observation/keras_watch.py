@@ -12,9 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm._keras import probe_detector, replaced_calls
+from tfnorm._tensorflow import inlined_functions
+from tfnorm.layers.moving_statistics import Observer
 from tfnorm.ops.moments import channel_moments
 from tfnorm.statistics.judgement import Moments, Used, merged
 from tfnorm.statistics.observation.moving import moving_variables, read, statistics_layers
+from tfnorm.statistics.observation.watched import watched
 from tfnorm.statistics.watch import Arrays, Unseen, Watched
 
 Score = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
@@ -52,28 +55,27 @@ class KerasWatch:
     def used(self, features: Arrays) -> tuple[dict[str, np.ndarray], dict[Watched, Moments]]:
         seen: dict[Watched, list[Moments]] = {}
 
-        def watching(layer: keras.layers.Layer) -> Callable[..., Any]:
-            call, signature = layer.call, inspect.signature(layer.call)
-
-            def watched(*args: Any, **options: Any) -> Any:
-                given = signature.bind(*args, **options).arguments
+        def showing(layer: keras.layers.Layer) -> Observer:
+            def observe(inputs: tf.Tensor, mask: tf.Tensor | None, by_batch: bool) -> None:
                 if tf.inside_function():
-                    raise Unseen("a layer is called inside a tf.function")
+                    raise Unseen("a layer is called inside a function that was traced before")
                 if self._is_probe():
-                    return call(*args, **options)
-                if given.get("training"):
+                    return
+                if by_batch:
                     if self._layers[layer] not in self.by_batch:
                         self.by_batch.append(self._layers[layer])
                 else:
-                    inputs = tf.cast(next(iter(given.values())), tf.float64)
-                    found = channel_moments(inputs, layer.axis, given.get("mask"))
+                    found = channel_moments(tf.cast(inputs, tf.float64), layer.axis, mask)
                     moments = Moments(*(v.numpy() for v in found))
                     seen.setdefault(self._watch(layer), []).append(moments)
-                return call(*args, **options)
 
-            return watched
+            return observe
 
-        with _kept(self._layers), replaced_calls({x: watching(x) for x in self._layers}):
+        with (
+            _kept(self._layers),
+            watched({layer: showing(layer) for layer in self._layers}),
+            inlined_functions(),
+        ):
             outputs = self._scores(features)
         return outputs, {layer: merged(moments) for layer, moments in seen.items()}
 
@@ -88,7 +90,11 @@ class KerasWatch:
 
             return called
 
-        with _kept(self._layers), replaced_calls({x: by_batch(x) for x in self._layers}):
+        with (
+            _kept(self._layers),
+            replaced_calls({layer: by_batch(layer) for layer in self._layers}),
+            inlined_functions(),
+        ):
             return self._scores(features)
 
     def _watch(self, layer: keras.layers.Layer) -> Watched:
