@@ -39,5 +39,6 @@ def make_report(difference=0.25, ulp=7, ok=False, **changes):
         "bitwise": False,
         "seed": 0,
         "budget": 30.0,
+        "fed": {},
     }
     return InvarianceReport(**{**fields, **changes})

@@ -15,6 +15,7 @@ from tfnorm.examples.load import load
 from tfnorm.scorers.scorer import Fed
 from tfnorm.server import Server
 from tfnorm.verify import batch_invariance, find_culprit, load_scorer
+from tfnorm.verify.report.text import title
 
 tf1 = tf.compat.v1
 X = np.random.default_rng(0).normal(1.0, 1.0, (12, 3)).astype(np.float32)
@@ -45,6 +46,9 @@ def test_what_is_fed_and_what_has_a_default_is_no_part_of_the_examples(graph_of_
     report = batch_invariance(graph_of_tf1, {"x": X}, feed=FEED)
     assert report.passed
     assert {r.kind for r in report.compositions} >= {"size", "neighbours", "repeat"}
+    assert report.fed == {"is_training": "false", "keep_prob": "1.0", "temperature": "2.0"}
+    fed = "fed is_training=false, keep_prob=1.0, temperature=2.0"
+    assert f"signature serving_default  {fed}  12 examples" in title(report)
     scores = load_scorer(graph_of_tf1).score(
         {"x": X, **{k: np.array(v) for k, v in _fed().items()}}
     )

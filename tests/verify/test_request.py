@@ -1,10 +1,14 @@
 """How many examples, and which compositions, there is time for: by a clock that the scorer moves."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from verify.made_scorers import FunctionScorer
 
 from tfnorm.examples.load import Loaded
+from tfnorm.scorers.scorer import Fed
 from tfnorm.verify import Undecided
 from tfnorm.verify.compositions.budget import SECONDS, Budget
 from tfnorm.verify.judgement.tolerance import Tolerance
@@ -146,3 +150,24 @@ def test_rows_over_the_cap_by_themselves_are_scored_in_twos_and_threes(monkeypat
     assert report.passed
     assert {result.batch_size for result in report.compositions} == {1, 2, 3}
     assert "batches of more than 3" in report.left_out
+
+
+def test_what_was_fed_is_told_as_json():
+    request = _request(Slow(0.0), 2)
+    constants = {
+        "flag": np.array(True),
+        "rate": np.float32(0.5),
+        "where": np.array([b"a", b"\xff"], object),
+        "place": np.array(b"x", object),
+        "k": np.array([1, 2], np.uint8),
+    }
+    request.scorer.defaults = {"x": np.zeros(1), "t": np.array(2.0)}
+    fed = replace(request, scorer=Fed(request.scorer, constants)).fed
+    assert {name: json.loads(value) for name, value in fed.items()} == {
+        "flag": True,
+        "rate": 0.5,
+        "where": ["a", "\N{REPLACEMENT CHARACTER}"],
+        "place": "x",
+        "k": [1, 2],
+        "t": 2.0,
+    }

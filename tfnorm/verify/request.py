@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from tfnorm.differences import is_floating
 from tfnorm.errors import InputError
 from tfnorm.examples.load import Loaded
 from tfnorm.examples.spread import spread
@@ -57,6 +59,17 @@ class Request:
     def count(self) -> int:
         """How many examples there are."""
         return len(next(iter(self.examples.rows.values())))
+
+    @property
+    def fed(self) -> dict[str, str]:
+        """Input name -> what it is in every batch, as JSON."""
+        scorer = self.scorer
+        constants = {**scorer.defaults, **scorer.constants}
+        return {
+            name: json.dumps(_plain(value))
+            for name, value in sorted(constants.items())
+            if name not in self.examples.rows
+        }
 
     def agenda(self) -> Agenda:
         """What to score of the examples."""
@@ -111,6 +124,13 @@ def within_budget(request: Request, todo: Agenda) -> Request:
         count = max(FEWEST, count // 2)
         smaller = request.of(count)
     return smaller
+
+
+def _plain(value: np.ndarray) -> object:
+    """An array as JSON has it; bytes as text."""
+    if value.dtype.kind in "OS":
+        return np.vectorize(lambda item: item.decode(errors="replace"), [object])(value).tolist()
+    return np.asarray(value, np.float64 if is_floating(value) else None).tolist()
 
 
 def _fits(budget: Budget, todo: Agenda) -> bool:

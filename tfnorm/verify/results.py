@@ -136,6 +136,7 @@ class InvarianceResult:
         culprit_unknown: why it isn't known; None where it is, or where there is none.
         atol, rtol, bitwise, seed: as they were given.
         budget: the seconds that scoring might take; inf for any.
+        fed: input name -> what it was in every batch, by `feed` or by default, as JSON.
         statistics: whether the statistics that the model normalizes with fit the examples; None where
             that isn't known.
         statistics_unknown: why it isn't known, of all of them or of some; None where it is.
@@ -161,6 +162,7 @@ class InvarianceResult:
     bitwise: bool
     seed: int
     budget: float
+    fed: dict[str, str]
     statistics: StatisticsFit | None = None
     statistics_unknown: str | None = None
     allow_misfit_statistics: bool = False

@@ -108,6 +108,7 @@ def run(request: Request, progress: Callable[[int, int], None] | None = None) ->
         bitwise=request.tolerance.bitwise,
         seed=request.seed,
         budget=float(request.budget.seconds),
+        fed=request.fed,
     )
     if report.passed is None:
         raise Undecided(str(judged.undecided), report)

@@ -165,7 +165,8 @@ def batch_invariance(
         except Undecided as error:
             report, undecided = error.report, error
         models = [scorer] if local is None else [scorer, local]
-        rows = loaded.rows if random is None else None
+        # Of as many examples as there was time for.
+        rows = request.of(report.examples).examples.rows if random is None else None
         fit, unknown = judgement(models, rows, "the examples were drawn at random")
         report = replace(
             report,

@@ -32,6 +32,9 @@ _STYLES = {
     "WARNING": "yellow",
 }
 
+_VALUE = 20
+"""Characters that are shown of what an input was fed."""
+
 _REASONS = 3
 """Reasons to leave something out that are shown."""
 
@@ -79,7 +82,12 @@ def title(report: InvarianceResult) -> str:
     examples = f"{report.examples:,} examples"
     if report.examples < report.examples_given:
         examples = f"{report.examples:,} of {report.examples_given:,} examples"
-    return "  ".join([report.target, *signature, examples, outputs])
+    fed = (
+        [f"fed {', '.join(f'{k}={v[:_VALUE]}' for k, v in report.fed.items())}"]
+        if report.fed
+        else []
+    )
+    return "  ".join([report.target, *signature, *fed, examples, outputs])
 
 
 def worst_first(report: InvarianceResult) -> list[CompositionResult]:
