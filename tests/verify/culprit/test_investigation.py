@@ -1,5 +1,7 @@
 """The op to blame, in models that are awkward to look into; test_zoo.py has the others."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -133,6 +135,27 @@ def test_batch_size_compared_is_the_callers_choice(tmp_path):
     culprit = find_culprit(directory, _x(), batch_sizes=[256, 512])
     assert culprit.op_type == "StatelessIf"
     assert "batch size" in culprit.explanation
+
+
+def test_batch_sizes_end_where_the_inputs_are_over_8_megabytes(tmp_path):
+    sizes = []
+
+    def serve(x):
+        score = tf.cond(tf.shape(x)[0] > 8, lambda: x[:, :1] * 2, lambda: x[:, :1] + 0)
+        return {"score": score[:, 0]}
+
+    directory = _saved(tmp_path, serve, tf.TensorSpec([None, 100_000], tf.float32, "x"))
+    rows = {"x": np.ones([4, 100_000], np.float32)}
+    with SavedModel(directory) as model:
+        run = model.session.run
+
+        def counted(fetched, fed):
+            sizes.extend(len(array) for array in fed.values() if np.ndim(array) == 2)
+            return run(fetched, fed)
+
+        model._session = SimpleNamespace(graph=model.graph, run=counted, close=model.session.close)
+        assert find_culprit(model, rows).op_type == "StatelessIf"
+    assert 20 <= max(sizes) <= 21
 
 
 def test_fixed_batch_dimension_is_looked_into(tmp_path):

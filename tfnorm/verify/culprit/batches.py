@@ -49,6 +49,11 @@ class Batches:
         self.count = counts.pop()
 
     @property
+    def row_bytes(self) -> int:
+        """The bytes of an example, the characters of strings aside."""
+        return sum(self._examples[name][:1].nbytes for name in self._batched)
+
+    @property
     def variable_axes(self) -> list[tuple[str, int]]:
         """The axes whose length the signature leaves open, besides the batch's: (input, axis)."""
         return [

@@ -12,6 +12,8 @@ from tfnorm.errors import InputError
 from tfnorm.graph.ops import advice
 from tfnorm.graph.origins import Layers, Sources
 from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
+from tfnorm.verify.compositions.agenda import BATCH_BYTES
+from tfnorm.verify.compositions.plan import FEWEST
 from tfnorm.verify.culprit.batches import Batches
 from tfnorm.verify.culprit.experiments.batch_size import BATCH_SIZES, BatchSize
 from tfnorm.verify.culprit.experiments.experiment import Accusation, Experiment, Subject
@@ -31,7 +33,7 @@ def find_culprit(
     examples: Mapping[str, np.ndarray],
     *,
     signature: str = DEFAULT_SIGNATURE,
-    batch_sizes: Sequence[int] = BATCH_SIZES,
+    batch_sizes: Sequence[int] | None = None,
     constants: Mapping[str, np.ndarray] | None = None,
     unpadded: Collection[str] = (),
 ) -> Culprit | None:
@@ -47,7 +49,8 @@ def find_culprit(
             is assigned, in memory.
         examples: input name -> array, the first axis being the example.
         signature: the signature to look into.
-        batch_sizes: the sizes to compare, for a score that moves with the batch's size alone.
+        batch_sizes: the sizes to compare, for a score that moves with the batch's size alone; None for
+            some up to 257 examples, or 8 MB of inputs.
         constants: input name -> what it is in every batch, of those that are no part of the examples;
             None for none. Inputs that have a default need not be given.
         unpadded: the inputs whose zeros (or empty strings) at the end are values, and no padding.
@@ -72,7 +75,7 @@ def find_culprit(
         experiments: tuple[Experiment, ...] = (
             Repeat(),
             Neighbours(),
-            BatchSize(batch_sizes),
+            BatchSize(_up_to_the_cap(batches) if batch_sizes is None else batch_sizes),
             Position(),
             Padding(unpadded),
         )
@@ -80,6 +83,11 @@ def find_culprit(
             if accusation := experiment.find(subject):
                 return _culprit(probe, accusation, Sources(loaded.path))
     return None
+
+
+def _up_to_the_cap(batches: Batches) -> list[int]:
+    most = max(FEWEST, BATCH_BYTES // max(batches.row_bytes, 1))
+    return [size for size in BATCH_SIZES if size <= most]
 
 
 def _subject(probe: Probe, batches: Batches) -> Subject:
