@@ -1,0 +1,323 @@
+"""Examples per second of DIN's training, by the number of items: tfnorm beside Keras and PyTorch.
+
+    python benchmarks/training.py --json benchmarks/results/training.json
+    python benchmarks/training.py --torch-python /path/to/python   # one that has torch
+
+- tfnorm: `tfnorm.models.DIN`, `tfnorm.training.LazyAdam`, Keras's `fit`.
+- keras: the same model of Keras's own layers, `keras.optimizers.Adam`, `fit`.
+- torch: the same model of PyTorch's layers, `SparseAdam` for the tables and `Adam` for the rest, a loop.
+- torch.compile: dense gradients, `Adam` for all, the model compiled; for small tables.
+
+Each contestant is a process of its own, since the threads of the libraries disturb each other. The
+processes take turns: one runs some steps while the others wait. Ids are uniform, histories have 20 places
+of which half are padding on average. A figure is the median of the rounds, with the least and the most.
+
+With `--parts`, what a step of tfnorm's is made of, one op behind the other.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+CATEGORIES = 1_000
+HISTORY = 20
+WIDTH = 18
+UNITS, ATTENTION = (200, 80), (80, 40)
+CONTESTANTS = ("tfnorm", "keras", "torch", "torch.compile")
+# A table of which every row is updated in each step takes a second a step at 1e7 items.
+DENSE_MOST = 100_000
+
+
+def examples(items: int, rows: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    rng = np.random.default_rng(0)
+    there = np.arange(HISTORY) < rng.integers(HISTORY + 1, size=rows)[:, None]
+    features = {
+        "item": rng.integers(1, items, rows),
+        "category": rng.integers(1, CATEGORIES, rows),
+        "history_items": rng.integers(1, items, (rows, HISTORY)) * there,
+        "history_categories": rng.integers(1, CATEGORIES, (rows, HISTORY)) * there,
+    }
+    labels = (rng.random(rows) < 0.3).astype(np.float32)
+    return {name: column.astype(np.int32) for name, column in features.items()}, labels
+
+
+def tfnorm_or_keras(who: str, items: int, batch: int, steps: int) -> Callable[[], None]:
+    import keras
+
+    import tfnorm
+    from tfnorm.models.embedding import IdEmbedding
+
+    def keras_layers(layer: keras.layers.Layer) -> keras.layers.Layer:
+        from layers import KerasDice
+
+        if isinstance(layer, tfnorm.BatchNormalization):
+            return keras.layers.BatchNormalization(name=layer.name)
+        if isinstance(layer, tfnorm.Dice):
+            return KerasDice(name=layer.name)
+        if isinstance(layer, IdEmbedding):
+            return keras.layers.Embedding(layer.input_dim, layer.output_dim, name=layer.name)
+        return layer.__class__.from_config(layer.get_config())
+
+    model = tfnorm.models.DIN(item_count=items, category_count=CATEGORIES)
+    optimizer = tfnorm.training.LazyAdam()
+    if who == "keras":
+        model = keras.models.clone_model(model, clone_function=keras_layers)
+        optimizer = keras.optimizers.Adam()
+    model.compile(optimizer, "binary_crossentropy")
+    model.optimizer.build(model.trainable_variables)
+    features, labels = examples(items, batch * steps)
+    data = tfnorm.datasets.Examples(features, labels).batches(batch)
+    return lambda: model.fit(data, verbose=0, shuffle=False)
+
+
+def parts(items: int, batch: int, steps: int) -> dict[str, float]:
+    """Milliseconds a step: each with what goes before it."""
+    import keras
+    import tensorflow as tf
+
+    import tfnorm
+
+    model = tfnorm.models.DIN(item_count=items, category_count=CATEGORIES)
+    optimizer = tfnorm.training.LazyAdam()
+    optimizer.build(model.trainable_variables)
+    features, labels = examples(items, batch * steps)
+    data = tfnorm.datasets.Examples(features, labels).batches(batch)
+    loss_of = keras.losses.BinaryCrossentropy()
+
+    @tf.function
+    def forward(x, y):
+        return loss_of(y[:, None], model(x, training=True))
+
+    def gradients_of(x, y):
+        variables = [v.value for v in model.trainable_variables]
+        with tf.GradientTape() as tape:
+            loss = loss_of(y[:, None], model(x, training=True))
+        return tape.gradient(loss, variables)
+
+    @tf.function
+    def backward(x, y):
+        found = tf.nest.flatten(gradients_of(x, y), expand_composites=True)
+        return tf.add_n([tf.reduce_sum(tf.cast(g, tf.float32)) for g in found])
+
+    @tf.function
+    def step(x, y):
+        optimizer.apply(gradients_of(x, y), model.trainable_variables)
+
+    def over(call: Callable[..., object]) -> Callable[[], None]:
+        def run() -> None:
+            for x, y in data:
+                call(x, y)
+
+        return run
+
+    calls = {
+        "reading": over(lambda x, y: None),
+        "and forward": over(forward),
+        "and backward": over(backward),
+        "and the optimizer": over(step),
+    }
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(6):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn:
+                times[name].append((time.perf_counter() - start) / steps * 1e3)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def torch(who: str, items: int, batch: int, steps: int) -> Callable[[], None]:
+    import torch
+    from torch import nn
+
+    sparse = who == "torch"
+
+    class Dice(nn.Module):
+        def __init__(self, width: int):
+            super().__init__()
+            self.alpha = nn.Parameter(torch.zeros(width))
+            self.norm = nn.BatchNorm1d(width, eps=1e-9, momentum=0.01, affine=False)
+
+        def forward(self, x):
+            p = torch.sigmoid(self.norm(x))
+            return p * x + (1 - p) * self.alpha * x
+
+    class DIN(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.items = nn.Embedding(items, WIDTH, sparse=sparse)
+            self.categories = nn.Embedding(CATEGORIES, WIDTH, sparse=sparse)
+            sizes = [8 * WIDTH, *ATTENTION]
+            hidden = [
+                layer
+                for i, o in itertools.pairwise(sizes)
+                for layer in (nn.Linear(i, o), nn.Sigmoid())
+            ]
+            self.attention = nn.Sequential(*hidden, nn.Linear(sizes[-1], 1, bias=False))
+            sizes = [8 * WIDTH, *UNITS]
+            tower = [
+                layer for i, o in itertools.pairwise(sizes) for layer in (nn.Linear(i, o), Dice(o))
+            ]
+            self.tower = nn.Sequential(
+                nn.BatchNorm1d(sizes[0], eps=1e-3, momentum=0.01), *tower, nn.Linear(sizes[-1], 1)
+            )
+
+        def forward(self, item, category, history_items, history_categories):
+            q = torch.cat([self.items(item), self.categories(category)], -1)
+            k = torch.cat([self.items(history_items), self.categories(history_categories)], -1)
+            there = history_items != 0
+            wide = q[:, None].expand_as(k)
+            s = self.attention(torch.cat([wide, k, wide - k, wide * k], -1))[..., 0]
+            s = torch.softmax(s.masked_fill(~there, torch.finfo(s.dtype).min), -1) * there
+            attended = (s[..., None] * k).sum(1)
+            mean = (there[..., None] * k).sum(1) / there.sum(1, keepdim=True).clamp(min=1)
+            return self.tower(torch.cat([q, attended, mean, q * mean], -1))[:, 0]
+
+    model = DIN()
+    tables = [model.items.weight, model.categories.weight]
+    others = [p for p in model.parameters() if all(p is not table for table in tables)]
+    optimizers = (
+        [torch.optim.SparseAdam(tables), torch.optim.Adam(others)]
+        if sparse
+        else [torch.optim.Adam(model.parameters())]
+    )
+    call = model if sparse else torch.compile(model)
+    loss_of = nn.BCEWithLogitsLoss()
+    features, labels = examples(items, batch * steps)
+    columns = [torch.from_numpy(column).long() for column in features.values()]
+    y = torch.from_numpy(labels)
+
+    def epoch() -> None:
+        for start in range(0, len(y), batch):
+            rows = slice(start, start + batch)
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            loss_of(call(*(column[rows] for column in columns)), y[rows]).backward()
+            for optimizer in optimizers:
+                optimizer.step()
+
+    return epoch
+
+
+def serve_turns(who: str, items: int, batch: int, steps: int) -> None:
+    """One contestant: for each line on stdin, a line with the examples per second of a round."""
+    make = torch if who.startswith("torch") else tfnorm_or_keras
+    epoch = make(who, items, batch, steps)
+    epoch()
+    epoch()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        epoch()
+        print(batch * steps / (time.perf_counter() - start), flush=True)
+
+
+def steps_of(who: str, items: int) -> int:
+    """Steps of a round: few where one takes long."""
+    return 4 if who == "keras" and items >= 10_000_000 else 10 if items >= 1_000_000 else 40
+
+
+def compared(
+    contestants: list[str], items: int, batch: int, rounds: int, torch_python: str
+) -> dict[str, dict[str, float]]:
+    running = {}
+    for who in contestants:
+        python = torch_python if who.startswith("torch") else sys.executable
+        command = [
+            python,
+            __file__,
+            "--turns",
+            who,
+            str(items),
+            str(batch),
+            str(steps_of(who, items)),
+        ]
+        running[who] = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        if running[who].stdout.readline().strip() != "ready":
+            running.pop(who).wait()
+    rates: dict[str, list[float]] = {who: [] for who in running}
+    for _ in range(rounds):
+        for who, process in running.items():
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            rates[who].append(float(process.stdout.readline()))
+    for process in running.values():
+        process.stdin.close()
+        process.wait()
+    return {
+        who: {"median": statistics.median(found), "least": min(found), "most": max(found)}
+        for who, found in rates.items()
+    }
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--turns"]:
+        who, *numbers = sys.argv[2:]
+        serve_turns(who, *map(int, numbers))
+        return
+    import argparse
+
+    from rich.console import Console
+    from rich.table import Table
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--items", type=int, nargs="+", default=[10**4, 10**5, 10**6, 10**7])
+    parser.add_argument("--batch", type=int, nargs="+", default=[256, 1024])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--torch-python", default=sys.executable)
+    parser.add_argument("--parts", action="store_true")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    found, split = [], []
+    table = Table("items", "batch", *CONTESTANTS, "of keras", "of torch")
+    for items in given.items:
+        for batch in given.batch:
+            contestants = [w for w in CONTESTANTS if w != "torch.compile" or items <= DENSE_MOST]
+            rates = compared(contestants, items, batch, given.rounds, given.torch_python)
+            found.append({"items": items, "batch": batch, "examples per second": rates})
+            ours = rates["tfnorm"]["median"]
+            shown = [
+                "-"
+                if who not in rates
+                else "{median:,.0f} ({least:,.0f} to {most:,.0f})".format(**rates[who])
+                for who in CONTESTANTS
+            ]
+            ratios = [
+                f"{ours / rates[who]['median']:.2f}" if who in rates else "-"
+                for who in ("keras", "torch")
+            ]
+            table.add_row(f"{items:,}", str(batch), *shown, *ratios)
+            if given.parts:
+                split.append({"items": items, "batch": batch, "ms": parts(items, batch, 20)})
+    Console().print(table)
+    if split:
+        of_parts = Table("items", "batch", *split[0]["ms"])
+        for one in split:
+            values = (f"{ms:.2f} ms" for ms in one["ms"].values())
+            of_parts.add_row(f"{one['items']:,}", str(one["batch"]), *values)
+        Console().print(of_parts)
+    if given.json is not None:
+        given.json.write_text(json.dumps({"training": found, "parts": split}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
