@@ -45,6 +45,9 @@ def make(cls, **options):
     model = cls(SCHEMA, units=(6, 5), **options)
     for weight in model.trainable_weights:
         weight.assign(np.random.default_rng(len(weight.path)).normal(size=weight.shape))
+    normalization = model.get_layer("numbers_normalized")
+    normalization.moving_mean.assign([0.7])
+    normalization.moving_variance.assign([0.4])
     return model
 
 
@@ -79,6 +82,13 @@ def before_the_tower(model, examples):
     def bucket(text, size):
         return 0 if text == b"" else 1 + int(tf.strings.to_hash_bucket_fast(text, size))
 
+    statistics = model.get_layer("numbers_normalized")
+
+    def normalized(x):
+        return (x - np.float64(statistics.moving_mean.numpy()[0])) / np.sqrt(
+            np.float64(statistics.moving_variance.numpy()[0]) + 1e-3
+        )
+
     found = []
     for n in range(len(examples["item"])):
         x = {name: array[n] for name, array in examples.items()}
@@ -88,7 +98,7 @@ def before_the_tower(model, examples):
         target = np.concatenate([item, category])
         keys = [
             np.concatenate([table["item"][i], table["category"][words.get(c, 1)]])
-            + np.log1p(s) * np.float64(model.get_layer("numbers").kernel.numpy())[0]
+            + normalized(np.log1p(s)) * np.float64(model.get_layer("numbers").kernel.numpy())[0]
             for i, c, s in zip(
                 x["hist_items"], x["hist_categories"], x["hist_seconds"], strict=True
             )

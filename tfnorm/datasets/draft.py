@@ -109,17 +109,23 @@ def _histories(lists: list[Profile], ids: list[Profile]) -> list[History]:
             single = _held_too(p, [i for i in ids if i.name not in of])
             if single is not None:
                 of[single.name] = p.name
-        numbers = [p.name for p in members if p.kind == "float" and p.shortest != p.longest]
-        numbers += [
-            p.name
+        beside = [p for p in members if p.kind == "float" and p.shortest != p.longest]
+        beside += [
+            p
             for p in members
             if p.kind == "integer" and p.name not in of.values() and _AMOUNT.search(p.name)
         ]
+        numbers = [Number(p.name, scale="log" if _is_wide(p) else None) for p in beside]
         if of:
             name = "history" if not found else f"history_{len(found) + 1}"
             length = min(50, max(p.longest for p in members))
             found.append(History(name, of=of, numbers=numbers, length=max(1, length)))
     return found
+
+
+def _is_wide(p: Profile) -> bool:
+    """Whether its numbers are told apart by their size, such as prices and times are."""
+    return p.least >= 0 and p.greatest > 20
 
 
 def _held_too(p: Profile, ids: list[Profile]) -> Profile | None:
@@ -140,8 +146,7 @@ def _held_too(p: Profile, ids: list[Profile]) -> Profile | None:
 def _feature(p: Profile, *, is_id: bool, in_history: bool) -> Feature:
     if p.kind == "float" or (p.kind == "integer" and not p.is_list and not is_id):
         length = p.longest if p.is_list else None
-        wide = p.least >= 0 and p.greatest > 20
-        return Number(p.name, length=length, scale="log" if wide else "standard")
+        return Number(p.name, length=length, scale="log" if _is_wide(p) else "standard")
     rows = len(p.distinct)
     width = 8 if rows < 1_000 else 16
     if p.kind == "string" and 0 < rows <= min(_VOCABULARY, p.rows / 10) and "" not in p.distinct:

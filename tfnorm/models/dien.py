@@ -225,7 +225,12 @@ class DIEN(keras.Model):
         embedded = tf.concat(steps, axis=-1)
         if history.side_numbers:
             beside = [self.get_layer(f"{n.name}_scaled")(x[n.name]) for n in history.side_numbers]
-            embedded += self.get_layer(f"{prefix_of(history)}numbers")(tf.concat(beside, axis=-1))
+            prefix = prefix_of(history)
+            # The steps themselves have moved the statistics already.
+            normalized = self.get_layer(f"{prefix}numbers_normalized")(
+                tf.concat(beside, axis=-1), training=False
+            )
+            embedded += self.get_layer(f"{prefix}numbers")(normalized)
         return embedded
 
     def _check_negatives(self, x: Any) -> None:

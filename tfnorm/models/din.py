@@ -28,8 +28,8 @@ class DIN(keras.Model):
     there are arguments here: their BaseModel is `attention=False, activation="prelu"`.
 
     Of a schema, q is the target's features, k_t what a history holds of them, with its numbers beside
-    them (k_t + W numbers_t); every history has an attention of its own, and the user's and the
-    context's features join the tower.
+    them (k_t + W BatchNormalization(numbers_t)); every history has an attention of its own, and the
+    user's and the context's features join the tower.
 
     Args:
         schema: the features of the log; or, as before there were schemas, `item_count`.

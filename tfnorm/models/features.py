@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from tfnorm.errors import InputError
+from tfnorm.layers import BatchNormalization
 from tfnorm.models.embedding import IdEmbedding
 from tfnorm.models.masked_mean import MaskedMean, MaskedSum
 from tfnorm.models.number_scale import NumberScale
@@ -31,6 +32,7 @@ _LAYERS |= {
     "padded",
     "auxiliary",
     "numbers",
+    "numbers_normalized",
     "beside",
     "steps",
 }
@@ -176,17 +178,20 @@ def embedded_features(schema: Schema, regularizer: Any) -> EmbeddedFeatures:
         }
         steps = [tables[schema.id(name).table_name](x) for name, x in rows.items()]
         keys = joined(steps, f"{prefix}history")
+        valid = keras.ops.not_equal(next(iter(rows.values())), 0)
         query = target
         if tuple(feature.of) != tuple(schema.target):
             query = joined([embedded[name] for name in feature.of], f"{prefix}target_of_history")
         if feature.side_numbers:
             beside = [scale(n)(inputs[n.name]) for n in feature.side_numbers]
-            beside_all = joined(beside, f"{prefix}beside")
+            # As they come they may be a thousand times what embeddings are, which they would drown.
+            beside_all = BatchNormalization(
+                center=False, scale=False, momentum_warmup=True, name=f"{prefix}numbers_normalized"
+            )(joined(beside, f"{prefix}beside"), mask=valid)
             moved = keras.layers.Dense(keys.shape[-1], use_bias=False, name=f"{prefix}numbers")(
                 beside_all
             )
             keys = keras.layers.Add(name=f"{prefix}steps")([keys, moved])
-        valid = keras.ops.not_equal(next(iter(rows.values())), 0)
         return EmbeddedHistory(prefix, query, keys, valid)
 
     return EmbeddedFeatures(
