@@ -93,8 +93,18 @@ def test_examples_are_halved_until_there_is_time_for_every_composition():
     model = Slow(2e-5, 1e-3)
     report = run(_request(model, 4096))
     assert FEWEST < report.examples < 4096
-    assert report.left_out == {} and model.now < 30
+    count = report.examples
+    reason = f"the budget of 30 s does for {count:,} of 4,096 examples"
+    assert report.left_out == {"more examples": reason} and model.now < 30
     assert report.examples_given == 4096
+
+
+def test_logged_requests_that_there_is_no_time_for_are_left_out():
+    model = Slow(2e-5, 1e-3)
+    request = _request(model, 1024, 5.0)
+    request = replace(request, examples=replace(request.examples, requests=[8] * 128))
+    report = run(request)
+    assert report.left_out.keys() == {"more examples", "as the requests came"}
 
 
 def test_labels_go_with_their_examples():

@@ -67,6 +67,6 @@ def stages() -> Iterator[Progress]:
                 return
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done)
+            bars.update(tasks[stage], completed=done, total=total)
 
         yield progress

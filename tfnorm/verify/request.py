@@ -16,7 +16,7 @@ from tfnorm.examples.spread import spread
 from tfnorm.scorers.scorer import Scorer
 from tfnorm.verify.compositions.agenda import Agenda, agenda
 from tfnorm.verify.compositions.budget import Budget
-from tfnorm.verify.compositions.plan import Composition
+from tfnorm.verify.compositions.plan import AS_LOGGED, Composition
 from tfnorm.verify.compositions.runner import Runner
 from tfnorm.verify.judgement.tolerance import Tolerance
 
@@ -124,6 +124,13 @@ def within_budget(request: Request, todo: Agenda) -> Request:
         count = max(FEWEST, count // 2)
         smaller = request.of(count)
     return smaller
+
+
+def fewer(request: Request, fitting: Request) -> dict[str, str]:
+    """What is left out where there is time for `fitting` alone -> why."""
+    reason = f"{request.budget} does for {fitting.count:,} of {request.count:,} examples"
+    names = ["more examples", *([AS_LOGGED] if request.examples.requests else [])]
+    return dict.fromkeys(names, reason)
 
 
 def _plain(value: np.ndarray) -> object:

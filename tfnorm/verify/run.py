@@ -21,7 +21,7 @@ from tfnorm.verify.judgement.reference import NUMBERLESS, Reference
 from tfnorm.verify.judgement.tolerance import UNKNOWN
 from tfnorm.verify.judgement.votes import shared_parts
 from tfnorm.verify.report.report import InvarianceReport, Undecided
-from tfnorm.verify.request import Request, within_budget
+from tfnorm.verify.request import Request, fewer, within_budget
 from tfnorm.verify.results import DEPENDENCE, CompositionResult, Stake, largest
 from tfnorm.verify.scoring import (
     Attempt,
@@ -120,6 +120,7 @@ def _judged(
 ) -> tuple[Request, Judged]:
     """What scoring showed, and of which examples: of all that there is time for."""
     todo, rows = request.agenda(), request.examples.rows
+    no_time: dict[str, str] = {}
     runner = Runner(request.scorer, todo.rows, progress, request.budget)
     try:
         alone = runner.scored(todo.alone.part(0, _TIMED), rows)
@@ -127,6 +128,7 @@ def _judged(
         if fitting is request:
             alone += runner.scored(todo.alone.part(_TIMED), rows)
         else:
+            no_time = fewer(request, fitting)
             request, todo, rows = fitting, fitting.agenda(), fitting.examples.rows
             runner = Runner(request.scorer, todo.rows, progress, request.budget)
             alone = runner.scored(todo.alone, rows)
@@ -161,7 +163,7 @@ def _judged(
     return request, Judged(
         results=results,
         dtypes={name: reference.dtype for name, reference in references.items()},
-        left_out={**todo.left_out, **left_out(scored, missed)},
+        left_out={**todo.left_out, **no_time, **left_out(scored, missed)},
         precision=coarsest_of(precisions.values()),
         stake=at_stake(references, compared, results, request.labels),
         undecided=too_little(scored, missed, request.budget)
