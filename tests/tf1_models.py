@@ -88,6 +88,7 @@ def din(
     training: Callable[[], tf.Tensor | bool],
     update: bool = False,
     fused: bool = False,
+    flag: str | None = None,
     steps: int = 3,
 ) -> tuple[Path, dict[str, np.ndarray]]:
     """Train a DIN for a few steps, its normalization by the batch, and save it with its statistics.
@@ -96,8 +97,9 @@ def din(
         directory: where to.
         resource: whether variables are resources, not refs.
         training: makes what says, in the graph that is saved, whether to normalize by the batch.
-        update: whether training runs the UPDATE_OPS, with a momentum of 0 in their place.
+        update: whether the UPDATE_OPS are run, 600 times.
         fused: whether the saved graph has the fused op.
+        flag: the placeholder in the saved graph that is an input, too.
         steps: of training.
 
     Returns:
@@ -145,7 +147,7 @@ def din(
         for _ in range(steps):
             session.run(step, fed)
         updates = v1.get_collection(v1.GraphKeys.UPDATE_OPS)
-        for _ in range(1200 if update else 0):
+        for _ in range(600 if update else 0):
             session.run(updates, fed)
         trained = {v.op.name: session.run(v) for v in v1.global_variables()}
     with tf.Graph().as_default(), v1.Session() as session:
@@ -154,5 +156,7 @@ def din(
         session.run(v1.global_variables_initializer())
         for variable in v1.global_variables():
             variable.load(trained[variable.op.name], session)
+        if flag is not None:
+            inputs[flag] = session.graph.get_tensor_by_name(f"{flag}:0")
         v1.saved_model.simple_save(session, str(directory), inputs, score)
     return directory, trained

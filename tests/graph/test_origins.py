@@ -50,6 +50,12 @@ def test_a_scope_numbered_by_the_second_tracing_has_the_layers_own_name():
     assert layers.layer("ranker_1/tower_1/dense_3_1/x/Mean") == "dense_3"
 
 
+def test_an_op_stands_in_all_scopes_around_it_where_they_are_no_layers_of_keras():
+    layers = _layers("din/dice/moments/Mean", reads=[("din/read", "din/items")])
+    assert layers.path("din/dice/moments/Mean") == "din/dice"
+    assert layers.path("Mean") is None
+
+
 def test_a_number_of_the_layers_own_stays():
     layers = _layers(
         "ranker/dense_1/Tanh",

@@ -61,6 +61,13 @@ class Layers:
             layers.append(_unnumbered(scope))
         return layers[-1] if layers else None
 
+    def path(self, name: str) -> str | None:
+        """Where the op called `name` stands: its layer, or in a graph that isn't Keras's all its scopes."""
+        if self._numbered:
+            return self.layer(name)
+        scopes = [scope for scope in name.split("/")[:-1] if not _INNER_SCOPES.match(scope)]
+        return "/".join(scopes) or None
+
 
 class Sources:
     """Source lines, for a SavedModel that was saved with `save_debug_info=True`."""

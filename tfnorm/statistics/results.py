@@ -10,6 +10,9 @@ import numpy as np
 
 from tfnorm.statistics.judgement import DOUBTFUL, FITS, OFF, TRACE, UNDECIDED, Residue
 
+_ALL = 0.995
+"""The share of the initial values that no training has moved."""
+
 REPAIR = "tfnorm recalibrate MODEL --examples FILE --output NEW"
 """The command that makes a model's statistics those of examples."""
 
@@ -90,7 +93,10 @@ class StatisticsFit:
         said = {OFF: "do not fit", DOUBTFUL: "may not fit"}[self.verdict]
         parts = [f"{said} the {self.examples:,} examples: {self.worst}"]
         if self.initial_share and self.initial_share >= TRACE:
-            parts.append(f"{self.initial_share:.0%} or more of the initial values is left in them")
+            share = f"{self.initial_share:.0%} or more of the initial values is"
+            if self.initial_share >= _ALL:
+                share = "all of the initial values are"
+            parts.append(f"{share} left in them")
         if np.isfinite(self.effect):
             parts.append(
                 f"with those of the examples a score moves by {self.effect:.2g} of its standard "

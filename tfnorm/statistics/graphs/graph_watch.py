@@ -177,7 +177,7 @@ class GraphWatch:
         return origins[node].name if node in origins else node
 
     def _layer(self, op: str) -> str:
-        return self._layers.layer(op) or op
+        return self._layers.path(op) or op
 
     def _by_batch(self, few: Sequence[Arrays]) -> list[str]:
         opened = self._opened
@@ -206,7 +206,7 @@ class GraphWatch:
             full.nodes, opened.varying_of_full(), lambda tensor: opened.value(tensor, prefix)
         )
         ops = [full.origins[one.node].name for one in found if one not in seen]
-        return list(dict.fromkeys(layers.layer(op) or op for op in ops))
+        return list(dict.fromkeys(layers.path(op) or op for op in ops))
 
     def _open_to_others(self) -> Nodes:
         """The graph with a node of its own wherever statistics come in, which can be fed."""

@@ -67,12 +67,16 @@ def verify_statistics(
 
 
 def _report(scorer: Scorer, examples: Examples | None) -> FitReport:
+    if examples is None and scorer.kept_examples is None:
+        raise InputError(
+            f"{scorer.name} comes with no examples; give some by --examples (examples=)"
+        )
     rows = load(examples, scorer, LIMIT).rows
     seen = look(scorer, rows)
     batch = list(seen.by_batch)
     if scorer.keras_model() is not None:
         known = {name.rpartition("/")[2] for name in batch}
-        batch += [name for name in by_batch(scorer, rows) if name not in known]
+        batch += [name for name in by_batch(scorer, rows) if name.rpartition("/")[2] not in known]
     report = FitReport(
         fit=seen.fit,
         nothing=seen.nothing,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-SHOWN = 12
+SHOWN = 10
 """How many layers the table shows, so that the whole fits a screen of 24 lines."""
 
 COLUMNS = ("channel", "mean", "examples'", "std", "examples'", "mean off", "std ratio")
