@@ -116,6 +116,30 @@ def test_constants_that_lack_or_do_not_fit_are_told_in_one_line(
     assert reason in error and len(error.strip().splitlines()) == 1
 
 
+def test_an_input_that_has_a_row_for_each_example_is_given_it_in_each():
+    inputs = {
+        "x": keras.Input((3,), name="x"),
+        "temperature": keras.Input((), name="temperature"),
+        "bias": keras.Input((3,), name="bias"),
+    }
+    tempered = keras.ops.sum(inputs["x"] + inputs["bias"], axis=1) / inputs["temperature"]
+    model = keras.Model(inputs, tempered)
+    feed = {"temperature": "2.0", "bias": [1, 2, 3]}
+    for options in (
+        {"examples": {"x": X}},
+        {"random": 5},
+        {"examples": {"x": X}, "against": model},
+    ):
+        assert batch_invariance(model, feed=feed, batch_sizes=[2, 4], **options).passed
+    spoilt = keras.Model(inputs, tempered - keras.ops.mean(inputs["temperature"]))
+    report = batch_invariance(spoilt, {"x": X}, feed=feed, batch_sizes=[2, 4])
+    assert not report.passed and report.culprit.op_type == "Mean"
+    with pytest.raises(
+        InputError, match=r"'bias' the value \[1, 2\]; accepted: float32 \[None, 3\]"
+    ):
+        batch_invariance(model, {"x": X}, feed={**feed, "bias": [1, 2]})
+
+
 def test_every_input_can_not_be_a_constant(graph_of_tf1):
     with pytest.raises(InputError, match="feed gives every input"):
         batch_invariance(graph_of_tf1, {"x": X}, feed={**FEED, "temperature": 1, "x": X.tolist()})

@@ -30,7 +30,7 @@ def check_names(
 
 
 def constant(name: str, value: object, inputs: Mapping[str, tf.TensorSpec] | None) -> np.ndarray:
-    """What an input is given in every batch, as the scorer takes it.
+    """What an input, or each row of one that has a row for each example, is given: as the scorer takes it.
 
     Args:
         name: the input.
@@ -55,7 +55,9 @@ def constant(name: str, value: object, inputs: Mapping[str, tf.TensorSpec] | Non
     except (ValueError, TypeError, OverflowError):
         pass
     else:
-        if array is not None and spec.shape.is_compatible_with(array.shape):
+        if array is not None and any(
+            shape.is_compatible_with(array.shape) for shape in (spec.shape, spec.shape[1:])
+        ):
             return array
     raise InputError(
         f"feed gives {name!r} the value {value!r}; "

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfnorm.errors import InputError
 from tfnorm.examples.drawn import random_examples
-from tfnorm.examples.load import Examples, load
+from tfnorm.examples.load import Examples, Loaded, load
 from tfnorm.examples.spread import LIMIT
 from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.inputs import constant
@@ -101,8 +101,9 @@ def batch_invariance(
         limit: how many examples to score; of more, that many evenly spread; None for all.
         random: draw that many examples from the signature instead.
         feed: input name -> a value that it is given in every batch, such as `{"keep_prob": 1.0}`, for
-            inputs that are no part of an example; `against` is given it too. None for none. Inputs that
-            have a default in the signature, or in its graph, need none.
+            inputs that are no part of an example; an input that has a row for each example gets it in each.
+            `against` is given it too. None for none. Inputs that have a default in the signature, or in
+            its graph, need none.
         allow_misfit_statistics: let it pass where the statistics that the model normalizes with are not
             those of the examples.
         budget: the seconds that scoring may take, beside the first batch; inf for as long as it takes.
@@ -132,14 +133,18 @@ def batch_invariance(
     if random is not None and examples is not None:
         raise InputError("both examples and random were given; accepted: one of them")
     with _opened(target, signature, connection) as scorer, _opened_local(against) as local:
-        if feed:
-            scorer, local = _fed(scorer, local, feed)
+        constants, columns = _constants(feed or {}, scorer)
+        both = scorer, local
+        scorer, local = _fed(*both, {**constants, **columns})
         _check_unpadded(unpadded, scorer)
         if random is not None:
             examples = random_examples(scorer, random, seed, local)
         elif examples is None and local is not None:
             examples = local.kept_examples or scorer.kept_examples
         loaded = load(examples, scorer, limit)
+        if columns:
+            loaded = _with_columns(loaded, columns)
+            scorer, local = _fed(*both, constants)
         if labels is None:
             labels = loaded.labels
         elif loaded.given != len(next(iter(loaded.rows.values()))):
@@ -211,11 +216,26 @@ def _check(
         raise InputError(f"limit is {limit!r}; accepted: 2 or more, or None for all examples")
 
 
+def _constants(
+    feed: Mapping[str, object], scorer: Scorer
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What inputs are in every batch, and what they are in every row, of those that have a row an example."""
+    given = {name: constant(name, value, scorer.inputs) for name, value in feed.items()}
+    inputs = scorer.inputs or {}
+    rows = {
+        name: value
+        for name, value in given.items()
+        if name in inputs and not inputs[name].shape.is_compatible_with(value.shape)
+    }
+    return {name: value for name, value in given.items() if name not in rows}, rows
+
+
 def _fed(
-    scorer: Scorer, local: Scorer | None, feed: Mapping[str, object]
+    scorer: Scorer, local: Scorer | None, constants: Mapping[str, np.ndarray]
 ) -> tuple[Scorer, Scorer | None]:
     """The two with what is given in every batch; the model on this machine may lack such an input."""
-    constants = {name: constant(name, value, scorer.inputs) for name, value in feed.items()}
+    if not constants:
+        return scorer, local
     fed = Fed(scorer, constants)
     if fed.inputs is not None and not fed.inputs:
         raise InputError(
@@ -225,6 +245,12 @@ def _fed(
         return fed, None
     taken = constants.keys() if local.inputs is None else constants.keys() & local.inputs.keys()
     return fed, Fed(local, {name: constants[name] for name in taken})
+
+
+def _with_columns(loaded: Loaded, columns: Mapping[str, np.ndarray]) -> Loaded:
+    count = len(next(iter(loaded.rows.values())))
+    repeated = {name: np.repeat(value[None], count, axis=0) for name, value in columns.items()}
+    return replace(loaded, rows={**loaded.rows, **repeated})
 
 
 def _check_unpadded(unpadded: Sequence[str], scorer: Scorer) -> None:
