@@ -2,33 +2,11 @@
 
 import pytest
 import tensorflow as tf
+from hand_made import laid_open
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfnorm.graph.inline import BrokenGraph
 from tfnorm.verify.inspection.opened import open_graph
-
-X = tf.TensorSpec([None, 3], tf.float32, "x")
-
-
-def _opened(call, **inputs):
-    """Lay open a graph whose inputs have these shapes; a bool is a flag that isn't fed."""
-    meta_graph = meta_graph_pb2.MetaGraphDef()
-    signature = meta_graph.signature_def["serve"]
-    with tf.Graph().as_default() as graph:
-        given = {}
-        for name, shape in inputs.items():
-            if isinstance(shape, bool):
-                given[name] = tf.compat.v1.placeholder_with_default(shape, [], name)
-                continue
-            dtype = tf.float32 if shape else tf.bool
-            given[name] = tf.compat.v1.placeholder(dtype, shape, name)
-            info = tf.compat.v1.saved_model.utils.build_tensor_info(given[name])
-            signature.inputs[name].CopyFrom(info)
-        score = call(**given)
-        info = tf.compat.v1.saved_model.utils.build_tensor_info(score)
-        signature.outputs["score"].CopyFrom(info)
-    meta_graph.graph_def.CopyFrom(graph.as_graph_def())
-    return open_graph(meta_graph, "serve")
 
 
 def _ops(opened, names):
@@ -44,14 +22,14 @@ def test_what_the_scores_depend_on_is_told_from_what_they_do_not():
         tf.cosh(x)
         return tf.sinh(x)
 
-    opened = _opened(call, x=[None, 3])
+    opened = laid_open(call, x=[None, 3])
     assert _ops(opened, opened.scoring) == {"Placeholder", "Sinh"}
     assert opened.outputs["score"] in opened.graph.outputs
 
 
 @pytest.mark.parametrize(("flag", "op", "other"), [(True, "Sinh", "Cosh"), (False, "Cosh", "Sinh")])
 def test_the_branch_of_a_flag_that_is_not_fed_is_the_only_one(flag, op, other):
-    ops = [n.op for n in _opened(_branching, x=[None, 3], flag=flag).graph.nodes.values()]
+    ops = [n.op for n in laid_open(_branching, x=[None, 3], flag=flag).graph.nodes.values()]
     assert op in ops and other not in ops
 
 
@@ -60,7 +38,7 @@ def test_a_number_that_no_branch_has_decides_for_the_last():
         number = tf.raw_ops.PlaceholderWithDefault(input=7, shape=[])
         return tf.switch_case(number, [lambda: tf.sinh(x), lambda: tf.cosh(x), lambda: tf.tanh(x)])
 
-    ops = {n.op for n in _opened(call, x=[None, 3]).graph.nodes.values()}
+    ops = {n.op for n in laid_open(call, x=[None, 3]).graph.nodes.values()}
     assert "Tanh" in ops and ops.isdisjoint({"Sinh", "Cosh"})
 
 
@@ -69,15 +47,15 @@ def test_branches_in_branches_are_decided_too():
         inner = lambda: tf.cond(flag, lambda: tf.sinh(x), lambda: tf.cosh(x))  # noqa: E731
         return tf.cond(tf.logical_not(flag), lambda: tf.tanh(x), inner)
 
-    ops = {n.op for n in _opened(call, x=[None, 3], flag=True).graph.nodes.values()}
+    ops = {n.op for n in laid_open(call, x=[None, 3], flag=True).graph.nodes.values()}
     assert "Sinh" in ops and ops.isdisjoint({"Tanh", "Cosh"})
 
 
 def test_a_flag_that_is_an_input_chooses_and_a_row_does_not():
-    opened = _opened(_branching, x=[None, 3], flag=[])
+    opened = laid_open(_branching, x=[None, 3], flag=[])
     chosen = {opened.graph.nodes[name].op: by for name, by in opened.chosen_by.items()}
     assert chosen["Sinh"] == chosen["Cosh"] == {"flag"}
-    by_rows = _opened(
+    by_rows = laid_open(
         lambda x: tf.cond(tf.reduce_any(x > 0), lambda: tf.sinh(x), lambda: x), x=[None, 3]
     )
     assert not any(by_rows.chosen_by.values())
@@ -90,7 +68,7 @@ def test_a_turn_of_a_loop_is_not_taken_for_all_of_them():
 
         return tf.while_loop(lambda i, x: i < 3, turn, [0, x])[1]
 
-    ops = {n.op for n in _opened(call, x=[None, 3]).graph.nodes.values()}
+    ops = {n.op for n in laid_open(call, x=[None, 3]).graph.nodes.values()}
     assert {"Sinh", "Cosh"} <= ops
 
 

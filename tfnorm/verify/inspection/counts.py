@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tensorflow.core.framework import node_def_pb2
+
 from tfnorm.differences import epsilon
 from tfnorm.graph.nodes import data_inputs, producer
 from tfnorm.graph.ops import COUNTS, SHAPES
@@ -28,17 +30,23 @@ def counting(opened: Opened) -> frozenset[str]:
             number[name] = _union(selected, before)
             continue
         if node.op in _ARITHMETIC and (numbers := _union(number, before)):
+            if axes.value(f"{name}:0") is not None:  # Of an axis whose length is known.
+                continue
             number[name] = numbers
             dtype = axes.dtype(f"{name}:0")
             if name in opened.scoring and dtype is not None and epsilon(dtype):
                 found |= numbers
-        own = {name} if node.op in _SELECTING else set()
+        own = {name} if node.op in _SELECTING and not _of_constants(node, opened) else set()
         selected[name] = _union(selected, before) | own if _open(name, opened) else frozenset(own)
     return frozenset(found)
 
 
 def _union(sets: dict[str, frozenset[str]], names: list[str]) -> frozenset[str]:
     return frozenset[str]().union(*(sets.get(name, frozenset()) for name in names))
+
+
+def _of_constants(node: node_def_pb2.NodeDef, opened: Opened) -> bool:
+    return all(opened.axes.constant(tensor) is not None for tensor in data_inputs(node))
 
 
 def _open(name: str, opened: Opened) -> bool:

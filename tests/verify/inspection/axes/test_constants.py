@@ -57,3 +57,28 @@ def test_what_examples_decide_what_draws_and_what_refuses_has_no_value(folded, t
 def test_constants_are_those_that_no_shape_has_a_part_in(folded):
     assert {"three:0", "flag:0", "not_flag:0"} <= folded.constant
     assert folded.constant.isdisjoint({"last:0", "rows:0", "count:0", "axes:0"})
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda shape: shape[1], 4),
+        (lambda shape: shape[-2], 4),
+        (lambda shape: shape[1:], [4, 3]),
+        (lambda shape: shape[1:2], [4]),
+        (lambda shape: shape[:0:-1], [3, 4]),
+        (lambda shape: shape[-1] * 2, 6),
+        (lambda shape: shape[0], None),
+        (lambda shape: shape[:2], None),
+        (lambda shape: shape[::2], None),
+        (lambda shape: shape[None, 1:], None),
+    ],
+)
+@pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
+def test_a_part_of_a_shape_is_known_where_the_other_lengths_are_not(call, expected, dtype):
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 4, 3])
+        part = call(tf.shape(x, out_type=dtype))
+    found = fold(graph).values.get(part.name)
+    assert (None if found is None else found.tolist()) == expected
+    assert found is None or found.dtype == dtype.as_numpy_dtype

@@ -44,6 +44,8 @@ def fold(graph: tf.Graph) -> Folded:
     for operation in graph.get_operations():
         if operation.type in SHAPES:
             shapes |= _measured(operation)
+        elif (picked := _picked(operation)) is not None:
+            shapes[operation.outputs[0]] = picked
         elif _foldable(operation) and all(
             tensor in shapes or tensor.op.name in followed for tensor in operation.inputs
         ):
@@ -67,6 +69,27 @@ def _measured(operation: tf.Operation) -> dict[tf.Tensor, np.ndarray]:
         elif operation.type in ("Shape", "ShapeN") and tensor.shape.is_fully_defined():
             known[given] = np.asarray(tensor.shape.as_list(), kind)
     return known
+
+
+def _picked(operation: tf.Operation) -> np.ndarray | None:
+    """What a slice takes of a shape that is not known as a whole, if it is known there."""
+    if operation.type != "StridedSlice" or operation.inputs[0].op.type != "Shape":
+        return None
+    shape = operation.inputs[0].op.inputs[0].shape
+    begin, end, strides = map(tf.get_static_value, operation.inputs[1:])
+    new = operation.get_attr("ellipsis_mask") | operation.get_attr("new_axis_mask")
+    if new or shape.rank is None or any(v is None or len(v) != 1 for v in (begin, end, strides)):
+        return None
+    sizes = np.array(
+        [-1 if n is None else n for n in shape], operation.outputs[0].dtype.as_numpy_dtype
+    )
+    if operation.get_attr("shrink_axis_mask"):
+        found = sizes[begin[0] :][:1].reshape(()) if -shape.rank <= begin[0] < shape.rank else None
+    else:
+        first = None if operation.get_attr("begin_mask") else begin[0]
+        last = None if operation.get_attr("end_mask") else end[0]
+        found = sizes[first : last : strides[0]]
+    return None if found is None or np.any(found < 0) else np.asarray(found)
 
 
 def _foldable(operation: tf.Operation) -> bool:
