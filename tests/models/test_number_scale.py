@@ -73,4 +73,6 @@ def test_half_precision_comes_after_the_scale(policy, arguments, expected):
     outputs = NumberScale(**arguments, dtype=policy)(inputs)
     found = keras.Model(inputs, outputs)(np.array([1.7e9, 1.7005e9], np.float32))
     assert found.dtype == outputs.dtype == policy.removeprefix("mixed_")
-    np.testing.assert_allclose(found.numpy().astype(np.float64)[:, 0], expected, rtol=5e-3, atol=1e-6)
+    np.testing.assert_allclose(
+        found.numpy().astype(np.float64)[:, 0], expected, rtol=5e-3, atol=1e-6
+    )

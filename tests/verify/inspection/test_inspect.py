@@ -118,47 +118,6 @@ def test_clean_model_has_no_error(name):
     assert inspection.passed, _of(inspection, "error")
 
 
-@pytest.mark.parametrize(
-    ("call", "op_type"),
-    [
-        (lambda x: x[1:], "StridedSlice"),
-        (lambda x: x + tf.random.stateless_normal(tf.shape(x), [1, 2]), "StatelessRandomNormalV2"),
-    ],
-    ids=["a row too few", "a draw by place"],
-)
-def test_what_reaches_across_rows_in_an_unusual_way_is_an_error(tmp_path, call, op_type):
-    inspection = inspect_saved_model(_saved(tmp_path, lambda x: {"score": call(x)}, X))
-    assert op_type in {error.op_type for error in _of(inspection, "error")}
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda x: tf.gather(x, tf.range(tf.shape(x)[0])),
-        lambda x: tf.gather_nd(
-            x, tf.stack([tf.range(tf.shape(x)[0]), tf.argmax(x, 1, tf.int32)], 1)
-        ),
-        lambda x: tf.pad(x, [[0, 0], [1, 0]])[:, :-1],
-        lambda x: tf.reduce_mean(x, axis=tf.range(1, tf.rank(x))),
-        lambda x: x * tf.cast(tf.shape(x)[1], tf.float32),
-        lambda x: x + tf.random.stateless_normal([4], [1, 2]),
-        lambda x: tf.nn.l2_normalize(x, axis=-1),
-    ],
-    ids=[
-        "all rows",
-        "one of each row",
-        "padded steps",
-        "a computed axis",
-        "a length",
-        "a draw",
-        "a norm",
-    ],
-)
-def test_what_looks_alike_and_keeps_to_rows_is_not_mentioned(tmp_path, call):
-    inspection = inspect_saved_model(_saved(tmp_path, lambda x: {"score": call(x)}, X))
-    assert [f for f in inspection.findings if f.severity != "info"] == []
-
-
 @pytest.mark.parametrize("centred", [False, True])
 def test_rows_are_followed_behind_a_hash_table(tmp_path, centred):
     pairs = tf.lookup.KeyValueTensorInitializer(["a", "b"], [1.0, 2.0])
@@ -172,53 +131,6 @@ def test_rows_are_followed_behind_a_hash_table(tmp_path, centred):
     inspection = inspect_saved_model(_saved(tmp_path, serve, spec, table=table))
     found = [f.op_type for f in inspection.findings if f.severity != "info"]
     assert found == (["Mean"] if centred else [])
-
-
-def _partitioned(x):
-    parts = tf.dynamic_partition(x, tf.cast(x[:, 0] > 0, tf.int32), 2)
-    places = tf.dynamic_partition(tf.range(tf.shape(x)[0]), tf.cast(x[:, 0] > 0, tf.int32), 2)
-    return tf.ensure_shape(tf.dynamic_stitch(places, [parts[0], 2 * parts[1]]), [None, 4])
-
-
-@pytest.mark.parametrize(
-    ("call", "op_type", "said"),
-    [
-        (_partitioned, "DynamicPartition", "can't be followed"),
-        (lambda x: tf.gather(x, tf.argsort(x[:, 0])), "GatherV2", "numbers that are computed"),
-        (lambda x: tf.reshape(tf.reshape(x, [1, -1]), [-1, 4]), "Reshape", "into one row"),
-        (lambda x: tf.reshape(x, [1, 4]), "Reshape", "batches of one size alone"),
-        (
-            lambda x: tf.math.invert_permutation(tf.cast(x[:, 0], tf.int32)),
-            "InvertPermutation",
-            "can't be",
-        ),
-    ],
-)
-def test_what_cannot_be_followed_is_a_warning(tmp_path, call, op_type, said):
-    inspection = inspect_saved_model(_saved(tmp_path, lambda x: {"score": call(x)}, X))
-    warnings = [f.message for f in _of(inspection, "warning") if f.op_type == op_type]
-    assert any(said in message for message in warnings), inspection.findings
-
-
-def test_an_axis_that_only_a_variable_knows_is_a_warning(tmp_path):
-    axis = tf.Variable(0)
-    call = lambda x: {"score": tf.reduce_mean(x, axis=axis)}  # noqa: E731
-    inspection = inspect_saved_model(_saved(tmp_path, call, X, axis=axis))
-    assert [w.op_type for w in _of(inspection, "warning")][:1] == ["Mean"]
-
-
-@pytest.mark.parametrize(
-    ("call", "shape"),
-    [(lambda x: tf.reduce_max(x, axis=1)[None], [1, 7]), (lambda x: tf.ones([3]), [3])],
-)
-def test_an_output_that_a_server_cannot_split_is_a_warning(tmp_path, call, shape):
-    def serve(x):
-        return {"score": tf.tanh(x), "other": call(x)}
-
-    (warning,) = _of(inspect_saved_model(_saved(tmp_path, serve, X)), "warning")
-    assert warning.op == "other"
-    assert str(shape) in warning.message
-    assert "batch as its first axis" in warning.advice
 
 
 @contextlib.contextmanager
@@ -267,15 +179,6 @@ def test_a_branch_that_an_input_chooses_is_a_warning(tmp_path, control_flow):
     warnings = [w for w in _of(inspection, "warning") if w.op_type in ("Mean", "RandomUniform")]
     assert {w.op_type for w in warnings} == {"Mean", "RandomUniform"}
     assert all("where input 'is_training' says so" in w.message for w in warnings)
-
-
-def test_a_branch_chosen_by_the_batch_size_is_not_taken_for_one_that_is_never_run(tmp_path):
-    def serve(x):
-        many = tf.shape(x)[0] > 64
-        return {"score": tf.cond(many, lambda: x - tf.reduce_mean(x, 0), lambda: x + 0)}
-
-    inspection = inspect_saved_model(_saved(tmp_path, serve, X))
-    assert [error.op_type for error in _of(inspection, "error")] == ["Mean"]
 
 
 def test_an_error_of_its_own_is_not_taken_for_damage(tmp_path, monkeypatch):
@@ -352,14 +255,6 @@ def test_function_for_xla_is_an_error(tmp_path):
     assert "jit_compile=False" in error.advice
 
 
-def test_python_function_is_an_error(tmp_path):
-    def serve(x):
-        return {"score": tf.ensure_shape(tf.numpy_function(np.tanh, [x], tf.float32), [None, 4])}
-
-    (error,) = _of(inspect_saved_model(_saved(tmp_path, serve, X)), "error")
-    assert error.op_type == "PyFunc"
-
-
 def test_op_unknown_to_tensorflow_is_an_error_and_does_not_hide_others(tmp_path):
     def serve(x):
         return {"score": tf.tanh(x), "centred": x - tf.reduce_mean(x, 0)}
@@ -374,15 +269,6 @@ def test_op_unknown_to_tensorflow_is_an_error_and_does_not_hide_others(tmp_path)
     _rewrite(directory, edit)
     errors = _of(inspect_saved_model(directory), "error")
     assert {error.op_type for error in errors} == {"FancyTanh", "Mean"}
-
-
-def test_fixed_batch_dimension_is_a_warning_and_is_looked_behind(tmp_path):
-    spec = tf.TensorSpec([8, 4], tf.float32, "x")
-    directory = _saved(tmp_path, lambda x: {"score": x - tf.reduce_mean(x, 0)}, spec)
-    inspection = inspect_saved_model(directory)
-    (warning,) = _of(inspection, "warning")
-    assert warning.op == "x" and "fixed batch dimension 8" in warning.message
-    assert [error.op_type for error in _of(inspection, "error")] == ["Mean"]
 
 
 def test_signature_version_and_size_are_told(tmp_path):

@@ -1,0 +1,203 @@
+"""What is wrong or risky about single ops, in graphs that are one function."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hand_made import laid_open
+
+from tfnorm.graph.ops import advice
+from tfnorm.verify.inspection.op_checks import check_ops
+
+X = [None, 4]
+VERIFY = "Verify with examples"
+
+
+def checked(call, **inputs):
+    return list(check_ops(laid_open(call, **inputs or {"x": X})))
+
+
+def told(findings):
+    return [(finding.severity, finding.op_type) for finding in findings]
+
+
+def _variable(value, trainable=False):
+    return tf.compat.v1.get_variable("v", initializer=value, use_resource=True, trainable=trainable)
+
+
+def test_an_op_that_crosses_the_batch_is_an_error_with_its_name_layer_and_advice():
+    def call(x):
+        with tf.name_scope("dense"):
+            return x - tf.reduce_mean(x, 0, name="mean")
+
+    (found,) = checked(call)
+    assert (found.severity, found.op, found.op_type, found.layer) == (
+        "error",
+        "dense/mean",
+        "Mean",
+        "dense",
+    )
+    assert found.message == "Mean reduces over the batch axis" and found.advice == advice("Mean")
+
+
+@pytest.mark.parametrize(
+    ("call", "op_type"),
+    [
+        (lambda x: x[1:], "StridedSlice"),
+        (lambda x: x + tf.random.stateless_normal(tf.shape(x), [1, 2]), "StatelessRandomNormalV2"),
+    ],
+    ids=["a row too few", "a draw by place"],
+)
+def test_what_reaches_across_rows_in_an_unusual_way_is_an_error(call, op_type):
+    assert ("error", op_type) in told(checked(call))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: tf.gather(x, tf.range(tf.shape(x)[0])),
+        lambda x: tf.gather_nd(
+            x, tf.stack([tf.range(tf.shape(x)[0]), tf.argmax(x, 1, tf.int32)], 1)
+        ),
+        lambda x: tf.pad(x, [[0, 0], [1, 0]])[:, :-1],
+        lambda x: tf.reduce_mean(x, axis=tf.range(1, tf.rank(x))),
+        lambda x: x * tf.cast(tf.shape(x)[1], tf.float32),
+        lambda x: x + tf.random.stateless_normal([4], [1, 2]),
+        lambda x: tf.nn.l2_normalize(x, axis=-1),
+    ],
+    ids=[
+        "all rows",
+        "one of each row",
+        "padded steps",
+        "a computed axis",
+        "a length",
+        "a draw",
+        "a norm",
+    ],
+)
+def test_what_looks_alike_and_keeps_to_rows_is_not_mentioned(call):
+    assert checked(call) == []
+
+
+def _partitioned(x):
+    parts = tf.dynamic_partition(x, tf.cast(x[:, 0] > 0, tf.int32), 2)
+    places = tf.dynamic_partition(tf.range(tf.shape(x)[0]), tf.cast(x[:, 0] > 0, tf.int32), 2)
+    return tf.ensure_shape(tf.dynamic_stitch(places, [parts[0], 2 * parts[1]]), [None, 4])
+
+
+@pytest.mark.parametrize(
+    ("call", "op_type", "said"),
+    [
+        (_partitioned, "DynamicPartition", "can't be followed"),
+        (lambda x: tf.gather(x, tf.argsort(x[:, 0])), "GatherV2", "numbers that are computed"),
+        (lambda x: tf.reshape(tf.reshape(x, [1, -1]), [-1, 4]), "Reshape", "into one row"),
+        (lambda x: tf.reshape(x, [1, 4]), "Reshape", "batches of one size alone"),
+        (
+            lambda x: tf.math.invert_permutation(tf.cast(x[:, 0], tf.int32)),
+            "InvertPermutation",
+            "can't be",
+        ),
+        (lambda x: tf.reduce_mean(x, axis=_variable(0)), "Mean", "an axis that is computed"),
+    ],
+)
+def test_what_cannot_be_followed_is_a_warning(call, op_type, said):
+    found = checked(call)
+    warnings = [f.message for f in found if (f.severity, f.op_type) == ("warning", op_type)]
+    assert any(said in message for message in warnings), found
+
+
+def test_a_reduction_of_integers_may_decide_on_shapes_alone():
+    """The longest history of a batch, say."""
+    lengths = tf.TensorSpec([None], tf.int32)
+    found = checked(lambda n: tf.cumsum(n[:, None] + tf.reduce_max(n), 1), n=lengths)
+    for finding in found:
+        assert finding.severity != "warning" or "numbers of type int32" in finding.advice
+    assert "Max" in {finding.op_type for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("call", "op_type"),
+    [
+        (lambda x: x + tf.cast(tf.shape(x)[0], tf.float32), "AddV2"),
+        (lambda x: x > tf.cast(tf.shape(x)[0], tf.float32), "Greater"),
+    ],
+)
+def test_the_batch_size_as_a_number_of_the_scores_is_a_warning(call, op_type):
+    (found,) = checked(call)
+    assert told([found]) == [("warning", op_type)]
+    assert found.message == f"the batch size flows into {op_type}"
+    assert checked(lambda x: tf.reshape(x, [tf.shape(x)[0], 2, 2])) == []
+
+
+def test_a_branch_that_the_size_of_the_batch_chooses_is_a_warning_and_its_inside_is_looked_at():
+    def call(x):
+        many = tf.shape(x)[0] > 64
+        return tf.cond(many, lambda: x - tf.reduce_mean(x, 0), lambda: x + 0)
+
+    found = checked(call)
+    assert ("error", "Mean") in told(found)
+    assert [f.op_type for f in found if "chooses a branch by the shape" in f.message] == ["Greater"]
+
+
+def test_a_branch_that_rows_choose_is_not_chosen_by_the_size():
+    found = checked(lambda x: tf.cond(tf.reduce_any(x > 0), lambda: x + 1, lambda: x))
+    assert not [f for f in found if "chooses a branch by the shape" in f.message]
+
+
+def test_what_an_input_chooses_is_a_warning_that_names_the_input():
+    def call(x, is_training):
+        return tf.cond(is_training, lambda: tf.nn.dropout(x, 0.5), lambda: x + 0)
+
+    (found,) = checked(call, x=X, is_training=[])
+    assert told([found]) == [("warning", "RandomUniform")]
+    assert found.message.endswith("and the scores use it, where input 'is_training' says so")
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_random_numbers_are_an_error_where_the_scores_use_them(scored):
+    def call(x):
+        noise = tf.random.normal([4])
+        return x + noise if scored else x + 1
+
+    assert told(checked(call)) == ([("error", "RandomStandardNormal")] if scored else [])
+
+
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [(True, "error"), (False, "warning")],
+    ids=["read", "counted alone"],
+)
+def test_an_assignment_is_an_error_where_the_scores_read_what_it_changes(read, expected):
+    def call(x):
+        v = _variable(np.float32(0))
+        with tf.control_dependencies([v.assign_add(1.0, read_value=False)]):
+            return x + v if read else x + 1
+
+    (found,) = checked(call)
+    assert told([found]) == [(expected, "AssignAddVariableOp")]
+    assert ("the scores read what it changes" in found.message) == read
+
+
+def test_counting_the_rows_of_a_batch_is_an_error():
+    def call(x):
+        positive = tf.boolean_mask(x[:, 0], x[:, 0] > 0)
+        return x / tf.cast(tf.shape(positive)[0], tf.float32)
+
+    found = [f for f in checked(call) if f.severity == "error"]
+    assert told(found) == [("error", "Where")]
+    assert "counts over the batch axis, and the scores use the number" in found[0].message
+
+
+@pytest.mark.parametrize("unused", [False, True])
+def test_a_function_of_python_s_is_an_error_wherever_it_is(unused):
+    def call(x):
+        y = tf.ensure_shape(tf.numpy_function(np.tanh, [x], tf.float32), [None, 4])
+        return x if unused else y
+
+    def nested(x):
+        return tf.cond(tf.constant(True), lambda: call(x), lambda: x)
+
+    for each in (call,) if unused else (call, nested):
+        found = [f for f in checked(each) if f.severity == "error"]
+        assert {f.op_type for f in found} <= {"PyFunc", "EagerPyFunc"}
+        assert len(found) == (0 if unused else 1)
+        assert unused or "is no op of TensorFlow Serving" in found[0].message
