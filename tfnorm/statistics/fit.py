@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -42,7 +43,8 @@ def statistics_fit(model: keras.Model, score: Score, examples: Arrays) -> Statis
         What `judged` says; that they fit, where there are none, or all are frozen.
     """
     watch = KerasWatch(model, score)
-    return _nothing(FITS, examples) if watch.empty else judged(watch, examples)
+    fit = _nothing(FITS, examples) if watch.empty else judged(watch, examples)
+    return replace(fit, frozen=tuple(watch.frozen))
 
 
 def judged(watch: Watch, examples: Arrays) -> StatisticsFit:

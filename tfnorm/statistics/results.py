@@ -44,8 +44,10 @@ class LayerFit:
     @property
     def distance(self) -> float:
         """How far the channel is off: standard deviations of the mean, and the log of their ratio."""
-        return abs(self.mean - self.data_mean) / self.data_std + abs(
-            float(np.log(self.std / self.data_std))
+        with np.errstate(divide="ignore"):
+            ratio = np.log(self.std_ratio[self.channel])
+        return float(
+            np.nan_to_num(abs(self.mean_difference[self.channel]) + abs(ratio), posinf=np.inf)
         )
 
     def __str__(self) -> str:
@@ -69,6 +71,8 @@ class StatisticsFit:
         effect: by how many standard deviations a score is another one with the statistics of the
             examples, at the root of the mean square; NaN where that could not be tried.
         noise: likewise with those of half the examples in the place of all.
+        frozen: the names of the layers' variables that are left out: they were trained with the
+            statistics that they have.
     """
 
     verdict: str
@@ -77,6 +81,7 @@ class StatisticsFit:
     initial_share: float | None
     effect: float
     noise: float
+    frozen: tuple[str, ...] = ()
 
     @property
     def worst(self) -> LayerFit | None:
@@ -122,7 +127,8 @@ class StatisticsFit:
         )
         fields = {name: document[name] for name in ("verdict", "examples", "initial_share")}
         effect, noise = (_number(document[name]) for name in ("effect", "noise"))
-        return cls(**fields, layers=layers, effect=effect, noise=noise)
+        frozen = tuple(document["frozen"])
+        return cls(**fields, layers=layers, effect=effect, noise=noise, frozen=frozen)
 
 
 def _plain(value: Any) -> Any:

@@ -186,6 +186,30 @@ def test_what_is_folded_is_told_by_what_the_export_said(tmp_path):
         assert "when it was exported" in " ".join(str(report).split())
 
 
+def test_layers_that_were_frozen_are_left_out_of_an_export_too(tmp_path):
+    free = keras.layers.BatchNormalization(name="free")
+    model = model_of(free, keras.layers.Dense(9), keras.layers.ReLU(), frozen())
+    free.moving_mean.assign(np.full(WIDTH, 3.0))
+    free.moving_variance.assign(np.full(WIDTH, 4.0))
+    options = {"fold": False, "allow_untrained_statistics": True}
+    path = export_saved_model(model, tmp_path, examples=columns(64), **options).path
+    report = verify_statistics(path)
+    assert (report.passed, [layer.name for layer in report.fit.layers]) == (True, ["free"])
+
+
+def test_a_constant_channel_without_an_epsilon_is_no_error(tmp_path):
+    def serve(x):
+        mean, std = tf.constant([0.0, 1.0]), tf.sqrt(tf.constant([1.0, 1.0]))
+        return {"score": tf.reduce_sum((x - mean) / std, 1)}
+
+    examples = {"x": np.stack([np.full(64, 5.0), np.arange(64.0)], 1).astype(np.float32)}
+    directory = saved(tmp_path, serve, tf.TensorSpec([None, 2], tf.float32, "x"))
+    report = verify_statistics(directory, examples)
+    assert report.fit.layers[0].mean_difference[0] == -np.inf
+    assert json.loads(report.to_json())["statistics"]["layers"][0]["mean_difference"][0] is None
+    assert "5" in str(report)
+
+
 def test_what_stands_in_a_loop_is_neither_passed_nor_failed(tmp_path):
     mean, variance = (
         tf.Variable(tf.ones(WIDTH), name=f"bn/moving_{k}") for k in ("mean", "variance")

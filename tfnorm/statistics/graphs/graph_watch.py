@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -11,6 +11,7 @@ import numpy as np
 from tensorflow.core.framework import node_def_pb2
 
 from tfnorm.differences import is_floating
+from tfnorm.errors import InputError
 from tfnorm.graph.nodes import data_inputs, needed, producer
 from tfnorm.graph.origins import Layers
 from tfnorm.graph.varying import hidden
@@ -59,6 +60,7 @@ class GraphWatch:
         signature: the name of the signature.
         examples: input name -> `[examples, ...]`, which decide what branches are taken.
         constants: input name -> what it is in every batch, of those that examples lack.
+        frozen: the names of layers to leave out.
 
     Attributes:
         called: the layers that normalize, in the order of the graph.
@@ -66,7 +68,7 @@ class GraphWatch:
         unseen: the names of those that stand in loops and undecided branches.
 
     Raises:
-        InputError: the examples don't fit the signature.
+        InputError: the examples don't fit the signature, or statistics can't be read.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class GraphWatch:
         signature: str,
         examples: Arrays,
         constants: Arrays = MappingProxyType({}),
+        frozen: Collection[str] = (),
     ):
         few = [{name: array[:count] for name, array in examples.items()} for count in _FEW]
         self._opened = Opened(model, signature, [*few, examples], constants)
         self._layers = Layers(self._opened.graph.nodes.values(), self._opened.graph.origins)
         self._hidden = hidden(self._opened.nodes)
         found = normalizations(self._opened.nodes, self._opened.varying, self._opened.value)
+        found = [one for one in found if self._name(one) not in frozen]
         seen = [one for one in found if self._hidden.isdisjoint((one.node, producer(one.x)))]
         self.by_batch = self._by_batch(few)
         self.unseen = [self._name(one) for one in found if one not in seen]
@@ -157,7 +161,8 @@ class GraphWatch:
         """What comes in there, which no example changes."""
         tensor = data_inputs(self._opened.nodes[slot.node])[slot.index]
         value = self._opened.value(tensor)
-        assert value is not None, f"{tensor} was read before"
+        if value is None:
+            raise InputError(f"the statistics that {slot.node} reads can't be told")
         return value
 
     def _is_moving(self, one: Normalization) -> bool:

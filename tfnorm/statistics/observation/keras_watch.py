@@ -36,6 +36,7 @@ class KerasWatch:
     Attributes:
         called: the layers, in the order of their calls, once they have been called.
         by_batch: the names of those that are called with training=True.
+        frozen: those that are frozen, by the path of their variables.
     """
 
     def __init__(self, model: keras.Model, score: Score):
@@ -43,6 +44,9 @@ class KerasWatch:
         self.by_batch: list[str] = []
         names = statistics_layers(model)
         self._layers = {layer: name for layer, name in names.items() if layer.trainable}
+        self.frozen = [
+            layer.moving_mean.path.rpartition("/")[0] for layer in names if not layer.trainable
+        ]
         self._watched: dict[keras.layers.Layer, Watched] = {}
         self._score = score
         self._is_probe = probe_detector()

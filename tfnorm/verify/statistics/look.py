@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import keras
@@ -111,22 +111,29 @@ def _look_at_saved(
     saved: SavedModel, scorer: Scorer, examples: Examples | None, without: str
 ) -> Look:
     exported = _kept(statistics_file(saved.path))
+    frozen = () if exported is None else exported.frozen
+    if exported is not None and not exported.layers:
+        exported = None
     if not _may_normalize(saved):
         return Look(None, LEFT, exported)
     if examples is None:
         return Look(None, without, exported)
     chosen = spread_evenly(examples)
-    watch = _watch(saved, scorer, chosen)
+    watch = _watch(saved, scorer, chosen, frozen)
     batch, unseen = tuple(watch.by_batch), tuple(watch.unseen)
     if not watch.called:
-        return Look(None, None if batch or unseen else LEFT, exported, batch, unseen)
+        nothing = None if batch or unseen else FROZEN if frozen else LEFT
+        return Look(None, nothing, exported, batch, unseen)
     return Look(judged(watch, chosen), None, exported, batch, unseen)
 
 
-def _watch(saved: SavedModel, scorer: Scorer, examples: Examples) -> GraphWatch:
+def _watch(
+    saved: SavedModel, scorer: Scorer, examples: Examples, frozen: Collection[str] = ()
+) -> GraphWatch:
     constants = {**scorer.defaults, **scorer.constants}
     constants = {name: value for name, value in constants.items() if name not in examples}
-    return GraphWatch(saved, scorer.signature or DEFAULT_SIGNATURE, examples, constants)
+    signature = scorer.signature or DEFAULT_SIGNATURE
+    return GraphWatch(saved, signature, examples, constants, frozen)
 
 
 def _may_normalize(saved: SavedModel) -> bool:
@@ -138,11 +145,10 @@ def _may_normalize(saved: SavedModel) -> bool:
 
 
 def _kept(file: Path) -> StatisticsFit | None:
-    """What an export keeps of the judgement of its statistics, if it had any."""
+    """What an export keeps of the judgement of its statistics."""
     if not file.is_file():
         return None
     try:
-        kept = StatisticsFit.from_dict(json.loads(file.read_text(encoding="utf-8")))
-        return kept if kept.layers else None
+        return StatisticsFit.from_dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{file} is damaged: {one_line(error)}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from tfnorm.statistics.judgement import DOUBTFUL, OFF, UNDECIDED
@@ -78,8 +77,7 @@ def worst_first(report: FitResult) -> list[LayerFit]:
 
 def cells(layer: LayerFit) -> tuple[str, ...]:
     """The figures of a layer's farthest channel, as `COLUMNS` has them."""
-    off = (layer.mean - layer.data_mean) / layer.data_std if layer.data_std else math.inf
-    ratio = layer.std / layer.data_std if layer.data_std else math.inf
+    off, ratio = layer.mean_difference[layer.channel], layer.std_ratio[layer.channel]
     figures = (layer.mean, layer.data_mean, layer.std, layer.data_std)
     return (
         str(layer.channel),
