@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from hand_made import saved
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfnorm.errors import InputError
@@ -182,6 +183,17 @@ def test_an_id_outside_its_table_is_refused_and_the_model_lives_on(model):
         model.run({"id": np.array([7], np.int32)}, signature="look_up")
     found = model.run({"id": np.array([1], np.int32)}, signature="look_up")
     assert found["row"].tolist() == [[0, 1, 0]]
+
+
+@pytest.mark.parametrize(("record", "quoted"), [(b"text", "text"), (b"\xff\xfe", "\ufffd\ufffd")])
+def test_what_an_op_quotes_need_not_be_text(record, quoted, tmp_path):
+    spec = {"x": tf.io.FixedLenFeature([], tf.float32)}
+    records = tf.TensorSpec([None], tf.string, "records")
+    directory = saved(tmp_path / "1", lambda records: tf.io.parse_example(records, spec), records)
+    with SavedModel(directory) as model:
+        given = {"records": np.array([record], object)}
+        with pytest.raises(InputError, match=f"refuses these inputs: .*parse.*'{quoted}'"):
+            model.run(given)
 
 
 def test_threads_get_their_own_answers(model):

@@ -263,7 +263,13 @@ class SavedModel:
         try:
             values = self._callable(called, names)(*(feeds[name] for name in called.inputs))
         except tf.errors.InvalidArgumentError as error:
-            raise InputError(f"{signature!r} refuses these inputs: {_reason(error)}") from error
+            raise InputError(
+                f"{signature!r} refuses these inputs: {_reason(str(error.message))}"
+            ) from error
+        except UnicodeDecodeError as error:
+            # An op quotes what it refuses, such as a record that is no tf.Example: that may be no text.
+            reason = _reason(error.object.decode(errors="replace"))
+            raise InputError(f"{signature!r} refuses these inputs: {reason}") from error
         return {
             name: np.asarray(value, called.outputs[name].dtype.as_numpy_dtype)
             for name, value in zip(names, values, strict=True)
@@ -318,9 +324,9 @@ def without_patterns(path: Path) -> Iterator[Path]:
         yield link
 
 
-def _reason(error: tf.errors.OpError) -> str:
+def _reason(message: str) -> str:
     """The line of the op that failed, without the graph's frame around it."""
-    lines = (line.strip() for line in str(error.message).splitlines())
+    lines = (line.strip() for line in message.splitlines())
     return next(line for line in lines if line and line != "Graph execution error:")
 
 
