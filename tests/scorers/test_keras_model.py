@@ -253,10 +253,13 @@ def test_what_it_lays_open_scores_the_same_in_the_session():
     assert not place.exists()
 
 
-def test_before_it_has_scored_there_is_nothing_to_lay_open():
-    scorer = load_scorer(_mixed())
-    with pytest.raises(InputError, match="has not scored yet"), scorer.as_saved_model():
+def test_before_it_has_scored_a_model_that_does_not_say_what_it_takes_can_not_be_laid_open():
+    model = OfADict()
+    model({"x": X, "id": IDS})
+    with pytest.raises(InputError, match="has not scored yet"), load_scorer(model).as_saved_model():
         pass
+    with load_scorer(_mixed()).as_saved_model() as laid_open:
+        assert laid_open.run({"x": X})["score"].shape == (8, 1)
 
 
 def test_closing_sets_back_what_the_calls_changed():
