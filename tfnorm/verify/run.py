@@ -79,7 +79,7 @@ def run(request: Request, progress: Callable[[int, int], None] | None = None) ->
     """
     if request.labels is not None:
         request = replace(request, labels=checked_labels(request.labels, request.count))
-    request, judged = _judged(request, progress)
+    request, judged = verdict(request, progress)
     culprit, unknown = None, None
     if any(result.verdict == DEPENDENCE for result in judged.results):
         culprit, unknown = blame(
@@ -115,10 +115,17 @@ def run(request: Request, progress: Callable[[int, int], None] | None = None) ->
     return report
 
 
-def _judged(
-    request: Request, progress: Callable[[int, int], None] | None
+def verdict(
+    request: Request, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Request, Judged]:
-    """What scoring showed, and of which examples: of all that there is time for."""
+    """Score examples in all compositions and judge what moved; what is to blame is not looked for.
+
+    Returns:
+        The request for the examples that there was time for, and what scoring them showed.
+
+    Raises:
+        InputError: it could not tell.
+    """
     todo, rows = request.agenda(), request.examples.rows
     no_time: dict[str, str] = {}
     runner = Runner(request.scorer, todo.rows, progress, request.budget)
