@@ -409,18 +409,30 @@ def test_requests_that_are_repeated_are_not_accused():
     scorer = _typed(score, {"score": "float32"})
     assert not batch_invariance(scorer, {"x": x}).passed
     x[1:] = x[:1]
-    x[:4] += np.arange(4, dtype=np.float32)[:, None]
     assert batch_invariance(scorer, {"x": x}).passed
 
 
-@pytest.mark.parametrize("rows", [np.ones((8, 6)), np.tile(EXAMPLES["x"][:1], (64, 1))])
-def test_where_all_examples_score_alike_nothing_can_be_told(rows):
-    model = ranker(keras.layers.ReLU())
-    alike = {"x": rows.astype(np.float32), "id": np.zeros(len(rows), np.int32)}
-    with pytest.raises(
-        InputError, match=rf"all of {len(rows)} examples score alike.*give examples"
-    ):
-        batch_invariance(model, alike, batch_sizes=[2])
+@pytest.mark.parametrize("drawn", [False, True])
+def test_where_all_examples_score_alike_nothing_can_be_told(drawn):
+    """Words that no vocabulary has, however the examples came about."""
+    word = keras.Input((), dtype="string", name="word")
+    ids = keras.layers.StringLookup(vocabulary=["red", "green"])(word)
+    score = keras.layers.Dense(1)(keras.layers.Embedding(4, 2)(ids))
+    model = keras.Model(word, keras.layers.Lambda(lambda x: x - keras.ops.mean(x, axis=0))(score))
+    given = {"random": 8} if drawn else {"examples": np.array(list("abcdefgh"), object)}
+    if drawn:
+        assert not batch_invariance(model, **given, batch_sizes=[2]).passed
+        # No score is another where the one number that words become is the same.
+        model = keras.Model(word, keras.layers.Lambda(lambda x: 0.0 * x)(score))
+    with pytest.raises(InputError, match=r"all of 8 examples score alike.*give examples"):
+        batch_invariance(model, **given, batch_sizes=[2])
+
+
+def test_where_one_request_is_repeated_its_neighbours_tell():
+    rows = {name: np.repeat(array[:1], 64, axis=0) for name, array in EXAMPLES.items()}
+    assert batch_invariance(ranker(keras.layers.ReLU()), rows, batch_sizes=[2, 8]).passed
+    centred = function_of(CENTRED)
+    assert not batch_invariance(centred, rows, batch_sizes=[2, 8]).passed
 
 
 @pytest.mark.usefixtures("_without_culprit")

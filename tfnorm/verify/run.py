@@ -166,7 +166,7 @@ def verdict(
     look_at_shapes(request.scorer, request.local, compared, pool)
     results = judge(references, compared)
     scored = [one.composition for one in compared]
-    untold = _unclear(compared) or _untold(references, request.count)
+    untold = _unclear(compared) or _untold(references, compared, request.count)
     return request, Judged(
         results=results,
         dtypes={name: reference.dtype for name, reference in references.items()},
@@ -192,7 +192,9 @@ def _unclear(compared: Sequence[Compared]) -> str | None:
     return None
 
 
-def _untold(references: Mapping[str, Reference], count: int) -> str | None:
+def _untold(
+    references: Mapping[str, Reference], compared: Sequence[Compared], count: int
+) -> str | None:
     """Why nothing can be told of scores that do not move; None where it can."""
     reasons = {name: reference.tells_nothing for name, reference in references.items()}
     numberless = [repr(name) for name, reason in reasons.items() if reason == NUMBERLESS]
@@ -203,11 +205,13 @@ def _untold(references: Mapping[str, Reference], count: int) -> str | None:
         )
     # Beside scores that are alike, an id that is handed through is no score.
     scores = [name for name, reference in references.items() if reference.floating] or list(reasons)
-    if any(reasons[name] is None for name in scores):
+    beside = {name for one in compared for name in scores if one.comparisons[name].tells_apart}
+    if beside or any(reasons[name] is None for name in scores):
         return None
     return (
-        f"it can't be told whether scores depend on the batch: all of {count:,} examples score alike, so "
-        "that it would not show if they were mixed up; give examples that the model tells apart"
+        f"it can't be told whether scores depend on the batch: all of {count:,} examples score alike, and "
+        "what was put beside them does, too, so that it would not show if rows were mixed up; give examples "
+        "that the model tells apart"
     )
 
 

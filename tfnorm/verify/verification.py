@@ -71,7 +71,8 @@ def batch_invariance(
       that scores otherwise than its model on this machine, or has none.
 
     Integers, booleans and strings may not move. NaN equals NaN. Where nothing moves, but all examples
-    score alike or an output is no finite number for any of them, nothing can be told.
+    and what is put beside them score alike, or an output is no finite number for any example, nothing
+    can be told.
 
     The means and variances that a Keras model or a SavedModel normalizes with are compared with those of
     the examples, as the export does. Where they are off, it does not pass.

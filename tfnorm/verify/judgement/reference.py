@@ -74,17 +74,18 @@ class Reference:
             and self.count > 1
         )
 
+    def differs(self, values: np.ndarray) -> bool:
+        """Whether any of some rows has another score than the first example."""
+        return bool((absolute_difference(values, self.values[:1]) > 0).any())
+
     @property
     def tells_nothing(self) -> str | None:
-        """Why nothing that the model does to the rows of a batch could show; None where it could."""
+        """Why the examples' scores could not show what becomes of rows in a batch; None where they could."""
         if self.problem is not None:
             return None
         if self.floating and not np.isfinite(self.values).any():
             return NUMBERLESS
-        if not self.floating:
-            return ALIKE if (self.values == self.values[:1]).all() else None
-        apart = absolute_difference(self.values, self.values[:1])
-        return ALIKE if (apart <= self.at_equal_shapes).all() else None
+        return None if self.differs(self.values) else ALIKE
 
     def epsilons(self, difference: np.ndarray, examples: np.ndarray) -> np.ndarray:
         """Differences in epsilons of the values' size, infinite ones left out."""
