@@ -138,9 +138,56 @@ def test_a_branch_that_the_size_of_the_batch_chooses_is_a_warning_and_its_inside
     assert [f.op_type for f in found if "chooses a branch by the shape" in f.message] == ["Greater"]
 
 
-def test_a_branch_that_rows_choose_is_not_chosen_by_the_size():
-    found = checked(lambda x: tf.cond(tf.reduce_any(x > 0), lambda: x + 1, lambda: x))
-    assert not [f for f in found if "chooses a branch by the shape" in f.message]
+def _branching(choose):
+    return lambda x: tf.cond(choose(x), lambda: x + 1, lambda: x)
+
+
+def _by_size(choose, shape):
+    found = checked(_branching(choose), x=shape)
+    return [f.op_type for f in found if "chooses a branch by the shape of the batch" in f.message]
+
+
+@pytest.mark.parametrize("shape", [[None, 4], [None, None]])
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda x: tf.shape(x)[0] > 64,
+        lambda x: tf.size(x) > 64,
+        lambda x: tf.equal(tf.shape(x)[0] % 2, 0),
+        lambda x: tf.reduce_all(tf.equal(tf.shape(x), [64, 4])),
+        lambda x: tf.reduce_max(tf.shape(x)) > 64,
+        lambda x: tf.gather(tf.shape(x), 0) > 64,
+        lambda x: tf.shape(tf.transpose(x))[1] > 64,
+    ],
+    ids=[
+        "rows",
+        "all values",
+        "a remainder",
+        "a whole shape",
+        "the largest",
+        "gathered",
+        "transposed",
+    ],
+)
+def test_a_branch_is_chosen_by_the_size_whatever_both_sizes_that_are_tried_choose(choose, shape):
+    assert len(_by_size(choose, shape)) == 1
+
+
+@pytest.mark.parametrize("shape", [[None, 4], [None, None]])
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda x: tf.reduce_any(x > 0),
+        lambda x: tf.shape(x)[1] > 2,
+        lambda x: tf.gather(tf.shape(x), 1) > 2,
+        lambda x: tf.reduce_max(tf.shape(x)[1:]) > 2,
+        lambda x: tf.rank(x) > 1,
+        lambda x: tf.shape(tf.transpose(x))[0] > 2,
+    ],
+    ids=["values", "a length", "gathered", "the other axes", "a rank", "transposed"],
+)
+def test_a_branch_that_values_or_a_length_choose_is_not_chosen_by_the_size(choose, shape):
+    assert _by_size(choose, shape) == []
 
 
 def test_what_an_input_chooses_is_a_warning_that_names_the_input():

@@ -10,7 +10,7 @@ from tensorflow.core.framework import node_def_pb2
 from tfnorm._tensorflow import op_definition
 from tfnorm.differences import epsilon
 from tfnorm.graph.nodes import data_inputs, needed, producer
-from tfnorm.graph.ops import SHAPES, advice, is_assignment, is_random
+from tfnorm.graph.ops import advice, is_assignment, is_random
 from tfnorm.verify.inspection.axes.crossings import crossing
 from tfnorm.verify.inspection.counts import counting
 from tfnorm.verify.inspection.findings import Finding
@@ -55,17 +55,28 @@ def check_ops(opened: Opened) -> Iterator[Finding]:
 
 
 def _decided_by_size(opened: Opened) -> Iterator[Finding]:
-    """Branches that are chosen by a shape in which the batch size is."""
+    """Branches that are chosen by the batch size."""
     nodes = opened.graph.nodes
     for selector in dict.fromkeys(opened.graph.choices.values()):
         if producer(selector) not in nodes or opened.axes.value(selector) is None:
             continue
-        before = needed(nodes.values(), [selector])
-        measured = [t for node in before if node.op in SHAPES for t in data_inputs(node)]
-        if any(opened.axes.axes(tensor) for tensor in measured):
+        if any(_grows(opened, node) for node in needed(nodes.values(), [selector])):
             node = nodes[producer(selector)]
             message = f"{node.op} chooses a branch by the shape of the batch"
             yield _found(opened, "warning", node, message, _VERIFY)
+
+
+def _grows(opened: Opened, node: node_def_pb2.NodeDef) -> bool:
+    """Whether the batch size is in what an op gives; of a whole shape, in what is not picked out of it."""
+    wholes = ("Shape", "ShapeN")
+    given = [] if node.op in wholes else [f"{node.name}:0"]
+    if node.op not in ("StridedSlice", "Slice", "Gather", "GatherV2"):
+        given += [t for t in data_inputs(node) if opened.graph.nodes[producer(t)].op in wholes]
+    values = ([opened.axes.value(tensor, which) for which in range(2)] for tensor in given)
+    return any(
+        first is not None and second is not None and not np.array_equal(first, second)
+        for first, second in values
+    )
 
 
 def _drawn(node: node_def_pb2.NodeDef, opened: Opened) -> str | None:
