@@ -31,8 +31,8 @@ def read_json(
     """
     thinned: Thinned[tuple[int, object]] = Thinned(limit)
     sizes = []
-    for number, line in _json_lines(path):
-        request = _instances(line, inputs, number, fed)
+    for number, line in numbered_values(path):
+        request = instances_of(line, inputs, number, fed)
         sizes.append(len(request))
         for instance in request:
             thinned.add((number, instance))
@@ -47,20 +47,25 @@ def json_blocks(
     """The instances, `size` at a time; arguments and errors are those of `read_json`."""
     instances = (
         (number, instance)
-        for number, line in _json_lines(path)
-        for instance in _instances(line, inputs, number, fed)
+        for number, line in numbered_values(path)
+        for instance in instances_of(line, inputs, number, fed)
     )
     for part in parts(instances, size):
         yield _table(part, inputs)
 
 
 def _table(instances: Sequence[tuple[int, object]], inputs: Inputs | None) -> dict[str, np.ndarray]:
-    rows = [_json_row(instance, inputs, number) for number, instance in instances]
+    rows = [row_of(instance, inputs, number) for number, instance in instances]
     return stacked(rows, inputs, [f"line {number}" for number, _ in instances])
 
 
-def _json_lines(path: Path) -> Iterator[tuple[int, object]]:
-    """Each line's number and value; a file that is one value of several lines is one."""
+def numbered_values(path: Path) -> Iterator[tuple[int, object]]:
+    """Each line's number and value; a file that is one value of several lines is one.
+
+    Raises:
+        InputError: a line is no JSON.
+        ValueError: the file is none at all.
+    """
     with path.open(encoding="utf-8") as file:
         first = file.readline()
         try:
@@ -83,10 +88,14 @@ def _value(text: str, line: int) -> object:
         raise InputError(f"line {line} is nested too deep for any tensor") from error
 
 
-def _instances(
+def instances_of(
     line: object, inputs: Inputs | None, number: int, fed: frozenset[str]
 ) -> list[object]:
-    """The instances of a line: a request's, or the line itself."""
+    """The instances of a line: a request's, or the line itself.
+
+    Raises:
+        InputError: it is a request, but not one of rows.
+    """
     if isinstance(line, list) and any(isinstance(i, dict) and i.keys() != {"b64"} for i in line):
         return line
     if isinstance(line, dict) and "instances" in line and "instances" not in (inputs or {}):
@@ -115,7 +124,12 @@ def _listed(value: object, name: str, line: int) -> list[object]:
     return value
 
 
-def _json_row(instance: object, inputs: Inputs | None, line: int) -> Row:
+def row_of(instance: object, inputs: Inputs | None, line: int) -> Row:
+    """An instance as the row that it is.
+
+    Raises:
+        InputError: it is no example of these inputs.
+    """
     if not isinstance(instance, dict) or instance.keys() == {"b64"}:
         if inputs is None or len(inputs) != 1:
             raise InputError(

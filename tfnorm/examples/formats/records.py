@@ -11,15 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.examples.formats.tf_records import tf_records
 from tfnorm.examples.spread import Thinned, parts
 from tfnorm.examples.table import LABELS, Inputs, Row, Table, stacked
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
-
-
-_RECORDS = 1024
-"""Records that are read at a time, which is ten times as fast as one by one."""
 
 
 def read_records(
@@ -59,7 +56,7 @@ def record_blocks(
     rows = (
         chain.from_iterable(_logged_rows(records, inputs, fed))
         if logged
-        else (_example_row(record, inputs) for record in records)
+        else (example_row(record, inputs) for record in records)
     )
     for part in parts(enumerate(rows), size):
         places = [f"example {number}" for number, _ in part]
@@ -83,7 +80,7 @@ def _read_examples(records: Iterable[bytes], inputs: Inputs | None, limit: int |
     thinned: Thinned[bytes] = Thinned(limit)
     for record in records:
         thinned.add(record)
-    rows = [_example_row(record, inputs) for record in thinned.rows()]
+    rows = [example_row(record, inputs) for record in thinned.rows()]
     return Table(stacked(rows, inputs), thinned.seen)
 
 
@@ -91,8 +88,7 @@ def _records(
     path: Path, compression: str, inputs: Inputs | None, fed: frozenset[str]
 ) -> tuple[Iterator[bytes], bool]:
     """The records, and whether they are a log's."""
-    dataset = tf.data.TFRecordDataset(str(path), compression).batch(_RECORDS)
-    records = chain.from_iterable(dataset.as_numpy_iterator())
+    records = tf_records(path, compression)
     first = [*islice(records, 1)]
     logged = any(_request_rows(record, inputs, fed) is not None for record in first)
     return chain(first, records), logged
@@ -111,7 +107,7 @@ def _logged_rows(
 
 def _request_rows(record: bytes, inputs: Inputs | None, fed: frozenset[str]) -> list[Row] | None:
     """The examples of a logged request; None for what is no log."""
-    log = _prediction_log(record)
+    log = prediction_log(record)
     if log is None or (kind := log.WhichOneof("log_type")) is None:
         return None
     request = getattr(log, kind).request
@@ -130,7 +126,7 @@ def _request_rows(record: bytes, inputs: Inputs | None, fed: frozenset[str]) -> 
         ]
     if kind in ("classify_log", "regress_log", "multi_inference_log"):
         examples = request.input.example_list.examples
-        return [_example_row(example.SerializeToString(), inputs) for example in examples]
+        return [example_row(example.SerializeToString(), inputs) for example in examples]
     raise InputError(f"it logs {kind}; accepted: predict, classify and regress requests")
 
 
@@ -138,7 +134,7 @@ def _batched(arrays: Mapping[str, np.ndarray]) -> bool:
     return all(array.ndim for array in arrays.values())
 
 
-def _prediction_log(record: bytes) -> PredictionLog | None:
+def prediction_log(record: bytes) -> PredictionLog | None:
     """The record as a PredictionLog; None where it is none, or the protos are not installed."""
     try:
         from tensorflow_serving.apis import prediction_log_pb2
@@ -152,8 +148,12 @@ def _prediction_log(record: bytes) -> PredictionLog | None:
         return None
 
 
-def _example_row(record: bytes, inputs: Inputs | None) -> Row:
-    """A serialized tf.Example as the signature takes it: as it is, or feature by feature."""
+def example_row(record: bytes, inputs: Inputs | None) -> Row:
+    """A serialized tf.Example as the signature takes it: as it is, or feature by feature.
+
+    Raises:
+        InputError: it is none, or has another number of values.
+    """
     if inputs is not None and [spec.dtype for spec in inputs.values()] == [tf.string]:
         (name,) = inputs
         if inputs[name].shape.rank == 1:
