@@ -99,6 +99,7 @@ class GrpcScorer(Scorer):
     """
 
     remote = True
+    concurrent = True
 
     def __init__(self, url: str, signature: str, connection: Connection | None = None):
         parts = _URL.fullmatch(url)

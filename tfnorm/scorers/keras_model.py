@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ class KerasScorer(Scorer):
     """
 
     signature = None
+    concurrent = True
 
     def __init__(self, model: keras.Model, name: str | None = None):
         self.name = name or f"Keras model {model.name}"
@@ -52,6 +54,7 @@ class KerasScorer(Scorer):
             tuple[tuple[str, tf.TensorSpec], ...], tf.types.experimental.ConcreteFunction
         ] = {}
         self._precisions: Types = {}
+        self._tracing = threading.Lock()
         self._state = [(v, v.numpy()) for v in model.non_trainable_variables]
 
     def score(self, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -59,11 +62,12 @@ class KerasScorer(Scorer):
             check_names(examples, self.inputs)
         specs = self.inputs or {name: _given(name, array) for name, array in examples.items()}
         key = tuple(specs.items())
-        if key not in self._graphs:
-            graph = self._graphs[key] = self._traced(specs)
-            tensors = {n: tensor.name for n, tensor in graph.structured_outputs.items()}
-            self._precisions = coarsest_types(graph.graph.as_graph_def(), tensors)
-            self.precision = coarsest_of(self._precisions.values())
+        with self._tracing:
+            if key not in self._graphs:
+                graph = self._graphs[key] = self._traced(specs)
+                tensors = {n: tensor.name for n, tensor in graph.structured_outputs.items()}
+                self._precisions = coarsest_types(graph.graph.as_graph_def(), tensors)
+                self.precision = coarsest_of(self._precisions.values())
         try:
             outputs = self._graphs[key](
                 *(tf.constant(examples[name], spec.dtype) for name, spec in specs.items())

@@ -66,6 +66,7 @@ class RestScorer(Scorer):
     """
 
     remote = True
+    concurrent = True
 
     def __init__(self, url: str, signature: str, connection: Connection | None = None):
         parts = _URL.fullmatch(url)

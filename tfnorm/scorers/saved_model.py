@@ -20,6 +20,8 @@ from tfnorm.session import SavedModel
 class SavedModelScorer(Scorer):
     """Runs a signature of a SavedModel, or of the newest of its versions."""
 
+    concurrent = True
+
     def __init__(self, directory: str | Path, signature: str):
         self._model = SavedModel(directory)
         try:

@@ -57,6 +57,7 @@ class Scorer(BareScorer, Protocol):
         precision: the coarsest floating-point type that it computes in, such as "float16", once it
             has scored; None if unknown.
         remote: whether requests may be sent at the same time.
+        concurrent: whether `score` may be called from several threads at once.
         kept_examples: the file of examples that an export keeps beside the model; None for none.
         defaults: input name -> what it is where `score` is not given it, of those that need not be given.
         constants: input name -> what it is in every batch, of those that are no part of the examples.
@@ -77,6 +78,7 @@ class Scorer(BareScorer, Protocol):
 
     precision: str | None = None
     remote: bool = False
+    concurrent: bool = False
     kept_examples: Path | None = None
     defaults: Mapping[str, np.ndarray] = MappingProxyType({})
     constants: Mapping[str, np.ndarray] = MappingProxyType({})
@@ -118,6 +120,7 @@ class Fed(Scorer):
         self._scorer = scorer
         self.name, self.signature = scorer.name, scorer.signature
         self.precision, self.remote = scorer.precision, scorer.remote
+        self.concurrent = scorer.concurrent
         self.kept_examples = scorer.kept_examples
         self.constants = constants
         self.defaults = {k: v for k, v in scorer.defaults.items() if k not in constants}
@@ -156,6 +159,7 @@ class _Completed(Scorer):
     def __init__(self, scorer: BareScorer):
         self.name, self.signature, self.inputs = scorer.name, scorer.signature, scorer.inputs
         self.remote = getattr(scorer, "remote", self.remote)
+        self.concurrent = getattr(scorer, "concurrent", self.concurrent)
         self.kept_examples = getattr(scorer, "kept_examples", self.kept_examples)
         self.defaults = getattr(scorer, "defaults", self.defaults)
         self._scorer = scorer
