@@ -7,6 +7,7 @@ from tfnorm import datasets, export, layers, models, ops, schema, statistics, tr
 from tfnorm._start.version import __version__
 from tfnorm.export import export_saved_model, to_numpy
 from tfnorm.layers import BatchNormalization, Dice, Whitening
+from tfnorm.replay import replay
 from tfnorm.schema import Schema
 from tfnorm.statistics import recalibrate_statistics, statistics_report
 from tfnorm.verify import (
@@ -33,6 +34,7 @@ __all__ = [
     "models",
     "ops",
     "recalibrate_statistics",
+    "replay",
     "schema",
     "statistics",
     "statistics_report",

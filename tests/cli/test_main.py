@@ -18,6 +18,7 @@ COMMANDS = (
     "recalibrate",
     "export",
     "verify",
+    "replay",
     "inspect",
     "serve",
 )

@@ -20,6 +20,7 @@ _COMMANDS = (
     "recalibrate",
     "export",
     "verify",
+    "replay",
     "inspect",
     "serve",
 )

@@ -66,7 +66,8 @@ def stages() -> Iterator[Progress]:
             if bars is None:
                 return
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
+                tasks[stage] = bars.add_task(stage, total=None)
+            # A total of 0 isn't known.
+            bars.update(tasks[stage], completed=done, total=total or None)
 
         yield progress

@@ -14,7 +14,7 @@ from tfnorm.verify.judgement.votes import fewest, labels_of
 AT_EQUAL_SHAPES = 4
 """Epsilons that a value may move in a batch of equal size with other neighbours: at equal shapes
 the same kernels round alike, so that nothing should move at all."""
-_AT_OTHER_SHAPES = {8: 2, 16: 32, 32: 256, 64: 256}
+AT_OTHER_SHAPES = {8: 2, 16: 32, 32: 256, 64: 256}
 """Epsilons that rounding may come to at another shape, by the bits that the model computes in:
 beyond the tolerance, as long as other neighbours move nothing. Deep models in float32 need them. An
 epsilon of 8 bits is an eighth of the value, or a quarter."""
@@ -106,7 +106,7 @@ class Reference:
 
     def _at_most(self, coarsest: str) -> np.ndarray:
         bits = 16 if coarsest == TENSOR_FLOAT_32 else 8 * tf.as_dtype(coarsest).size
-        epsilons = _AT_OTHER_SHAPES[bits] * self.tolerance.tightened
+        epsilons = AT_OTHER_SHAPES[bits] * self.tolerance.tightened
         at_most: np.ndarray = np.maximum(
             self.at_other_shapes, epsilons * epsilon(coarsest) * self._size
         )

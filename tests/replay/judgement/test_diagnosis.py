@@ -1,0 +1,193 @@
+"""What a replay says is why: each cause from many seeds, of rankers in NumPy."""
+
+import numpy as np
+import pytest
+from replay.traffic import Numpy, answered, predicted, requests, write
+
+import tfnorm
+
+SEEDS = range(20)
+
+
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "log"
+
+
+def why(report):
+    assert report.verdict == "different"
+    return report.model.causes[0]
+
+
+def alone(scorer, inputs):
+    rows = range(len(inputs["x"]))
+    scores = [
+        scorer.score({k: v[row : row + 1] for k, v in inputs.items()})["score"] for row in rows
+    ]
+    return {"score": np.concatenate(scores)}
+
+
+@pytest.mark.parametrize("by_batch", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_its_own_answers_are_equal_and_that_they_depend_on_the_batch_is_said(seed, by_batch, log):
+    ranker = Numpy(seed, by_batch=by_batch)
+    report = tfnorm.replay(write(log, answered(ranker, requests(seed, 10))), ranker)
+    assert (report.verdict, report.model.max_abs_diff) == ("equal", 0)
+    assert report.model.dependence.depends == by_batch
+    assert ("scores depend on the batch" in str(report)) == by_batch
+    assert report.model.causes == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_another_version_is_named(seed, log):
+    models = [Numpy(seed + 50 * number, name=f"exports/ranker/{number}") for number in (1, 2)]
+    write(log, answered(models[0], requests(seed, 10), version=1))
+    cause = why(tfnorm.replay(log, models[1], models[0]))
+    assert (cause.kind, cause.certain) == ("version", True)
+    assert cause.said == "exports/ranker/1 gives the logged scores"
+    cause = why(tfnorm.replay(log, models[1]))
+    assert (cause.kind, cause.certain) == ("version", False)
+    assert "version 1 answered, and version 2 was given" in cause.said
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_logits_for_probabilities_are_a_transformed_score(seed, log):
+    ranker = Numpy(seed, name="exports/ranker/1")
+    write(log, answered(Numpy(seed, logits=True), requests(seed, 10), version=1))
+    cause = why(tfnorm.replay(log, ranker))
+    assert (cause.kind, cause.certain) == ("transformed", True) and "logits" in cause.said
+
+
+def changed_logs(ranker, seed, change):
+    """Logs whose inputs were changed after they were scored."""
+    rng = np.random.default_rng(seed)
+    logs = []
+    for inputs in requests(seed, 10):
+        changed = {name: array.copy() for name, array in inputs.items()}
+        change(changed, rng)
+        logs.append(predicted(changed, ranker.score(inputs), version=4))
+    return logs
+
+
+def replaced(inputs, rng):
+    inputs["x"][:, 2] = rng.normal(size=len(inputs["x"]))
+
+
+def scaled(inputs, rng):
+    inputs["x"][:, 1] *= 3.7
+
+
+def shifted(inputs, rng):
+    inputs["x"][:, 0] += 0.9
+
+
+def swapped(inputs, rng):
+    inputs["item"][:] = rng.permutation(inputs["item"])
+
+
+def zeroed(inputs, rng):
+    inputs["x"][:, 3] = 0
+
+
+def next_item(inputs, rng):
+    inputs["item"][:] = (inputs["item"] + 1) % 50
+
+
+CHANGES = {
+    replaced: None,
+    scaled: "'x'[1] was 0.27027 times what is logged",
+    shifted: "'x'[0] was what is logged - 0.9",
+    swapped: "the rows of a request had each other's 'item'",
+    zeroed: None,
+    next_item: None,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "seed"),
+    [(c, seed) for c in CHANGES for seed in (SEEDS if c not in (zeroed, next_item) else range(5))],
+    ids=lambda given: getattr(given, "__name__", str(given)),
+)
+def test_inputs_that_were_changed_in_one_feature_differ(change, seed, log):
+    ranker = Numpy(seed, name="exports/ranker/4")
+    cause = why(tfnorm.replay(write(log, changed_logs(ranker, seed, change)), ranker))
+    said = CHANGES[change]
+    assert cause.kind == "inputs"
+    assert cause.certain or said is None
+    if said is not None:
+        assert said in cause.said
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_rows_that_production_scored_by_themselves_are_told(seed, log):
+    ranker = Numpy(seed, by_batch=True)
+    write(log, [predicted(i, alone(ranker, i)) for i in requests(seed, 10)])
+    cause = why(tfnorm.replay(log, ranker))
+    assert (cause.kind, cause.certain) == ("batch", True) and "each row by itself" in cause.said
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_batches_that_were_filled_up_are_told(seed, log):
+    ranker = Numpy(seed, by_batch=True)
+    logs = []
+    for inputs in requests(seed, 10):
+        count = len(inputs["x"])
+        rows = np.arange(1 << count.bit_length())
+        rows[count:] = 0
+        scores = ranker.score({k: v[rows] for k, v in inputs.items()})["score"][:count]
+        logs.append(predicted(inputs, {"score": scores}))
+    cause = why(tfnorm.replay(write(log, logs), ranker))
+    assert (cause.kind, cause.certain) == ("batch", True) and "next power of two" in cause.said
+
+
+def batched(ranker, asked, rng, away):
+    """Logs of requests that were scored three at a time: neighbours in the log, or from anywhere."""
+    order = rng.permutation(len(asked)) if away else np.arange(len(asked))
+    logs = [None] * len(asked)
+    for start in range(0, len(asked), 3):
+        group = order[start : start + 3]
+        together = {k: np.concatenate([asked[n][k] for n in group]) for k in asked[0]}
+        ends = np.cumsum([len(asked[n]["x"]) for n in group])[:-1]
+        parts = np.split(ranker.score(together)["score"], ends)
+        for number, scores in zip(group, parts, strict=True):
+            logs[number] = predicted(asked[number], {"score": scores})
+    return logs
+
+
+@pytest.mark.parametrize("away", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_server_side_batching_explains_what_differs_where_scores_depend_on_the_batch(
+    seed, away, log
+):
+    ranker = Numpy(seed, by_batch=True)
+    rng = np.random.default_rng(seed)
+    write(log, batched(ranker, requests(seed, 15), rng, away))
+    cause = why(tfnorm.replay(log, ranker))
+    assert cause.kind == "server batching" and "scores depend on the batch" in cause.said
+    assert cause.certain or away
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_other_weights_of_no_known_version_are_not_told_from_other_inputs(seed, log):
+    write(log, answered(Numpy(seed + 100), requests(seed, 10)))
+    report = tfnorm.replay(log, Numpy(seed))
+    assert why(report).kind == "not found" and not why(report).certain
+    assert any(said.startswith("the batch:") for said in report.model.ruled_out)
+    assert any(said.startswith("a transformed score:") for said in report.model.ruled_out)
+
+
+class Slightly(Numpy):
+    """Adds a thousandth of the batch's mean to each score."""
+
+    def score(self, examples):
+        scores = super().score(examples)["score"]
+        return {"score": scores + np.float32(1e-3) * scores.mean(dtype=np.float32)}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_scores_that_are_off_further_than_any_batch_moves_them_are_of_other_inputs(seed, log):
+    ranker = Slightly(seed, name="exports/ranker/4")
+    write(log, changed_logs(ranker, seed, replaced))
+    report = tfnorm.replay(log, ranker)
+    assert why(report).kind == "inputs" and report.model.dependence.depends
+    assert any(said.startswith("server-side batching alone") for said in report.model.ruled_out)

@@ -1,0 +1,96 @@
+"""`tfnorm replay`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tfnorm.cli.command import Command
+from tfnorm.cli.files import json_option, report_option, writable, write_json
+from tfnorm.cli.options import options_of, take
+from tfnorm.scorers.connection import Connection
+from tfnorm.verify.judgement.tolerance import Tolerance
+
+_STATUS = {"equal": 0, "different": 1, "could not tell": 2}
+
+
+@click.command(cls=Command)
+@click.argument("log", type=click.Path(path_type=Path))
+@click.argument("model")
+@click.option("--against", help="Another model, that is put beside MODEL.")
+@click.option(
+    "--labels",
+    show_default="labels, if the log has them",
+    help="A file of labels with the columns request, row and label, or what they are called in the log.",
+)
+@click.option(
+    "--score", show_default="as an output, or score", help="Of a table: the scores' column."
+)
+@click.option(
+    "--request", show_default="request, if there", help="Of a table: the column of the request."
+)
+@click.option(
+    "--limit",
+    type=int,
+    show_default="all",
+    help="Requests to replay, whole; of more, as many drawn at random.",
+)
+@options_of(Tolerance, "atol", "rtol")
+@click.option("--seed", type=int, default=0, help="Of the draws.")
+@click.option(
+    "--signature", show_default="that of the log's first", help="Of a SavedModel or a server."
+)
+@click.option(
+    "--rows",
+    "rows_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=writable,
+    help="Write the rows that differ to this file, as JSON lines.",
+)
+@options_of(Connection)
+@json_option
+@report_option("--junit", "junit_file", "JUnit XML")
+@report_option("--html", "html_file", "an HTML page")
+def replay(
+    log: Path,
+    model: str,
+    json_file: Path | None,
+    junit_file: Path | None,
+    html_file: Path | None,
+    **options: Any,
+) -> int:
+    """Say whether a log's answers are a model's, and why not.
+
+    LOG is a TFRecord of TensorFlow Serving's PredictionLog, JSON lines of request and response, or a
+    Parquet or CSV file with features and scores. MODEL is what verify takes. Each request is scored in
+    the batch as it was logged. The exit status is 0 if all answers are MODEL's, 1 if one differs by more
+    than rounding, 2 if it could not tell.
+
+    \b
+    Example:
+      tfnorm replay requests.tfrecord exports/din
+      tfnorm replay requests.tfrecord exports/din --against exports/new --html replay.html
+    """
+    from tfnorm.cli.output import show, stages
+    from tfnorm.replay.report.html import to_html
+    from tfnorm.replay.report.junit import to_junit
+    from tfnorm.replay.report.text import render
+    from tfnorm.replay.run import replay
+
+    connection = take(Connection, options)
+    with stages() as progress:
+        report = replay(
+            log,
+            model,
+            connection=connection,
+            progress=lambda done, total: progress("replay", done, total),
+            **options,
+        )
+    write_json(json_file, report.to_dict())
+    for file, as_text in ((junit_file, to_junit), (html_file, to_html)):
+        if file is not None:
+            file.write_text(as_text(report), encoding="utf-8")
+    show(render(report))
+    return _STATUS[report.verdict]

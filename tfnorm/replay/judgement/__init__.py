@@ -1,0 +1,1 @@
+"""Whether logged answers are the model's, and if not, why."""

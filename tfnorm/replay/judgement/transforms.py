@@ -1,0 +1,108 @@
+"""Are logged scores a function of the model's? Logits, probabilities, calibrated and rounded ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_FEWEST = 8
+"""Rows for a function of two numbers; for one that is only monotone, four times as many."""
+_TOLERANCE = 2e-5
+_DIGITS = range(1, 8)
+
+
+def transformed(logged: np.ndarray, new: np.ndarray) -> str | None:
+    """How logged scores come from the model's, in words; None where they don't, or are too few.
+
+    Args:
+        logged, new: `[rows]`, of the same rows.
+    """
+    known = np.isfinite(logged) & np.isfinite(new)
+    x, y = new[known], logged[known]
+    if len(np.unique(y)) < _FEWEST or len(np.unique(x)) < _FEWEST:
+        return None
+    return _named(x, y) or _rounded(x, y) or _linear(x, y) or _monotone(x, y)
+
+
+def _named(x: np.ndarray, y: np.ndarray) -> str | None:
+    """Functions without a number of their own; each is looked at where it loses no digits."""
+    with np.errstate(over="ignore"):
+        ways = (
+            ("the log has logits, the model gives probabilities", _sigmoid(y), x),
+            ("the log has probabilities, the model gives logits", y, _sigmoid(x)),
+            ("the log has 1 - score", y, 1 - x),
+            ("the log has the negative of the score", y, -x),
+            ("the log has the logarithm of the score", np.exp(y), x),
+            ("the log has the exponential of the score", y, np.exp(x)),
+        )
+    return next((said for said, one, other in ways if _same(one, other)), None)
+
+
+def _rounded(x: np.ndarray, y: np.ndarray) -> str | None:
+    for digits in _DIGITS:
+        if np.allclose(y, np.round(y, digits), rtol=1e-6, atol=0):
+            unit = 10.0**-digits
+            nearest = (np.abs(x - y) <= 0.5001 * unit + _TOLERANCE * np.abs(y)).all()
+            return f"the log has the scores rounded to {digits} decimals" if nearest else None
+    return None
+
+
+def _linear(x: np.ndarray, y: np.ndarray) -> str | None:
+    """a score + b, of the score or of its logit, and that of what is logged."""
+    ways = [("the log has {}", x, y, _identity)]
+    if _inside(x) and _inside(y):
+        ways.append(("the log's logit is {}, of the model's logit", _logit(x), _logit(y), _sigmoid))
+    elif _inside(y):
+        ways.append(("the log has the sigmoid of {}", x, _logit(y), _sigmoid))
+    elif _inside(x):
+        ways.append(("the log has {}, of the model's logit", _logit(x), y, _identity))
+    for said, one, other, back in ways:
+        # In saturated scores a logit has no digits left.
+        kept = np.abs(one) < 7 if back is _sigmoid or one is not x else np.ones(len(one), bool)
+        if len(np.unique(one[kept])) < _FEWEST:
+            continue
+        a, b = np.polyfit(one[kept], other[kept], 1)
+        if a and _same(back(a * one[kept] + b), back(other[kept]), 5):
+            return said.format(f"{a:.6g} x score {'-' if b < 0 else '+'} {abs(b):.6g}")
+    return None
+
+
+def _monotone(x: np.ndarray, y: np.ndarray) -> str | None:
+    if min(len(np.unique(x)), len(np.unique(y))) < 4 * _FEWEST:
+        return None
+    # By the score, and of equal scores by what was logged: rounding may have made them equal.
+    order = np.lexsort((y, x))
+    steps = np.diff(y[order])
+    close = _TOLERANCE * np.maximum(np.abs(y).max(), 1e-9)
+    for sign, said in ((1, "rises with"), (-1, "falls with")):
+        if (sign * steps >= -close).all() and np.ptp(y) > 1000 * close:
+            return (
+                f"what is logged {said} the score, the same for all rows: a monotone function of it"
+            )
+    return None
+
+
+def _same(one: np.ndarray, other: np.ndarray, times: float = 1) -> bool:
+    """Whether they are equal, but for rounding, and more than one value."""
+    with np.errstate(invalid="ignore"):
+        scale = np.maximum(np.abs(other), np.median(np.abs(other)))
+        near: bool = bool((np.abs(one - other) <= times * _TOLERANCE * scale).all())
+    return near and bool(np.ptp(one) > 100 * _TOLERANCE * float(np.median(scale)))
+
+
+def _inside(values: np.ndarray) -> bool:
+    return bool(((values > 0) & (values < 1)).all())
+
+
+def _identity(values: np.ndarray) -> np.ndarray:
+    return values
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        found: np.ndarray = 1 / (1 + np.exp(-values))
+    return found
+
+
+def _logit(values: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.log(values) - np.log1p(-values)
+    return found

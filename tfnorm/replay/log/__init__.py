@@ -1,0 +1,1 @@
+"""Request logs, read as a stream of calls: a request each, with the answer that production gave."""

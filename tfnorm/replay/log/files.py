@@ -1,0 +1,57 @@
+"""Which kind of log a file is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfnorm.errors import InputError
+from tfnorm.examples.formats.parquet import MAGIC
+from tfnorm.examples.table import Inputs
+from tfnorm.replay.log.call import Log
+from tfnorm.replay.log.json_log import JsonLog
+from tfnorm.replay.log.prediction_log import PredictionLogs
+from tfnorm.replay.log.table import CSV, PARQUET, TableLog
+
+ACCEPTED = (
+    "a TFRecord of TensorFlow Serving's PredictionLog, JSON lines of request and response, or a Parquet or "
+    "CSV file with features and scores"
+)
+_JSON = (".json", ".jsonl", ".ndjson")
+_GZIP = b"\x1f\x8b"
+
+
+def open_log(
+    path: Path,
+    inputs: Inputs | None,
+    *,
+    labels: str,
+    score: str | None = None,
+    request: str | None = None,
+) -> Log:
+    """The log in a file.
+
+    Args:
+        path: the file: told by its suffix, or by how it begins.
+        inputs: what the model takes; None where it doesn't say.
+        labels: the name that labels go by.
+        score: of a table, the column of scores; None for the usual.
+        request: of a table, the column that is the same in a request; None for "request".
+
+    Raises:
+        InputError: there is no such file, it can't be read, or it is no table where a column is named.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; give {ACCEPTED}")
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(MAGIC))
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}") from error
+    if path.name.endswith((*PARQUET, *CSV)) or start == MAGIC:
+        return TableLog(path, inputs, labels, score, request)
+    for option, named in (("score", score), ("request", request)):
+        if named is not None:
+            raise InputError(f"{option} is {named!r}, a column of a table, but {path} is none")
+    if path.suffix in _JSON or start[:1] in (b"{", b"["):
+        return JsonLog(path, inputs, labels)
+    return PredictionLogs(path, "GZIP" if start[:2] == _GZIP else "", labels)

@@ -1,0 +1,81 @@
+"""Labels from a file of their own, joined by request and row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfnorm.datasets.logs.arrow import pyarrow
+from tfnorm.errors import InputError
+from tfnorm.replay.log.call import Call
+from tfnorm.replay.log.table import CSV, PARQUET
+
+_COLUMNS = ("request", "row", "label")
+
+
+class Labels:
+    """The labels of a file, held in memory: some 24 bytes each.
+
+    Args:
+        path: a Parquet or CSV file, or JSON lines, with the columns `request` (what the log calls the
+            call; its number, where the log has no name for it), `row` (in the request, from 0) and
+            `label` (1 or 0).
+
+    Raises:
+        InputError: it can't be read, or lacks a column.
+    """
+
+    def __init__(self, path: Path):
+        self.name = str(path)
+        pa = pyarrow()
+        try:
+            table = _read(path)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{path} can't be read: {str(error).splitlines()[0]}") from error
+        if missing := [name for name in _COLUMNS if name not in table.column_names]:
+            raise InputError(
+                f"{path} has no column {', '.join(map(repr, missing))}; accepted: a row for each label, "
+                f"with the columns {', '.join(map(repr, _COLUMNS))}"
+            )
+        requests, rows, labels = (_array(table[name], name, path) for name in _COLUMNS)
+        order = np.lexsort((rows, requests))
+        self._requests, self._rows, self._labels = requests[order], rows[order], labels[order]
+
+    def of(self, call: Call, count: int) -> np.ndarray | None:
+        """The labels of a call's rows; NaN for those that have none, None where no row has."""
+        key: Any = call.number if call.key is None else call.key
+        if self._requests.dtype.kind in "iu":
+            if not str(key).lstrip("-").isdecimal():
+                return None
+            key = int(key)
+        else:
+            key = str(key).encode()
+        start, end = (np.searchsorted(self._requests, key, side) for side in ("left", "right"))
+        rows, labels = self._rows[start:end], self._labels[start:end]
+        inside = (rows >= 0) & (rows < count)
+        if not inside.any():
+            return None
+        found = np.full(count, np.nan)
+        found[rows[inside]] = labels[inside]
+        return found
+
+
+def _read(path: Path) -> Any:
+    if path.name.endswith(PARQUET):
+        return pyarrow("parquet").read_table(path)
+    if path.name.endswith(CSV):
+        return pyarrow("csv").read_csv(path)
+    return pyarrow("json").read_json(path)
+
+
+def _array(column: Any, name: str, path: Path) -> np.ndarray:
+    if column.null_count:
+        raise InputError(f"{path}: column {name!r} has nulls; accepted: a value in each row")
+    array: np.ndarray = column.to_numpy()
+    if array.dtype == object and name == "request":
+        return np.array([str(value).encode() for value in array], "S")
+    if array.dtype.kind not in ("iu" if name != "label" else "biuf"):
+        raise InputError(f"{path}: column {name!r} holds {column.type}; accepted: numbers")
+    return array

@@ -1,0 +1,1 @@
+"""A replay as a person, a browser or a CI system reads it."""
