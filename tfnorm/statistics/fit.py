@@ -78,7 +78,8 @@ def judged(watch: Watch, examples: Arrays) -> StatisticsFit:
     half = {name: _joined([outputs[name] for outputs in halves], count) for name in own}
     effect, noise = _distance(used, own), _distance(half, own)
     share = initial_share([fit.residue for fit in fits])
-    return StatisticsFit(verdict(share, effect, noise), count, fits, share, effect, noise)
+    at_least = None if share is None else share.at_least
+    return StatisticsFit(verdict(share, effect, noise), count, fits, at_least, effect, noise)
 
 
 def _nothing(said: str, examples: Arrays) -> StatisticsFit:

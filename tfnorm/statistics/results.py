@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from tfnorm.statistics.judgement import DOUBTFUL, FITS, OFF, TRACE, UNDECIDED, Residue
+from tfnorm.statistics.judgement import (
+    DOUBTFUL,
+    FITS,
+    OFF,
+    TRACE,
+    UNDECIDED,
+    Estimate,
+    Residue,
+)
 
 _ALL = 0.995
 """The share of the initial values that no training has moved."""
@@ -122,13 +130,21 @@ class StatisticsFit:
             KeyError, TypeError: it is none.
         """
         layers = tuple(
-            LayerFit(**{**layer, "residue": Residue(**layer["residue"])} | _numbers(layer))
+            LayerFit(**{**layer, "residue": _residue(layer["residue"])} | _numbers(layer))
             for layer in document["layers"]
         )
         fields = {name: document[name] for name in ("verdict", "examples", "initial_share")}
         effect, noise = (_number(document[name]) for name in ("effect", "noise"))
         frozen = tuple(document["frozen"])
         return cls(**fields, layers=layers, effect=effect, noise=noise, frozen=frozen)
+
+
+def _residue(document: Mapping[str, Any]) -> Residue:
+    estimates = {
+        name: None if document[name] is None else Estimate(**document[name])
+        for name in ("of_means", "of_variances")
+    }
+    return Residue(**estimates, settled=document["settled"])
 
 
 def _plain(value: Any) -> Any:

@@ -265,5 +265,5 @@ def test_an_adapted_layer_says_nothing_of_what_training_left(tmp_path):
     _, found = watched(tmp_path, rows(WIDTH))
     first, second = found.layers
     assert (first.name, second.name) == ("adapted", "bn")
-    assert first.residue.at_least is None and first.residue.of_variances is None
+    assert first.residue.of_means is None and first.residue.of_variances is None
     np.testing.assert_allclose(first.mean_difference, 1 / rows(WIDTH)["x"].std(0), rtol=1e-4)

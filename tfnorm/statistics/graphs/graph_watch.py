@@ -13,6 +13,7 @@ from tensorflow.core.framework import node_def_pb2
 from tfnorm.differences import is_floating
 from tfnorm.errors import InputError
 from tfnorm.graph.nodes import data_inputs, needed, producer
+from tfnorm.graph.ops import STATE_READS
 from tfnorm.graph.origins import Layers
 from tfnorm.graph.varying import hidden
 from tfnorm.session import SavedModel
@@ -152,7 +153,8 @@ class GraphWatch:
                 continue
             used = Used(mean, variance)
             if self._is_moving(one):
-                used = Used(mean, variance, np.zeros_like(mean), np.ones_like(mean))
+                initial = np.zeros_like(mean), np.ones_like(mean)
+                used = Used(mean, variance, *initial, settled=self._is_settled(one))
             layer = Watched(self._name(one), used, one.epsilon)
             calls.append(_Call(one, layers.setdefault(one.sources, layer), shape))
         return calls
@@ -170,6 +172,15 @@ class GraphWatch:
         name = self._readable(producer(one.sources[0])).rpartition("/")[2]
         variable = producer(one.sources[0]) not in self._opened.nodes
         return name.startswith(_MOVING) or (variable and name != _MEAN)
+
+    def _is_settled(self, one: Normalization) -> bool:
+        """Whether no variable has a part in what is given there, in a graph that has its weights in those."""
+        nodes = self._opened.nodes
+        above = needed(nodes.values(), [one.x])
+        read = {producer(tensor) for node in above for tensor in data_inputs(node)}
+        fed = {producer(tensor) for tensor in self._opened.inputs.values()}
+        alone = not any(node.op in STATE_READS for node in above) and read <= nodes.keys() | fed
+        return producer(one.sources[0]) not in nodes and alone
 
     def _name(self, one: Normalization) -> str:
         owner, _, last = self._readable(producer(one.sources[0])).rpartition("/")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfnorm._keras import probe_detector, replaced_calls
+from tfnorm._keras import probe_detector, producer
 from tfnorm._tensorflow import inlined_functions
 from tfnorm.layers.moving_statistics import Observer
 from tfnorm.ops.moments import channel_moments
@@ -43,6 +41,7 @@ class KerasWatch:
         self.called: list[Watched] = []
         self.by_batch: list[str] = []
         names = statistics_layers(model)
+        self._inputs = getattr(model, "inputs", None) or []
         self._layers = {layer: name for layer, name in names.items() if layer.trainable}
         self.frozen = [
             layer.moving_mean.path.rpartition("/")[0] for layer in names if not layer.trainable
@@ -84,33 +83,43 @@ class KerasWatch:
         return outputs, {layer: merged(moments) for layer, moments in seen.items()}
 
     def own(self, features: Arrays) -> dict[str, np.ndarray]:
-        def by_batch(layer: keras.layers.Layer) -> Callable[..., Any]:
-            call, signature = layer.call, inspect.signature(layer.call)
+        # Not by training=True: ghost batches would be normalized apart, and renorm by running statistics.
+        def owning(layer: keras.layers.Layer) -> Observer:
+            def observe(inputs: tf.Tensor, mask: tf.Tensor | None, by_batch: bool) -> None:
+                if by_batch:
+                    return
+                found = channel_moments(tf.cast(inputs, tf.float64), layer.axis, mask)
+                for moving, value in (
+                    (layer.moving_mean, found.mean),
+                    (layer.moving_variance, found.variance),
+                ):
+                    moving.assign(tf.where(found.count > 0, tf.cast(value, moving.dtype), moving))
 
-            def called(*args: Any, **options: Any) -> Any:
-                given = signature.bind(*args, **options)
-                given.arguments["training"] = True
-                return call(*given.args, **given.kwargs)
-
-            return called
+            return observe
 
         with (
             _kept(self._layers),
-            replaced_calls({layer: by_batch(layer) for layer in self._layers}),
+            watched({layer: owning(layer) for layer in self._layers}),
             inlined_functions(),
         ):
             return self._scores(features)
 
     def _watch(self, layer: keras.layers.Layer) -> Watched:
         if layer not in self._watched:
-            made = [
+            mean, variance = (
                 read(initializer(variable.shape, dtype=variable.dtype))
                 for variable, initializer in (
                     (layer.moving_mean, layer.moving_mean_initializer),
                     (layer.moving_variance, layer.moving_variance_initializer),
                 )
-            ]
-            used = Used(read(layer.moving_mean), read(layer.moving_variance), *made)
+            )
+            used = Used(
+                read(layer.moving_mean),
+                read(layer.moving_variance),
+                initial_mean=mean,
+                initial_variance=variance,
+                settled=_is_settled(layer, self._inputs),
+            )
             self._watched[layer] = Watched(self._layers[layer], used, layer.epsilon)
             self.called.append(self._watched[layer])
         return self._watched[layer]
@@ -122,6 +131,29 @@ class KerasWatch:
             for name, output in outputs.items()
             if output.dtype.is_floating
         }
+
+
+def _is_settled(layer: keras.layers.Layer, inputs: list[keras.KerasTensor]) -> bool:
+    """Whether a layer is given what comes from a model's inputs through nothing that is trained."""
+    try:
+        pending = keras.tree.flatten(layer.input)
+    except (AttributeError, ValueError):
+        # Python code calls it.
+        return False
+    known = {id(tensor) for tensor in inputs}
+    while pending:
+        tensor = pending.pop()
+        if id(tensor) in known:
+            continue
+        known.add(id(tensor))
+        node = producer(tensor)
+        trained = (
+            isinstance(node.operation, keras.layers.Layer) and node.operation.trainable_weights
+        )
+        if trained or not node.input_tensors:
+            return False
+        pending += node.input_tensors
+    return True
 
 
 @contextmanager
