@@ -1,11 +1,13 @@
+import click_rows
 import keras
 import numpy as np
 import pytest
 
-from tfnorm import datasets, pipeline
+from tfnorm import datasets, models, pipeline
 from tfnorm.errors import InputError
-from tfnorm.pipeline import deliver, main_job
+from tfnorm.pipeline import deliver, main_job, recalibrate_by_file
 from tfnorm.session import SavedModel, versions
+from tfnorm.statistics import recalibrate_statistics
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +84,39 @@ def test_a_place_that_can_not_be_written_is_refused_before_the_work(tmp_path, lo
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file is not a folder"):
         main_job(log, tmp_path / "file")
+
+
+FORMATS = {
+    "log.parquet": click_rows.write_parquet,
+    "log.jsonl": click_rows.write_jsonl,
+    "log.csv": click_rows.write_csv,
+    "log.tfrecord": click_rows.write_tfrecord,
+}
+
+
+@pytest.fixture(scope="module")
+def ranker():
+    keras.utils.set_random_seed(0)
+    return models.DIN(click_rows.SCHEMA, units=(4, 2))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_gives_a_schema_s_model_the_statistics_of_the_log(tmp_path, ranker, name):
+    """Its histories are longer than the schema lets them be, and it has columns that are no inputs."""
+    given = click_rows.rows(60)
+    assert max(len(row["hist_items"]) for row in given) > 4
+    FORMATS[name](tmp_path / name, given)
+    normalizations = [layer for layer in ranker.layers if hasattr(layer, "moving_mean")]
+
+    def statistics():
+        return [v.numpy() for x in normalizations for v in (x.moving_mean, x.moving_variance)]
+
+    recalibrate_statistics(ranker, datasets.read(tmp_path / name, click_rows.SCHEMA).batches(16))
+    expected = statistics()
+    recalibrate_statistics(
+        ranker, datasets.read(tmp_path / name, click_rows.SCHEMA).batches(16), steps=1
+    )
+    done = recalibrate_by_file(ranker, tmp_path / name)
+    assert done.examples == 60
+    for found, right in zip(statistics(), expected, strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-6)

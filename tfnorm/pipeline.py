@@ -7,13 +7,21 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from tfnorm.datasets import ClickLog, Splits, as_splits
+from tfnorm.examples.stream import Stream
 from tfnorm.export import ExportReport, export_saved_model
 from tfnorm.export.publish import check_place, publish
+from tfnorm.export.tracing.interface import interface
+from tfnorm.schema import Schema
+from tfnorm.schema.rows import trimmed
+from tfnorm.scorers.keras_model import KerasScorer
+from tfnorm.statistics.moves import Recalibration
+from tfnorm.statistics.recalibrate import recalibrate_statistics
 from tfnorm.training import Progress, Recipe, Trained, train
 from tfnorm.verify import InvarianceReport, batch_invariance
 
@@ -59,6 +67,28 @@ class MainJob:
     def passed(self) -> bool:
         """Whether no score depends on the batch, in the file and behind the servers."""
         return all(report.passed for report in self.reports.values())
+
+
+def recalibrate_by_file(model: keras.Model, examples: Path) -> Recalibration:
+    """Recalibrate a model by a file of examples, which may be larger than the memory.
+
+    Args:
+        model: a built model. Lists that its schema limits, where it has one, are cut as in training.
+        examples: Parquet, TFRecord of `tf.Example`, JSON lines, CSV, or an `.npz` of arrays.
+
+    Returns:
+        As `recalibrate_statistics`.
+
+    Raises:
+        InputError: the file can't be read or doesn't fit the model, or as `recalibrate_statistics` does.
+    """
+    stream = Stream(examples, KerasScorer(model))
+    taken = interface(model, next(iter(stream)))
+    schema = getattr(model, "schema", None)
+    columns = schema.columns if isinstance(schema, Schema) else {}
+    return recalibrate_statistics(
+        model, lambda: (taken.batch(trimmed(columns, rows)) for rows in stream)
+    )
 
 
 def deliver(

@@ -40,17 +40,13 @@ def recalibrate(model: Path, examples: Path, output: Path, json_file: Path | Non
       tfnorm recalibrate din.keras --examples training.parquet --output recalibrated.keras
     """
     from tfnorm.cli.output import add_recalibration, show, two_columns
-    from tfnorm.examples.stream import Stream
-    from tfnorm.export.tracing.interface import interface
-    from tfnorm.scorers.keras_model import KerasScorer, load_keras_file
-    from tfnorm.statistics.recalibrate import recalibrate_statistics
+    from tfnorm.pipeline import recalibrate_by_file
+    from tfnorm.scorers.keras_model import load_keras_file
 
     if output.suffix != ".keras":
         raise InputError(f"--output is {output}; accepted: a file that ends in .keras")
     loaded = load_keras_file(model)
-    stream = Stream(examples, KerasScorer(loaded))
-    taken = interface(loaded, next(iter(stream)))
-    done = recalibrate_statistics(loaded, lambda: map(taken.batch, stream))
+    done = recalibrate_by_file(loaded, examples)
     loaded.save(output)
     write_json(json_file, {"model": str(output), **done.to_dict()})
     table = two_columns("recalibrated", str(output))
