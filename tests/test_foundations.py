@@ -6,6 +6,9 @@ A release of either that moves one of them fails here, in the test that names it
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import weakref
 
 import keras
@@ -572,3 +575,38 @@ def test_a_wrong_guess_at_the_scope_of_vectorized_map_is_an_error_not_a_silence(
     _tensorflow.vectorized_map_detector.cache_clear()
     with pytest.raises(RuntimeError, match=r"traces tf.vectorized_map"):
         _tensorflow.vectorized_map_detector()
+
+
+BOUNDED = """
+import tensorflow as tf
+from tfnorm._tensorflow import bounded_allocations
+from tfnorm.scorers.messages import one_line
+with bounded_allocations(64):
+    print(float(tf.reduce_sum(tf.ones([2**22]))))
+for size in (2**25, 2**22):
+    try:
+        print(float(tf.reduce_sum(tf.ones([size]))))
+    except tf.errors.ResourceExhaustedError as error:
+        print(one_line(error))
+"""
+
+
+@pytest.mark.slow
+def test_tensors_take_no_more_than_the_bound_and_what_fits_goes_on():
+    done = subprocess.run(
+        [sys.executable, "-c", BOUNDED], capture_output=True, text=True, timeout=120, check=True
+    )
+    fits, refused, goes_on = done.stdout.splitlines()
+    assert fits == goes_on == "4194304.0"
+    assert "OOM when allocating tensor with shape[33554432] and type float" in refused
+    assert "allocator" not in refused
+
+
+def test_the_bound_is_no_longer_said_afterwards(monkeypatch):
+    monkeypatch.setenv("TF_CPU_BFC_MEM_LIMIT_IN_MB", "7")
+    monkeypatch.delenv("TF_CPU_ALLOCATOR_USE_BFC", raising=False)
+    before = dict(os.environ)
+    with _tensorflow.bounded_allocations(64):
+        assert os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"] == "64"
+        assert os.environ["TF_CPU_ALLOCATOR_USE_BFC"] == "true"
+    assert dict(os.environ) == before

@@ -10,6 +10,7 @@ They are imported where they are used.
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -195,6 +196,30 @@ def load_into_session(session: tf.compat.v1.Session, directory: str) -> meta_gra
     with session.graph.as_default():
         meta_graph: meta_graph_pb2.MetaGraphDef = loader.load(session, [tf.saved_model.SERVING])
     return meta_graph
+
+
+@contextmanager
+def bounded_allocations(megabytes: int) -> Iterator[None]:
+    """Give TensorFlow no more memory for tensors than that; a run that needs more raises RESOURCE_EXHAUSTED.
+
+    It counts for the process whose first session or eager op comes while this lasts, and for all its
+    tensors: weights, and what is computed from them at a time. TensorFlow waits ten seconds for others to
+    give memory back before it raises, and keeps what it once had for the next run.
+    """
+    variables = {
+        "TF_CPU_ALLOCATOR_USE_BFC": "true",
+        "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(megabytes),
+    }
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def saved_names(reader: tf.train.CheckpointReader) -> dict[str, str]:

@@ -74,3 +74,26 @@ def test_an_interrupt_while_the_model_loads_is_no_error(everything_directory, mo
 
     monkeypatch.setattr(server, "_load", interrupted)
     serve(server)
+
+
+@pytest.mark.parametrize(
+    ("given", "bound"),
+    [
+        (64, "64"),
+        (None, str(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 2**22)),
+    ],
+)
+def test_the_models_are_bounded_when_they_are_loaded(
+    given, bound, everything_directory, monkeypatch
+):
+    class Started(Exception):
+        pass
+
+    def start(_):
+        assert os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"] == bound
+        raise Started
+
+    monkeypatch.setattr(Server, "start", start)
+    with pytest.raises(Started):
+        serve(Server(everything_directory, "ranker", port=0, rest_port=0), given)
+    assert "TF_CPU_BFC_MEM_LIMIT_IN_MB" not in os.environ

@@ -9,6 +9,7 @@ import tensorflow as tf
 # Where the graph was built, pages of it, ahead of what is wrong; and what Keras puts around that.
 _AROUND = re.compile(
     r"Graph execution error:|Detected at node .*|\s*File \".*|\[Op:[^\]]*\]|\[\[\{\{.*?\}\}\]\]"
+    r"|on /job:\S* by allocator \S+|Hint: If you want to see a list of allocated tensors.*"
     r"|\x1b\[\d*m|Exception encountered when calling .*|Arguments received by .*(\n +•.*)*"
 )
 

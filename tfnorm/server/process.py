@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
+import os
 import signal
 
+from tfnorm._tensorflow import bounded_allocations
 from tfnorm.server.server import Server
 
 
-def serve(server: Server) -> None:
+def serve(server: Server, max_model_megabytes: int | None = None) -> None:
     """Run `server` until SIGINT, SIGTERM or SIGHUP, in the main thread, with its log on stderr.
 
     Args:
         server: one that is not started.
+        max_model_megabytes: what the models may take, their weights and all that they compute at a time;
+            None for three quarters of this machine's memory. A request that would make them take more is
+            RESOURCE_EXHAUSTED, a version END. It counts where TensorFlow has not yet run anything in this
+            process.
 
     Raises:
         InputError: as `Server.start`.
@@ -26,13 +33,24 @@ def serve(server: Server) -> None:
     try:
         log.addHandler(handler)
         log.setLevel(logging.INFO)
-        with contextlib.suppress(KeyboardInterrupt), server:
+        with contextlib.suppress(KeyboardInterrupt), _bounded(max_model_megabytes), server:
             server.wait()
     finally:
         log.setLevel(level)
         log.removeHandler(handler)
         for number, previous in handlers.items():
             signal.signal(number, previous)
+
+
+def _bounded(megabytes: int | None) -> contextlib.AbstractContextManager[None]:
+    if megabytes is not None:
+        return bounded_allocations(megabytes)
+    # Windows has neither, and no bound then.
+    names = ("SC_PHYS_PAGES", "SC_PAGE_SIZE")
+    if not hasattr(os, "sysconf") or not os.sysconf_names.keys() >= set(names):
+        return contextlib.nullcontext()
+    memory = math.prod(map(os.sysconf, names))
+    return bounded_allocations(max(1, memory * 3 // 4 // 2**20))
 
 
 def _signals() -> list[signal.Signals]:

@@ -28,8 +28,18 @@ from tfnorm.cli.serving import needs_serving
     default=64,
     help="What a request, its tensors, its outputs and its answer may each have.",
 )
+@click.option(
+    "--max-model-megabytes",
+    type=click.IntRange(1),
+    show_default="three quarters of this machine's memory",
+    help="What the models may take, their weights and all that they compute at a time.",
+)
 def serve(
-    directory: Path, batching_parameters: Path | None, max_request_megabytes: int, **options: Any
+    directory: Path,
+    batching_parameters: Path | None,
+    max_request_megabytes: int,
+    max_model_megabytes: int | None,
+    **options: Any,
 ) -> int:
     """Serve the newest version on this machine, until Ctrl-C.
 
@@ -47,5 +57,6 @@ def serve(
     if batching_parameters is not None:
         batching = server.read_batching_parameters(batching_parameters)
     bound = max_request_megabytes * 2**20
-    server.serve(server.Server(directory, batching=batching, max_request_bytes=bound, **options))
+    served = server.Server(directory, batching=batching, max_request_bytes=bound, **options)
+    server.serve(served, max_model_megabytes)
     return 0
