@@ -1,6 +1,7 @@
 """Versions come and go under a running server."""
 
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -213,6 +214,51 @@ def test_an_error_that_nobody_expects_ends_the_version_alone(
     assert model.statuses()[2].status.error_message == "ZeroDivisionError: over here"
     publish(3, 3)
     eventually(lambda: score(model) == 3)
+
+
+def test_a_version_that_never_ends_loading_keeps_no_other_from_being_served(
+    serve, publish, eventually, monkeypatch
+):
+    model = serve()
+    ended, made = threading.Event(), []
+
+    class Endless(served.LoadedVersion):
+        def __init__(self, number, *arguments):
+            assert number != 2 or ended.wait(20)
+            super().__init__(number, *arguments)
+            made.append(self)
+
+    monkeypatch.setattr(served, "LoadedVersion", Endless)
+    publish(2, 2)
+    eventually(lambda: states(model) == {2: "LOADING", 1: "AVAILABLE"})
+    publish(3, 3)
+    eventually(lambda: states(model) == {3: "AVAILABLE", 2: "LOADING", 1: "END"})
+    ended.set()
+    eventually(lambda: states(model) == {3: "AVAILABLE", 2: "END", 1: "END"})
+    assert score(model) == 3
+    assert [one._closed for one in made] == [False, True]
+
+
+def test_a_version_that_takes_long_is_served_until_a_newer_one_is_loaded(
+    serve, publish, eventually, monkeypatch
+):
+    model = serve()
+    may_end = {2: threading.Event(), 3: threading.Event()}
+
+    class Slow(served.LoadedVersion):
+        def __init__(self, number, *arguments):
+            assert may_end[number].wait(20)
+            super().__init__(number, *arguments)
+
+    monkeypatch.setattr(served, "LoadedVersion", Slow)
+    publish(2, 2)
+    eventually(lambda: 2 in states(model))
+    publish(3, 3)
+    eventually(lambda: 3 in states(model))
+    may_end[2].set()
+    eventually(lambda: score(model) == 2)
+    may_end[3].set()
+    eventually(lambda: states(model) == {3: "AVAILABLE", 2: "END", 1: "END"})
 
 
 def test_a_version_that_fails_is_tried_again_five_times(serve, publish, eventually, monkeypatch):

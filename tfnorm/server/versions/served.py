@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +83,9 @@ class ServedModel:
         self._retired: set[LoadedVersion] = set()
         self._statuses: dict[int, ModelVersionStatus] = {}
         self._failed: dict[int, _Failed] = {}
+        self._loading: dict[int, threading.Thread] = {}
+        # As of the last look.
+        self._wanted: list[int] = []
         self._closing = threading.Event()
         self._load_first()
         self._watcher = threading.Thread(target=self._watch, name="tfnorm-versions", daemon=True)
@@ -205,15 +208,25 @@ class ServedModel:
             # Its file system may be away: keep what is loaded.
             return
         wanted = self.policy.wanted(found)
-        for number in wanted:
-            if not self.is_available(number) and self._is_due(number, found[number]):
-                self._load(number, found[number])
+        for number in self._due(found):
+            self._load(number, found[number])
         with self._lock:
             unwanted = self._loaded.keys() - set(wanted)
             served = self._loaded.keys() & set(wanted)
         if served or not wanted:
             for number in unwanted:
                 self._retire(number)
+
+    def _due(self, found: Mapping[int, Path]) -> list[int]:
+        """Those of the versions on disk that are to be loaded now."""
+        self._wanted = self.policy.wanted(found)
+        return [
+            number
+            for number in self._wanted
+            if not self.is_available(number)
+            and number not in self._loading
+            and self._is_due(number, found[number])
+        ]
 
     def _is_due(self, number: int, path: Path) -> bool:
         """Whether to load a version: it was not tried, or not as it is now, or long ago."""
@@ -223,8 +236,26 @@ class ServedModel:
         return failed.retries < _MOST_RETRIES and failed.next_try <= time.monotonic()
 
     def _load(self, number: int, path: Path) -> None:
+        """Load a version, and return when that is done, or when it takes long and another is to be loaded."""
         before = _fingerprint(path)
         self._report(number, "LOADING")
+        thread = threading.Thread(
+            target=self._try, args=(number, path, before), name=f"tfnorm-load-{number}", daemon=True
+        )
+        self._loading[number] = thread
+        thread.start()
+        while thread.is_alive():
+            thread.join(self._poll_seconds)
+            if self._closing.is_set() or self._due(versions(self.directory)):
+                return
+
+    def _try(self, number: int, path: Path, before: Fingerprint) -> None:
+        try:
+            self._load_now(number, path, before)
+        finally:
+            del self._loading[number]
+
+    def _load_now(self, number: int, path: Path, before: Fingerprint) -> None:
         try:
             loaded = LoadedVersion(number, path, self._batching, self._max_request_bytes)
         # Whatever a version does, the others are served and the watch goes on.
@@ -245,8 +276,12 @@ class ServedModel:
 
     def _serve(self, loaded: LoadedVersion) -> None:
         with self._lock:
-            if self._closing.is_set():
+            newest = max(self._loaded, default=-1)
+            # It may have taken so long that others were loaded meanwhile.
+            superseded = loaded.number < newest and loaded.number not in self._wanted
+            if self._closing.is_set() or superseded:
                 loaded.close()
+                self._report(loaded.number, "END")
                 return
             self._loaded[loaded.number] = loaded
             self._report(loaded.number, "AVAILABLE")
@@ -288,9 +323,10 @@ def not_found(message: str) -> tf.errors.NotFoundError:
 def _fingerprint(path: Path) -> Fingerprint:
     """The files below `path` with their sizes and times: it changes while they are written."""
     found: set[tuple[Path, int, int]] = set()
-    for file in path.rglob("*"):
-        # It may go while one looks.
-        with contextlib.suppress(FileNotFoundError):
-            stat = file.lstat()
-            found.add((file, stat.st_size, stat.st_mtime_ns))
+    # They may go while one looks, folders too.
+    with contextlib.suppress(OSError):
+        for file in path.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                stat = file.lstat()
+                found.add((file, stat.st_size, stat.st_mtime_ns))
     return frozenset(found)
