@@ -239,6 +239,33 @@ def test_a_version_that_never_ends_loading_keeps_no_other_from_being_served(
     assert [one._closed for one in made] == [False, True]
 
 
+def test_a_warm_up_that_never_ends_is_cancelled_by_a_newer_version_or_the_end(
+    serve, publish, eventually, monkeypatch
+):
+    model = serve()
+    closed = {2: threading.Event(), 4: threading.Event()}
+
+    class Endless(served.LoadedVersion):
+        def warm_up(self):
+            if self.number in closed:
+                assert closed[self.number].wait(20)
+                raise tf.errors.CancelledError(None, None, "closed")
+
+        def close(self, seconds=0.0):
+            super().close(seconds)
+            closed.get(self.number, threading.Event()).set()
+
+    monkeypatch.setattr(served, "LoadedVersion", Endless)
+    publish(2, 2)
+    eventually(lambda: 2 in model._warming)
+    publish(3, 3)
+    eventually(lambda: states(model) == {3: "AVAILABLE", 2: "END", 1: "END"})
+    publish(4, 3)
+    eventually(lambda: 4 in model._warming)
+    model.close()
+    assert closed[4].is_set()
+
+
 def test_a_version_that_takes_long_is_served_until_a_newer_one_is_loaded(
     serve, publish, eventually, monkeypatch
 ):

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class LoadedVersion:
-    """A version in memory, warmed up, and how many requests run on it.
+    """A version in memory, and how many requests run on it.
 
     Args:
         number: its number.
@@ -29,7 +29,7 @@ class LoadedVersion:
             each request in it.
 
     Raises:
-        InputError: it can't be loaded or warmed up, or a signature names what its graph lacks.
+        InputError: it can't be loaded, or a signature names what its graph lacks.
     """
 
     def __init__(
@@ -39,17 +39,24 @@ class LoadedVersion:
         self.requests = 0
         self.retired = False
         self._closed = False
+        self._max_bytes = max_bytes
         self.model = SavedModel(path)
         self._batcher: Batcher | None = None
         try:
             _check_tensors(self.model)
             self._batcher = None if batching is None else Batcher(self.model, batching, max_bytes)
-            replayed = warmup.replay(path, self, max_bytes)
         except BaseException:
             self.close()
             raise
-        if replayed:
-            _log.info("%s: replayed %d warm-up records", path, replayed)
+
+    def warm_up(self) -> None:
+        """Replay the requests that are kept beside the model.
+
+        Raises:
+            InputError: one is refused.
+        """
+        if replayed := warmup.replay(self.model.path, self, self._max_bytes):
+            _log.info("%s: replayed %d warm-up records", self.model.path, replayed)
 
     def run(
         self,

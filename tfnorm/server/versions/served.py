@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,7 @@ class ServedModel:
         self._statuses: dict[int, ModelVersionStatus] = {}
         self._failed: dict[int, _Failed] = {}
         self._loading: dict[int, threading.Thread] = {}
+        self._warming: dict[int, LoadedVersion] = {}
         # As of the last look.
         self._wanted: list[int] = []
         self._closing = threading.Event()
@@ -150,6 +151,7 @@ class ServedModel:
     def close(self, seconds: float = 0.0) -> None:
         """Stop watching and free the versions: what waits in batches has so many seconds to run."""
         self._closing.set()
+        self._cancel(list(self._warming))
         # A load can't be interrupted; its thread frees what it loaded when it is done.
         self._watcher.join(timeout=0.5)
         with self._lock:
@@ -251,22 +253,36 @@ class ServedModel:
 
     def _try(self, number: int, path: Path, before: Fingerprint) -> None:
         try:
-            self._load_now(number, path, before)
-        finally:
-            del self._loading[number]
-
-    def _load_now(self, number: int, path: Path, before: Fingerprint) -> None:
-        try:
-            loaded = LoadedVersion(number, path, self._batching, self._max_request_bytes)
+            loaded = self._warmed_up(number, path)
         # Whatever a version does, the others are served and the watch goes on.
         except Exception as error:
             code = getattr(error.__cause__, "error_code", tf.errors.UNKNOWN)
             self._fail(number, path, before)
             self._report(number, "END", Failure(code, described(error)))
             _log.warning("%s: version %d is not served: %s", self.name, number, described(error))
-            return
-        self._failed.pop(number, None)
-        self._serve(loaded)
+        else:
+            self._failed.pop(number, None)
+            self._serve(loaded)
+        finally:
+            del self._loading[number]
+
+    def _warmed_up(self, number: int, path: Path) -> LoadedVersion:
+        loaded = LoadedVersion(number, path, self._batching, self._max_request_bytes)
+        self._warming[number] = loaded
+        try:
+            loaded.warm_up()
+        except BaseException:
+            loaded.close()
+            raise
+        finally:
+            del self._warming[number]
+        return loaded
+
+    def _cancel(self, numbers: Iterable[int]) -> None:
+        """End the warm-up of these, which may have no other end."""
+        for number in numbers:
+            if loaded := self._warming.get(number):
+                loaded.close()
 
     def _fail(self, number: int, path: Path, files: Fingerprint) -> None:
         last = self._failed.get(number)
@@ -286,6 +302,7 @@ class ServedModel:
             self._loaded[loaded.number] = loaded
             self._report(loaded.number, "AVAILABLE")
         _log.info("%s: version %d is available", self.name, loaded.number)
+        self._cancel(self._warming.keys() - set(self._wanted))
 
     def _retire(self, number: int) -> None:
         """Take no more requests on a version; it goes when its last one is done."""
