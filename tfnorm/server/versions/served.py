@@ -168,7 +168,7 @@ class ServedModel:
                 f"{single} is one SavedModel; give the directory above it, "
                 "where each version is a folder named by its number"
             )
-        wanted = self.policy.wanted(found)
+        wanted = self._wanted = self.policy.wanted(found)
         if not wanted:
             raise InputError(
                 f"{self.directory} has none of the versions {sorted(self.policy.specific)}; "
