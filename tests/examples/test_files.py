@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
-from written_examples import ONE, example, predict, write_lines, write_records
+from written_examples import ONE, example, write_lines, write_records
 
 from tfnorm.errors import InputError
 from tfnorm.examples.load import load
@@ -30,11 +30,7 @@ def test_of_a_large_file_some_rows_evenly_spread_are_kept(tmp_path, limit):
     np.savez(tmp_path / "x.npz", x=x.astype(np.float32))
     write_lines(tmp_path / "x.jsonl", *map(str, x.tolist()))
     write_records(tmp_path / "x.tfrecord", [example(x=list(map(float, row))) for row in x])
-    write_records(
-        tmp_path / "log",
-        [predict({"x": np.float32(x[i : i + 100])}) for i in range(0, count, 100)],
-    )
-    for name in ("x.npz", "x.jsonl", "x.tfrecord", "log"):
+    for name in ("x.npz", "x.jsonl", "x.tfrecord"):
         loaded = load(tmp_path / name, ONE, limit)
         rows = loaded.rows["x"][:, 0]
         assert (len(rows), loaded.given, loaded.requests) == (limit, count, [])

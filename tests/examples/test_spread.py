@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfnorm.examples.spread import Thinned, spread
+from tfnorm.examples.spread import Requests, Thinned, spread
 
 
 @pytest.mark.parametrize("limit", [None, 5, 6, 99])
@@ -31,3 +31,30 @@ def test_rows_that_come_one_by_one_are_thinned_evenly_in_bounded_memory(count, l
     if len(rows) > 2:
         steps = np.diff(rows)
         assert steps.min() > 0 and steps.max() <= 2 * steps.min()
+
+
+@pytest.mark.parametrize("limit", [1, 10, 99, None])
+def test_requests_are_kept_whole_and_evenly_spread(limit):
+    requests = Requests(limit)
+    rng = np.random.default_rng(0)
+    given = [[(n, row) for row in range(size)] for n, size in enumerate(rng.integers(1, 9, 500))]
+    for request in given:
+        requests.add(request)
+    kept = requests.kept()
+    rows = sum(map(len, kept))
+    assert all(request in given for request in kept) and kept == sorted(kept)
+    assert (requests.seen, requests.rows_seen) == (500, sum(map(len, given)))
+    if limit is None:
+        assert kept == given
+    else:
+        assert rows <= limit or len(kept) == 1
+        assert limit < 20 or rows > limit / 2
+        numbers = [request[0][0] for request in kept]
+        assert limit < 20 or max(np.diff([0, *numbers, 500])) < 3 * 500 / len(numbers)
+
+
+def test_one_request_is_kept_whatever_its_rows():
+    requests = Requests(4)
+    for _ in range(9):
+        requests.add(list(range(100)))
+    assert [len(request) for request in requests.kept()] == [100]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +29,14 @@ class Loaded:
         given: how many there were to choose from.
         labels: `[examples]`; None where they came without.
         requests: how many examples each logged request had; empty where they are no log.
+        left_out: what of a log is not looked at -> why.
     """
 
     rows: dict[str, np.ndarray]
     given: int
     labels: np.ndarray | None
     requests: list[int]
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def load_examples(examples: Examples | None, scorer: Scorer) -> dict[str, np.ndarray]:
@@ -71,7 +73,24 @@ def load(examples: Examples | None, scorer: Scorer, limit: int | None = None) ->
     labels = None if LABELS in (scorer.inputs or ()) else arrays.pop(LABELS, None)
     rows = fitted(arrays, scorer, source)
     check_count(source, rows)
-    return Loaded(rows, table.given, labels, table.requests)
+    left_out = _left_out(table, source, scorer.name, limit)
+    return Loaded(rows, table.given, labels, table.requests, left_out)
+
+
+def _left_out(table: Table, source: str, name: str, limit: int | None) -> dict[str, str]:
+    """What of a log is not looked at, and what would look at it."""
+    found = {}
+    if (others := table.requests_given - len(table.requests)) and table.requests:
+        found[f"{others:,} of {table.requests_given:,} logged requests"] = (
+            f"whole requests are replayed, evenly spread, of up to {limit:,} examples in all; "
+            "--limit raises that"
+        )
+    if table.answered:
+        found[f"the answers to {table.answered:,} logged requests"] = (
+            "whether they are what the model gives is not asked here, but by: "
+            f"tfnorm replay {source} {name}"
+        )
+    return found
 
 
 def fitted(arrays: Mapping[str, np.ndarray], scorer: Scorer, source: str) -> dict[str, np.ndarray]:

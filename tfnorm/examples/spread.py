@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -51,3 +51,38 @@ class Thinned(Generic[_Row]):
 
     def rows(self) -> list[_Row]:
         return [self._kept[i] for i in spread(len(self._kept), self._limit)]
+
+
+class Requests(Generic[_Row]):
+    """Keeps some of any number of requests, whole and evenly spread: every second goes when there are many.
+
+    Args:
+        limit: of the rows of all that are kept; one request is kept whatever its rows. None for all.
+    """
+
+    def __init__(self, limit: int | None):
+        self.seen = self.rows_seen = 0
+        self._limit = limit
+        self._step = 1
+        self._kept: list[Sequence[_Row]] = []
+        self._rows = 0
+
+    def add(self, request: Sequence[_Row]) -> None:
+        if self.seen % self._step == 0:
+            self._kept.append(request)
+            self._rows += len(request)
+            while self._limit is not None and self._rows >= 2 * self._limit and len(self._kept) > 1:
+                self._kept = self._kept[::2]
+                self._step *= 2
+                self._rows = sum(map(len, self._kept))
+        self.seen += 1
+        self.rows_seen += len(request)
+
+    def kept(self) -> list[Sequence[_Row]]:
+        """The requests, in their order."""
+        chosen, count = self._kept, len(self._kept)
+        while count > 1 and self._limit is not None and sum(map(len, chosen)) > self._limit:
+            # By their share, and one at least: they may be of very different sizes.
+            count = max(1, min(count - 1, count * self._limit // sum(map(len, chosen))))
+            chosen = [self._kept[i] for i in spread(len(self._kept), count)]
+        return chosen

@@ -23,12 +23,16 @@ class Table:
     Attributes:
         arrays: name -> `[examples, ...]`; `LABELS` too, where the file has them.
         given: how many examples the file has.
-        requests: how many examples each request had, where the file is a log and all were kept.
+        requests: how many examples each of the kept requests had, where the file is a log of several each.
+        requests_given: how many requests the log has.
+        answered: how many of them have their answers beside them.
     """
 
     arrays: dict[str, np.ndarray]
     given: int
     requests: list[int] = field(default_factory=list)
+    requests_given: int = 0
+    answered: int = 0
 
 
 def as_tensor(value: object, spec: tf.TensorSpec | None) -> np.ndarray:

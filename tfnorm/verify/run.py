@@ -99,7 +99,7 @@ def run(request: Request, progress: Callable[[int, int], None] | None = None) ->
             for name, dtype in judged.dtypes.items()
         },
         compositions=judged.results,
-        left_out=judged.left_out,
+        left_out={**judged.left_out, **request.examples.left_out},
         stake=judged.stake,
         culprit=culprit,
         culprit_unknown=unknown,

@@ -75,3 +75,14 @@ def test_a_whole_number_does_for_a_float_but_not_the_other_way_round(tmp_path):
     assert load(write_lines(tmp_path / "a.jsonl", "1", "2"), scorer).rows["id"].dtype == np.int32
     with pytest.raises(InputError, match="'id' has dtype float64"):
         load(write_lines(tmp_path / "b.jsonl", "1.5", "2"), scorer)
+
+
+def test_a_log_of_requests_with_their_answers_is_one_of_requests(tmp_path):
+    lines = [
+        json.dumps({"request": {"instances": rows}, "response": {"predictions": [0.5] * len(rows)}})
+        for rows in (ROWS[:1], ROWS[1:])
+    ]
+    loaded = load(write_lines(tmp_path / "log.jsonl", *lines), SCORER)
+    assert_rows(loaded.rows)
+    assert loaded.requests == [1, 2]
+    assert list(loaded.left_out) == ["the answers to 2 logged requests"]

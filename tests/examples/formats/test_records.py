@@ -36,6 +36,29 @@ def test_logged_requests_are_read_with_the_batches_they_were(tmp_path):
     assert loaded.requests == [1, 2]
 
 
+def test_of_a_long_log_whole_requests_are_kept_and_what_is_left_out_is_told(tmp_path):
+    sizes = [3, 1, 4, 1, 5, 9, 2, 6] * 5
+    logs = [predict({"x": np.full((size, 2), n, np.float32)}) for n, size in enumerate(sizes)]
+    loaded = load(write_records(tmp_path / "log", logs), ONE, limit=30)
+    assert loaded.given == sum(sizes)
+    assert 15 < sum(loaded.requests) == len(loaded.rows["x"]) <= 30
+    ends = np.cumsum(loaded.requests)[:-1]
+    for rows in np.split(loaded.rows["x"][:, 0], ends):
+        assert len(rows) == sizes[int(rows[0])] and len(set(rows)) == 1
+    (what,) = loaded.left_out
+    assert what == f"{40 - len(loaded.requests)} of 40 logged requests"
+    assert load(tmp_path / "log", ONE).left_out == {}
+
+
+def test_answers_in_a_log_are_told_with_the_command_that_looks_at_them(tmp_path):
+    log = PredictionLog.FromString(predict({"x": np.ones((2, 2), np.float32)}))
+    log.predict_log.response.outputs["score"].CopyFrom(tf.make_tensor_proto([0.5, 0.5]))
+    path = write_records(tmp_path / "log", [log.SerializeToString(), predict(LOGGED[1])][:1])
+    ((what, why),) = load(path, ONE).left_out.items()
+    assert what == "the answers to 1 logged requests"
+    assert why.endswith(f"tfnorm replay {path} a model")
+
+
 def test_a_log_of_classify_requests_has_examples(tmp_path):
     log = PredictionLog()
     for record in EXAMPLES:

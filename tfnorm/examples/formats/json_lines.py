@@ -6,12 +6,13 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from tfnorm.errors import InputError
-from tfnorm.examples.spread import Thinned, parts
+from tfnorm.examples.spread import Requests, parts
 from tfnorm.examples.table import Inputs, Row, Table, as_tensor, stacked
 
 
@@ -29,16 +30,17 @@ def read_json(
     Raises:
         InputError: a line is no instance and no request, or does not fit.
     """
-    thinned: Thinned[tuple[int, object]] = Thinned(limit)
-    sizes = []
+    requests: Requests[tuple[int, object]] = Requests(limit)
+    longest = answered = 0
     for number, line in numbered_values(path):
         request = instances_of(line, inputs, number, fed)
-        sizes.append(len(request))
-        for instance in request:
-            thinned.add((number, instance))
-    kept = thinned.rows()
-    requests = sizes if max(sizes, default=1) > 1 and len(kept) == thinned.seen else []
-    return Table(_table(kept, inputs), thinned.seen, requests)
+        requests.add([(number, instance) for instance in request])
+        longest = max(longest, len(request))
+        answered += _has_answer(line, inputs)
+    kept = requests.kept()
+    instances = list(chain.from_iterable(kept))
+    sizes = list(map(len, kept)) if longest > 1 else []
+    return Table(_table(instances, inputs), requests.rows_seen, sizes, requests.seen, answered)
 
 
 def json_blocks(
@@ -91,11 +93,13 @@ def _value(text: str, line: int) -> object:
 def instances_of(
     line: object, inputs: Inputs | None, number: int, fed: frozenset[str]
 ) -> list[object]:
-    """The instances of a line: a request's, or the line itself.
+    """The instances of a line: a request's, also where its answer stands beside it, or the line itself.
 
     Raises:
         InputError: it is a request, but not one of rows.
     """
+    if isinstance(line, dict) and _has_answer(line, inputs):
+        line = line["request"]
     if isinstance(line, list) and any(isinstance(i, dict) and i.keys() != {"b64"} for i in line):
         return line
     if isinstance(line, dict) and "instances" in line and "instances" not in (inputs or {}):
@@ -116,6 +120,14 @@ def instances_of(
             )
         return [dict(zip(listed, row, strict=True)) for row in zip(*listed.values(), strict=True)]
     return [line]
+
+
+def _has_answer(line: object, inputs: Inputs | None) -> bool:
+    return (
+        isinstance(line, dict)
+        and {"request", "response"} <= line.keys()
+        and "request" not in (inputs or {})
+    )
 
 
 def _listed(value: object, name: str, line: int) -> list[object]:

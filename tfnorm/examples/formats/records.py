@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.examples.formats.tf_records import tf_records
-from tfnorm.examples.spread import Thinned, parts
+from tfnorm.examples.spread import Requests, Thinned, parts
 from tfnorm.examples.table import LABELS, Inputs, Row, Table, stacked
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def record_blocks(
     """The examples, `size` at a time; arguments and errors are those of `read_records`."""
     records, logged = _records(path, compression, inputs, fed)
     rows = (
-        chain.from_iterable(_logged_rows(records, inputs, fed))
+        chain.from_iterable(rows for rows, _ in _logged_rows(records, inputs, fed))
         if logged
         else (example_row(record, inputs) for record in records)
     )
@@ -66,14 +66,15 @@ def record_blocks(
 def _read_log(
     records: Iterable[bytes], inputs: Inputs | None, limit: int | None, fed: frozenset[str]
 ) -> Table:
-    thinned: Thinned[Row] = Thinned(limit)
-    sizes: list[int] = []
-    for rows in _logged_rows(records, inputs, fed):
-        sizes.append(len(rows))
-        for row in rows:
-            thinned.add(row)
-    kept = thinned.rows()
-    return Table(stacked(kept, inputs), thinned.seen, sizes if len(kept) == thinned.seen else [])
+    requests: Requests[Row] = Requests(limit)
+    answered = 0
+    for rows, has_answer in _logged_rows(records, inputs, fed):
+        requests.add(rows)
+        answered += has_answer
+    kept = requests.kept()
+    rows = list(chain.from_iterable(kept))
+    sizes = list(map(len, kept))
+    return Table(stacked(rows, inputs), requests.rows_seen, sizes, requests.seen, answered)
 
 
 def _read_examples(records: Iterable[bytes], inputs: Inputs | None, limit: int | None) -> Table:
@@ -90,26 +91,36 @@ def _records(
     """The records, and whether they are a log's."""
     records = tf_records(path, compression)
     first = [*islice(records, 1)]
-    logged = any(_request_rows(record, inputs, fed) is not None for record in first)
+    logged = any(_logged(record) is not None for record in first)
     return chain(first, records), logged
 
 
 def _logged_rows(
     records: Iterable[bytes], inputs: Inputs | None, fed: frozenset[str]
-) -> Iterator[list[Row]]:
-    """The examples of each request of a log."""
+) -> Iterator[tuple[list[Row], bool]]:
+    """The examples of each request of a log, and whether its answer is there."""
     for number, record in enumerate(records):
-        rows = _request_rows(record, inputs, fed)
-        if rows is None:
+        log = _logged(record)
+        if log is None:
             raise InputError(f"record {number} is no PredictionLog, unlike the first")
-        yield rows
+        yield _request_rows(log, inputs, fed), _has_answer(log)
 
 
-def _request_rows(record: bytes, inputs: Inputs | None, fed: frozenset[str]) -> list[Row] | None:
-    """The examples of a logged request; None for what is no log."""
+def _logged(record: bytes) -> PredictionLog | None:
+    """The record, where it logs something."""
     log = prediction_log(record)
-    if log is None or (kind := log.WhichOneof("log_type")) is None:
-        return None
+    return None if log is None or log.WhichOneof("log_type") is None else log
+
+
+def _has_answer(log: PredictionLog) -> bool:
+    """Whether there is an answer that `tfnorm replay` compares."""
+    kind = log.WhichOneof("log_type")
+    return kind != "multi_inference_log" and bool(getattr(log, kind).response.ByteSize())
+
+
+def _request_rows(log: PredictionLog, inputs: Inputs | None, fed: frozenset[str]) -> list[Row]:
+    """The examples of a logged request."""
+    kind = log.WhichOneof("log_type")
     request = getattr(log, kind).request
     if kind == "predict_log":
         arrays = {k: tf.make_ndarray(v) for k, v in request.inputs.items() if k not in fed}
