@@ -59,13 +59,14 @@ def compare(
             return refused(count, f"{pair}: {found}")
         old, fresh = found
         apart = absolute_difference(fresh, old)
-        different |= (apart > bounds.bound(pair.logged, old)).any(axis=1)
-        by_row = apart.max(axis=1, initial=0.0)
-        if count and by_row.max() > difference.max(initial=0.0):
-            row = int(by_row.argmax())
-            column = int(apart[row].argmax())
-            worst = (row, _number(old[row, column]), _number(fresh[row, column]))
-        difference = np.maximum(difference, by_row)
+        if apart.any():
+            different |= (apart > bounds.bound(pair.logged, old)).any(axis=1)
+            by_row = apart.max(axis=1)
+            if by_row.max() > difference.max():
+                row = int(by_row.argmax())
+                column = int(apart[row].argmax())
+                worst = (row, _number(old[row, column]), _number(fresh[row, column]))
+            difference = np.maximum(difference, by_row)
         if ranked is None:
             columns = ranking_column(pair.new, old), ranking_column(pair.new, fresh)
             ranked = None if columns[0] is None or columns[1] is None else (columns[0], columns[1])

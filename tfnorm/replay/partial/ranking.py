@@ -79,6 +79,10 @@ def _pairs(x: np.ndarray, y: np.ndarray) -> tuple[int, int, int, int]:
     Source:
         Knight, 1966, A Computer Method for Calculating Kendall's Tau with Ungrouped Data.
     """
+    if np.array_equal(x, y):
+        x = np.sort(x)
+        ties = _within(x[1:] == x[:-1])
+        return ties, ties, ties, 0
     order = np.lexsort((y, x))
     x, y = x[order], y[order]
     same_x, same_y = x[1:] == x[:-1], y[1:] == y[:-1]
@@ -90,6 +94,8 @@ def _pairs(x: np.ndarray, y: np.ndarray) -> tuple[int, int, int, int]:
 
 def _within(same: np.ndarray) -> int:
     """Pairs within the runs of a sorted array, of which `same` says where one goes on."""
+    if not same.any():
+        return 0
     runs = np.diff(np.flatnonzero(np.concatenate([[True], ~same, [True]])))
     return int((runs * (runs - 1) // 2).sum())
 
