@@ -173,7 +173,9 @@ def batch_invariance(
         models = [scorer] if local is None else [scorer, local]
         # Of as many examples as there was time for.
         rows = request.of(report.examples).examples.rows if random is None else None
-        fit, unknown = judgement(models, rows, "the examples were drawn at random")
+        named = isinstance(examples, str | Path)
+        own = examples is None or (named and Path(str(examples)) == scorer.kept_examples)
+        fit, unknown = judgement(models, rows, "the examples were drawn at random", own=own)
         report = replace(
             report,
             statistics=fit,

@@ -13,7 +13,8 @@ from hand_made import saved
 from tfnorm.errors import InputError
 from tfnorm.export import export_saved_model
 from tfnorm.layers import BatchNormalization
-from tfnorm.verify import verify_statistics
+from tfnorm.statistics import recalibrate_statistics
+from tfnorm.verify import batch_invariance, inspect_saved_model, verify_statistics
 
 WIDTH = 12
 
@@ -195,6 +196,23 @@ def test_layers_that_were_frozen_are_left_out_of_an_export_too(tmp_path):
     path = export_saved_model(model, tmp_path, examples=columns(64), **options).path
     report = verify_statistics(path)
     assert (report.passed, [layer.name for layer in report.fit.layers]) == (True, ["free"])
+
+
+def test_what_a_mask_left_out_is_left_out_of_the_judgement_of_an_export(tmp_path):
+    inputs = keras.Input((6,), name="x", dtype="int32")
+    embedded = keras.layers.Embedding(20, 8, mask_zero=True)(inputs)
+    normalized = BatchNormalization(name="bn")(embedded)
+    model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Flatten()(normalized)))
+    model.layers[1].embeddings.assign(np.random.default_rng(0).normal(2, 1, (20, 8)))
+    rng = np.random.default_rng(1)
+    ids = rng.integers(1, 20, (400, 6)) * (np.arange(6) < rng.integers(1, 3, (400, 1)))
+    examples = {"x": ids.astype(np.int32)}
+    recalibrate_statistics(model, examples)
+    path = export_saved_model(model, tmp_path, examples=examples, fold=False).path
+    assert verify_statistics(path, examples).fit.verdict == "off"
+    assert verify_statistics(path).passed
+    assert inspect_saved_model(path).passed
+    assert batch_invariance(path, batch_sizes=[7], limit=32).passed
 
 
 def test_a_constant_channel_without_an_epsilon_is_no_error(tmp_path):

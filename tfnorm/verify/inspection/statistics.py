@@ -40,7 +40,7 @@ def check_statistics(
             rows = load(None, scorer, LIMIT).rows
         except InputError as error:
             without = str(error)
-    fit, unknown = judgement([scorer], rows, without)
+    fit, unknown = judgement([scorer], rows, without, own=examples is None)
     if fit is not None:
         severity, advice = "info", ""
         if fit.verdict in (OFF, DOUBTFUL):

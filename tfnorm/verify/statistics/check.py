@@ -72,7 +72,7 @@ def _report(scorer: Scorer, examples: Examples | None) -> FitReport:
             f"{scorer.name} comes with no examples; give some by --examples (examples=)"
         )
     rows = load(examples, scorer, LIMIT).rows
-    seen = look(scorer, rows)
+    seen = look(scorer, rows, own=examples is None)
     batch = list(seen.by_batch)
     if scorer.keras_model() is not None:
         known = {name.rpartition("/")[2] for name in batch}
@@ -83,6 +83,7 @@ def _report(scorer: Scorer, examples: Examples | None) -> FitReport:
         exported=seen.exported,
         by_batch=tuple(batch),
         unseen=seen.unseen,
+        own=seen.own,
         target=scorer.name,
         signature=scorer.signature,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -30,13 +31,16 @@ FROZEN = "all its layers with moving statistics are frozen (trainable=False)"
 IN_LOOPS = "in a loop, or a branch that the examples do not decide, where nothing can be seen"
 
 
-def look(scorer: Scorer, examples: Examples | None, without: str = "") -> Look:
+def look(
+    scorer: Scorer, examples: Examples | None, without: str = "", *, own: bool = False
+) -> Look:
     """Compare the statistics that a model uses with those of examples.
 
     Args:
         scorer: the model.
         examples: input name -> `[examples, ...]`; None for what an export says without any.
         without: why there are none.
+        own: whether they are those that the scorer keeps.
 
     Raises:
         InputError: it can't be looked into, or refuses the examples.
@@ -48,7 +52,7 @@ def look(scorer: Scorer, examples: Examples | None, without: str = "") -> Look:
         with scorer.as_saved_model() as saved:
             if saved is None:
                 raise InputError(f"{scorer.name} can't be looked into")
-            return _look_at_saved(saved, scorer, examples, without)
+            return replace(_look_at_saved(saved, scorer, examples, without), own=own)
     except InputError:
         raise
     except REFUSALS as error:
@@ -56,7 +60,7 @@ def look(scorer: Scorer, examples: Examples | None, without: str = "") -> Look:
 
 
 def judgement(
-    scorers: Iterable[Scorer], examples: Examples | None, without: str
+    scorers: Iterable[Scorer], examples: Examples | None, without: str, *, own: bool = False
 ) -> tuple[StatisticsFit | None, str | None]:
     """What is to be said of a model's statistics, and what could not be looked at, each if there is any.
 
@@ -64,11 +68,12 @@ def judgement(
         scorers: the model, and others that are the same one.
         examples: input name -> `[examples, ...]`; None where there are none.
         without: why there are none.
+        own: whether they are those that the first scorer keeps.
     """
     unknown = None
-    for scorer in scorers:
+    for number, scorer in enumerate(scorers):
         try:
-            seen = look(scorer, examples, without)
+            seen = look(scorer, examples, without, own=own and number == 0)
         except InputError as error:
             unknown = unknown or str(error)
             continue

@@ -20,6 +20,7 @@ class Look:
             since; None where it keeps no such thing.
         by_batch: the layers that normalize by the moments of each batch, without any statistics.
         unseen: the layers in loops, and in branches that the examples do not decide.
+        own: whether the examples are those that the export keeps, and was judged by.
     """
 
     fit: StatisticsFit | None
@@ -27,13 +28,19 @@ class Look:
     exported: StatisticsFit | None = None
     by_batch: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
+    own: bool = False
 
     @property
     def judged(self) -> StatisticsFit | None:
-        """What decides: the look at the examples, or what the export says of layers that are gone."""
+        """What decides: the look at the examples, or what the export says of layers that are gone.
+
+        Of its own examples the export knows more than its graph shows: masks, and what was folded.
+        """
         seen, kept = self.fit, self.exported
         if seen is None or kept is None:
             return seen or kept
+        if self.own:
+            return kept if kept.verdict != UNDECIDED else seen
         if {layer.name for layer in kept.layers} <= {layer.name for layer in seen.layers}:
             return seen
         order = (OFF, DOUBTFUL, FITS, UNDECIDED)

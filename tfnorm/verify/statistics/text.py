@@ -98,7 +98,12 @@ def verdict_lines(report: FitResult) -> list[tuple[str, str]]:
         word = words.get(judged.verdict, "PASSED" if report.passed else "statistics")
         lines.append((word, f"the moving statistics {judged}"))
     if judged is not None and judged is report.exported:
-        lines.append(("when", "it was exported: layers that are folded can be looked at no more"))
+        lines.append(
+            (
+                "when",
+                "it was exported, by the examples that it keeps and before anything was folded",
+            )
+        )
     if report.unseen:
         lines.append(("not seen", f"{', '.join(report.unseen)} {IN_LOOPS}"))
     if judged is not None and judged.layers:
