@@ -12,7 +12,7 @@ from tfnorm.scorers.scorer import Fed
 from tfnorm.verify import Undecided
 from tfnorm.verify.compositions.budget import SECONDS, Budget
 from tfnorm.verify.judgement.tolerance import Tolerance
-from tfnorm.verify.request import FEWEST, Request
+from tfnorm.verify.request import FEW, FEWEST, Request
 from tfnorm.verify.run import run
 
 X = np.random.default_rng(0).normal(size=4096).astype(np.float32)
@@ -77,7 +77,7 @@ def test_of_many_examples_of_a_slow_model_some_are_scored_in_as_many_composition
     model = Slow(0.044)
     report = run(_request(model, 4096, 60.0))
     assert report.passed
-    assert (report.examples, report.examples_given) == (FEWEST, 4096)
+    assert (report.examples, report.examples_given) == (FEW, 4096)
     assert model.now <= 62
     assert len({result.kind for result in report.compositions}) >= 6
 
@@ -92,7 +92,7 @@ def test_a_fast_model_scores_all_and_leaves_nothing_out():
 def test_examples_are_halved_until_there_is_time_for_every_composition():
     model = Slow(2e-5, 1e-3)
     report = run(_request(model, 4096))
-    assert FEWEST < report.examples < 4096
+    assert FEW < report.examples < 4096
     count = report.examples
     reason = f"the budget of 30 s does for {count:,} of 4,096 examples"
     assert report.left_out == {"more examples": reason} and model.now < 30
@@ -107,6 +107,16 @@ def test_logged_requests_that_there_is_no_time_for_are_left_out():
     assert report.left_out.keys() == {"more examples", "as the requests came"}
 
 
+def test_of_a_very_slow_model_fewer_are_scored_in_the_most_telling_compositions():
+    model = Slow(0.5)
+    report = run(_request(model, 128))
+    assert report.passed
+    assert FEWEST <= report.examples < FEW
+    assert model.now <= 40
+    names = {result.name for result in report.compositions}
+    assert {"among others at 1000x", "batches of 16", "one at a time, again"} <= names
+
+
 def test_labels_go_with_their_examples():
     model = Slow(0.01, spoil=3.0)
     labels = (X > 0.5).astype(int)
@@ -115,7 +125,7 @@ def test_labels_go_with_their_examples():
     assert report.stake.auc[1] == 1.0
 
 
-@pytest.mark.parametrize("seconds", [0.1, 1.0, 3.0])
+@pytest.mark.parametrize("seconds", [0.1, 1.0, 1.6])
 def test_a_budget_that_is_too_small_for_a_verdict_is_told(seconds):
     with pytest.raises(Undecided, match="give more by --budget") as error:
         run(_request(Slow(0.044), 16, seconds))

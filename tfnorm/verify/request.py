@@ -20,8 +20,12 @@ from tfnorm.verify.compositions.plan import AS_LOGGED, Composition
 from tfnorm.verify.compositions.runner import Runner
 from tfnorm.verify.judgement.tolerance import Tolerance
 
-FEWEST = 32
-"""Examples that are scored however little time there is: fewer find less."""
+FEW, FEWEST = 32, 4
+"""Examples that are scored however many compositions are left out: fewer find less. For the most telling
+compositions even less do."""
+
+_TELLING = 8
+"""How many compositions these are: one of each kind."""
 
 _MEASURED = 0.02
 """The share of the budget that batches may take which only show how long they take."""
@@ -99,10 +103,11 @@ class Request:
 
 
 def within_budget(request: Request, todo: Agenda) -> Request:
-    """The request for as many of its examples as there is time for, but no fewer than `FEWEST`.
+    """The request for as many of its examples as there is time for.
 
     A dependence is a property of the graph: all compositions of some examples find more than some
-    compositions of all. Where the batches so far do not tell, a few more are timed.
+    compositions of all. So there may be as few as `FEW`, and as few as `FEWEST` where there would else be no
+    time for the most telling compositions. Where the batches so far do not tell, a few more are timed.
 
     Args:
         request: of which some batches have been scored.
@@ -120,9 +125,10 @@ def within_budget(request: Request, todo: Agenda) -> Request:
             with contextlib.suppress(InputError):
                 runner.scored(one, request.examples.rows)
     smaller, count = request, request.count
-    while count > FEWEST and not _fits(budget, smaller.agenda()):
-        count = max(FEWEST, count // 2)
-        smaller = request.of(count)
+    for fewest, telling in ((FEW, None), (FEWEST, _TELLING)):
+        while count > fewest and not _fits(budget, smaller.agenda(), telling):
+            count = max(fewest, count // 2)
+            smaller = request.of(count)
     return smaller
 
 
@@ -140,5 +146,7 @@ def _plain(value: np.ndarray) -> object:
     return np.asarray(value, np.float64 if is_floating(value) else None).tolist()
 
 
-def _fits(budget: Budget, todo: Agenda) -> bool:
-    return budget.expected([todo.alone, *todo.compositions]) <= budget.left
+def _fits(budget: Budget, todo: Agenda, telling: int | None = None) -> bool:
+    """Whether there is time for the compositions, or for so many of them, and those before and behind."""
+    *others, last = todo.compositions
+    return budget.expected([todo.alone, *others[:telling], last]) <= budget.left

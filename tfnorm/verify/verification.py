@@ -108,8 +108,9 @@ def batch_invariance(
         allow_misfit_statistics: let it pass where the statistics that the model normalizes with are not
             those of the examples.
         budget: the seconds that scoring may take, beside the first batch; inf for as long as it takes.
-            Of many examples as many are scored as there is time for, but not under 32; then the most
-            telling compositions come first, and the report lists those that there was no time for.
+            Of many examples as many are scored as there is time for, but not under 32, or 4 where even
+            the most telling compositions of those take too long. These come first, and the report lists
+            what there was no time for.
         progress: called with the rows scored so far and the rows there are.
 
     Returns:
