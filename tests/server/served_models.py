@@ -230,7 +230,10 @@ def save_everything(module, directory):
     file.write_bytes(saved.SerializeToString())
 
 
-BREAKS = ("input", "output", "dtype", "no dtype", "main op", "op", "tags", "variables", "bytes")
+BREAKS = (
+    *("input", "output", "no name", "dtype", "no dtype", "main op", "op", "tags", "variables"),
+    "bytes",
+)
 
 
 def break_version(path, how):
@@ -242,6 +245,8 @@ def break_version(path, how):
         signatures["serving_default"].inputs["x"].name = "nowhere:0"
     elif how == "output":
         signatures["serving_default"].outputs["score"].name = "StatefulPartitionedCall:7"
+    elif how == "no name":
+        signatures["serving_default"].inputs["x"].ClearField("name")
     elif how == "dtype":
         signatures["serving_default"].inputs["x"].dtype = tf.int64.as_datatype_enum
     elif how == "no dtype":

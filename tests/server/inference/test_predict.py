@@ -64,3 +64,16 @@ def test_outputs_over_the_bound_are_refused_before_they_are_made(loaded, monkeyp
     many = {"id": np.zeros(100, np.int64), "x": np.zeros((1, 2), np.float32)}
     with pytest.raises(tf.errors.ResourceExhaustedError, match="100 rows give outputs of 1,600"):
         run(loaded, many, signature="embed", outputs=None, max_bytes=1_500)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("inputs", "x"), ("outputs", "score")])
+@pytest.mark.parametrize("encoding", ["coo_sparse", "composite_tensor"])
+def test_a_signature_of_several_tensors_in_one_is_a_failed_precondition(
+    kind, name, encoding, loaded, monkeypatch
+):
+    changed = type(loaded.model.signature_defs["serving_default"])()
+    changed.CopyFrom(loaded.model.signature_defs["serving_default"])
+    getattr(getattr(changed, kind)[name], encoding).SetInParent()
+    monkeypatch.setitem(loaded.model.signature_defs, "serving_default", changed)
+    with pytest.raises(tf.errors.FailedPreconditionError, match=f"{name!r} as a sparse or compos"):
+        predict(loaded, request(x=X), 10_000)

@@ -71,7 +71,7 @@ class Recorder:
                 )
                 for name, (method, key, dtype, outputs) in made.items()
             },
-            signature_defs=dict.fromkeys(made, SimpleNamespace(defaults={})),
+            signature_defs=dict.fromkeys(made, SimpleNamespace(defaults={}, inputs={}, outputs={})),
         )
         self.model.signature = self.model.signatures.__getitem__
         self.calls = []

@@ -14,6 +14,9 @@ from tfnorm.protocol.tensor_proto import array_bytes, to_array
 from tfnorm.server import bounds
 from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
 
+COMPOSITE = ("coo_sparse", "composite_tensor")
+"""What a signature may have in place of a tensor, and no request can carry."""
+
 
 class Runner(Protocol):
     """A version that can be asked."""
@@ -78,12 +81,27 @@ def run(
 
     Raises:
         InputError: as there, or the inputs are over it.
+        tf.errors.FailedPreconditionError: the signature has what is made of several tensors.
         tf.errors.ResourceExhaustedError: the outputs are, or would be by the signature's shapes.
     """
     bounds.check_feeds(feeds, max_bytes)
     known = runner.model.signature(signature).outputs
+    _check_encodings(runner, signature, outputs)
     wanted = {name: known[name] for name in outputs or known if name in known}
     bounds.check_expected(feeds, wanted, max_bytes)
     found = runner.run(feeds, signature=signature, outputs=outputs)
     bounds.check_outputs(found, max_bytes)
     return found
+
+
+def _check_encodings(runner: Runner, signature: str, outputs: Sequence[str] | None) -> None:
+    definition = runner.model.signature_defs[signature]
+    asked = {name: definition.outputs[name] for name in outputs or () if name in definition.outputs}
+    for name, info in (*definition.inputs.items(), *(asked or definition.outputs).items()):
+        if info.WhichOneof("encoding") in COMPOSITE:
+            raise tf.errors.FailedPreconditionError(
+                None,
+                None,
+                f"signature {signature!r} has {name!r} as a sparse or composite tensor, which no request "
+                "can carry",
+            )

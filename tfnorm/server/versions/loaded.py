@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.server.batching.batcher import Batcher
 from tfnorm.server.batching.parameters import BatchingParameters
+from tfnorm.server.inference.predict import COMPOSITE
 from tfnorm.server.versions import warmup
 from tfnorm.session import SavedModel
 
@@ -99,7 +100,7 @@ def _check_tensors(model: SavedModel) -> None:
         if not definition.method_name:
             continue
         for info in (*definition.inputs.values(), *definition.outputs.values()):
-            if info.WhichOneof("encoding") != "name":
+            if info.WhichOneof("encoding") in COMPOSITE:
                 continue
             try:
                 tensor = model.graph.get_tensor_by_name(info.name)
