@@ -17,13 +17,17 @@ _SETTLE = 0.01
 
 
 def medians(
-    calls: Mapping[str, Callable[[], object]], *, rounds: int, progress: Progress | None = None
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """The median time of each call in milliseconds; each round runs all of them, in another order.
 
     Each call is repeated within a round until it takes three milliseconds. Before that there is a pause,
     since the threads of a library that waits by spinning would slow down the next, and one call that is
-    not counted, since a processor that has rested is slow.
+    not counted, since a processor that has rested is slow. `clock` counts seconds.
     """
     repeats = {}
     for name, call in calls.items():
@@ -39,10 +43,10 @@ def medians(
         for name, call in shuffled.sample(list(calls.items()), len(calls)):
             time.sleep(_SETTLE)
             call()
-            start = time.perf_counter()
+            start = clock()
             for _ in range(repeats[name]):
                 call()
-            times[name].append((time.perf_counter() - start) / repeats[name] * 1e3)
+            times[name].append((clock() - start) / repeats[name] * 1e3)
         if progress is not None:
             progress.advance(task)
     if progress is not None:
