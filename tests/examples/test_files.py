@@ -39,6 +39,16 @@ def test_of_a_large_file_some_rows_evenly_spread_are_kept(tmp_path, limit):
         assert rows[0] == 0 and rows[-1] >= count * 0.45
 
 
+@pytest.mark.parametrize("length", [0x5B, 0x7B, 0x8B1F, 0x4B50, 0x40A])
+def test_a_tfrecord_is_one_whatever_the_length_of_its_first_record(tmp_path, length):
+    made = (
+        example(x=[1.0, 2.0], word=[b"-" * size]) for size in range(max(length - 60, 0), length)
+    )
+    record = next(one for one in made if len(one) == length)
+    rows = load(write_records(tmp_path / "x", [record, record]), ONE).rows
+    assert rows["x"].tolist() == [[1, 2], [1, 2]]
+
+
 @pytest.mark.parametrize("name", ["x.npz", "x", "x.data"])
 def test_arrays_are_told_by_how_the_file_begins(tmp_path, name):
     np.savez(tmp_path / "saved.npz", x=np.ones((3, 2), np.float32))

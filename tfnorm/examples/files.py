@@ -15,10 +15,12 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.examples.formats.csv import SUFFIXES as CSV_SUFFIXES
 from tfnorm.examples.formats.csv import csv_blocks, read_csv
-from tfnorm.examples.formats.json_lines import json_blocks, read_json
+from tfnorm.examples.formats.json_lines import SUFFIXES as JSON
+from tfnorm.examples.formats.json_lines import begins_json, json_blocks, read_json
 from tfnorm.examples.formats.npz import npz_blocks, read_npz
 from tfnorm.examples.formats.parquet import MAGIC, SUFFIXES, parquet_blocks, read_parquet
 from tfnorm.examples.formats.records import read_records, record_blocks
+from tfnorm.examples.formats.tf_records import START, compression_of
 from tfnorm.examples.table import Inputs, Table
 
 ACCEPTED = (
@@ -26,7 +28,8 @@ ACCEPTED = (
     "Serving's PredictionLog"
 )
 
-_GZIP = b"\x1f\x8b"
+# Of one that holds something, and of one that holds nothing.
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def read_file(
@@ -83,16 +86,16 @@ def file_blocks(
 def _format(path: Path) -> str:
     """What a file is, by its name or how it begins; of a TFRecord, its compression."""
     with path.open("rb") as file:
-        start = file.read(len(MAGIC))
-    if path.suffix == ".npz" or start[:2] == b"PK":
+        start = file.read(START)
+    if path.suffix == ".npz" or start[:4] in _ZIP:
         return "npz"
-    if path.suffix in SUFFIXES or start == MAGIC:
+    if path.suffix in SUFFIXES or start[:4] == MAGIC:
         return "parquet"
     if path.name.endswith(CSV_SUFFIXES):
         return "csv"
-    if path.suffix in (".json", ".jsonl", ".ndjson") or start[:1] in (b"{", b"["):
+    if path.suffix in JSON or begins_json(start):
         return "json"
-    return "GZIP" if start[:2] == _GZIP else ""
+    return compression_of(start)
 
 
 @contextmanager

@@ -15,6 +15,13 @@ from tfnorm.errors import InputError
 from tfnorm.examples.spread import Requests, parts
 from tfnorm.examples.table import Inputs, Row, Table, as_tensor, stacked
 
+SUFFIXES = (".json", ".jsonl", ".ndjson")
+
+
+def begins_json(start: bytes) -> bool:
+    """Whether a file that begins so is JSON; the length of a TFRecord's first record may look like it."""
+    return start[:1] in (b"{", b"[") and b"\0" not in start
+
 
 def read_json(
     path: Path, inputs: Inputs | None, limit: int | None, fed: frozenset[str] = frozenset()

@@ -16,6 +16,20 @@ _AROUND = re.compile(r"\{\{.*?\}\}|\[Op:.*|' failed with .*")
 _BATCH = 1024
 
 
+START = 8
+"""Bytes at the beginning of a file that tell what it is."""
+
+_GZIP = b"\x1f\x8b\x08"
+
+
+def compression_of(start: bytes) -> str:
+    """How a TFRecord that begins so is packed, as `tf.data.TFRecordDataset` has it.
+
+    An unpacked one begins with its first record's length, whose bytes may be any.
+    """
+    return "GZIP" if start[:3] == _GZIP else ""
+
+
 def tf_records(path: Path, compression: str) -> Iterator[bytes]:
     """The records, in order.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfnorm.errors import InputError
+from tfnorm.examples.formats.json_lines import SUFFIXES, begins_json
 from tfnorm.examples.formats.parquet import MAGIC
+from tfnorm.examples.formats.tf_records import START, compression_of
 from tfnorm.examples.table import Inputs
 from tfnorm.replay.log.call import Log
 from tfnorm.replay.log.json_log import JsonLog
@@ -16,8 +18,6 @@ ACCEPTED = (
     "a TFRecord of TensorFlow Serving's PredictionLog, JSON lines of request and response, or a Parquet or "
     "CSV file with features and scores"
 )
-_JSON = (".json", ".jsonl", ".ndjson")
-_GZIP = b"\x1f\x8b"
 
 
 def open_log(
@@ -44,14 +44,14 @@ def open_log(
         raise InputError(f"{path} does not exist; give {ACCEPTED}")
     try:
         with path.open("rb") as file:
-            start = file.read(len(MAGIC))
+            start = file.read(START)
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
-    if path.name.endswith((*PARQUET, *CSV)) or start == MAGIC:
+    if path.name.endswith((*PARQUET, *CSV)) or start[:4] == MAGIC:
         return TableLog(path, inputs, labels, score, request)
     for option, named in (("score", score), ("request", request)):
         if named is not None:
             raise InputError(f"{option} is {named!r}, a column of a table, but {path} is none")
-    if path.suffix in _JSON or start[:1] in (b"{", b"["):
+    if path.suffix in SUFFIXES or begins_json(start):
         return JsonLog(path, inputs, labels)
-    return PredictionLogs(path, "GZIP" if start[:2] == _GZIP else "", labels)
+    return PredictionLogs(path, compression_of(start), labels)
