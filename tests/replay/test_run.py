@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from replay.traffic import Numpy, answered, lines, predicted, requests, write
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+from written_examples import example
 
 import tfnorm
 from tfnorm import metrics
@@ -119,6 +120,30 @@ def test_json_lines_and_tables_are_logs(tmp_path):
     (tmp_path / "log.csv").write_text("\n".join(rows))
     report = tfnorm.replay(tmp_path / "log.csv", ranker)
     assert (report.verdict, report.model.calls, report.batches_known) == ("equal", 30, True)
+
+
+def test_regressions_and_classifications_of_examples_are_logs(log):
+    ranker = Numpy(1)
+    logs = []
+    for kind in ("regress_log", "classify_log"):
+        for inputs in ASKED:
+            one = PredictionLog()
+            logged = getattr(one, kind)
+            for x, item in zip(inputs["x"], inputs["item"], strict=True):
+                record = example(x=x.tolist(), item=[int(item)])
+                logged.request.input.example_list.examples.add().ParseFromString(record)
+            for score in ranker.score(inputs)["score"].tolist():
+                if kind == "regress_log":
+                    logged.response.result.regressions.add().value = score
+                    continue
+                classes = logged.response.result.classifications.add().classes
+                for label, probability in (("0", 1 - score), ("1", score)):
+                    classes.add(label=label, score=probability)
+            logs.append(one)
+    for half in (logs[:30], logs[30:]):
+        report = tfnorm.replay(write(log, half), ranker)
+        assert (report.verdict, report.model.calls) == ("equal", 30)
+        assert report.model.ranking.tau == 1
 
 
 def test_what_has_nothing_to_compare_is_counted_and_told(log):

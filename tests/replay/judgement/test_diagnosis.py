@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from replay.traffic import Numpy, answered, predicted, requests, write
+import tensorflow as tf
+from replay.traffic import ITEMS, Numpy, answered, predicted, requests, write
 
 import tfnorm
+from tfnorm.scorers.scorer import Scorer
 
 SEEDS = range(20)
 
@@ -191,3 +193,78 @@ def test_scores_that_are_off_further_than_any_batch_moves_them_are_of_other_inpu
     report = tfnorm.replay(log, ranker)
     assert why(report).kind == "inputs" and report.model.dependence.depends
     assert any(said.startswith("server-side batching alone") for said in report.model.ruled_out)
+
+
+class History(Scorer):
+    """A mean over all steps, padding and all."""
+
+    name, signature, concurrent = "a mean", None, True
+
+    def __init__(self, seed):
+        self.inputs = {"history": tf.TensorSpec([None, None], tf.int32, "history")}
+        self._values = np.random.default_rng(seed).normal(size=ITEMS).astype(np.float32)
+
+    def score(self, examples):
+        return {"score": self._values[examples["history"]].mean(1)}
+
+    def close(self):
+        pass
+
+
+def histories(seed):
+    """Histories that end in zeros, of 4 to 7 steps."""
+    rng = np.random.default_rng(seed)
+    for size, steps in rng.integers((1, 4), (6, 8), (12, 2)):
+        history = rng.integers(1, ITEMS, (size, steps)).astype(np.int32)
+        history[:, 2:] *= np.arange(2, steps) < rng.integers(1, steps, (size, 1))
+        history[:, -1] = 0
+        yield history
+
+
+def padded_to_16(history):
+    return np.pad(history, ((0, 0), (0, 16 - history.shape[1])))
+
+
+def trimmed(history):
+    return history[:, : np.flatnonzero(history.any(0)).max() + 1]
+
+
+@pytest.mark.parametrize(
+    ("scored", "said"),
+    [(padded_to_16, "padded with zeros to 16 steps"), (trimmed, "without the zeros at the end")],
+)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_padding_explains_scores_of_inputs_that_were_scored_at_another_length(
+    seed, scored, said, log
+):
+    model = History(seed)
+    logs = [
+        predicted({"history": one}, model.score({"history": scored(one)}))
+        for one in histories(seed)
+    ]
+    cause = why(tfnorm.replay(write(log, logs), model))
+    assert (cause.kind, cause.certain) == ("padding", True) and said in cause.said
+
+
+class Two(Numpy):
+    """Two outputs, and a softmax's logits."""
+
+    def score(self, examples):
+        score = super().score(examples)["score"]
+        logits = np.stack([score, score**2, -score], 1)
+        return {"ctr": score, "cvr": score**2 * np.float32(0.7), "classes": logits}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_another_output_and_a_softmax_are_transformed_scores(seed, log):
+    model = Two(seed)
+    asked = requests(seed, 10)
+    logs = [predicted(i, {"ctr": model.score(i)["cvr"]}) for i in asked]
+    cause = why(tfnorm.replay(write(log, logs), model))
+    assert (cause.kind, cause.certain) == ("transformed", True)
+    assert cause.said == "what is logged as 'ctr' is the model's output 'cvr'"
+    powers = [np.exp(model.score(i)["classes"]) for i in asked]
+    shares = [one / one.sum(1, keepdims=True) for one in powers]
+    logs = [predicted(i, {"classes": share}) for i, share in zip(asked, shares, strict=True)]
+    cause = why(tfnorm.replay(write(log, logs), model))
+    assert cause.said == "the log has the softmax of the model's 'classes'"
