@@ -534,9 +534,11 @@ def test_functions_are_inlined_for_as_long_as_that_lasts(autograph):
         return [op.type for op in graph.get_operations() if op.type.endswith("PartitionedCall")]
 
     before = type(inner).__call__
+    assert not _tensorflow.functions_are_inlined()
     holder.method(tf.constant(1.0))
     assert len(traces) == 2
     with _tensorflow.inlined_functions():
+        assert _tensorflow.functions_are_inlined()
         inlined = tf.function(outer, autograph=False)
         assert not calls(inlined)
         assert float(inlined.get_concrete_function(tf.TensorSpec([]))(tf.constant(1.0))) == (
@@ -547,6 +549,7 @@ def test_functions_are_inlined_for_as_long_as_that_lasts(autograph):
             raise KeyError
         assert float(tf.function(lambda: inner.get_concrete_function(tf.constant(2.0))(2.0))()) > 0
     assert type(inner).__call__ is before
+    assert not _tensorflow.functions_are_inlined()
     assert calls(tf.function(outer, autograph=False))
 
 

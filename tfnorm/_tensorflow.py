@@ -142,6 +142,11 @@ def inlined_functions() -> Iterator[None]:
                 _Function.__call__ = _call_function
 
 
+def functions_are_inlined() -> bool:
+    """Whether this thread's functions are, by `inlined_functions` or for the whole process."""
+    return bool(_inlining.depth) or tf.config.functions_run_eagerly()
+
+
 def make_callable_here(function: tf.types.experimental.ConcreteFunction) -> str:
     """Let the current graph call a function; the name to call it by."""
     function.add_to_graph(tf.compat.v1.get_default_graph())

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from oracles import assert_close
 
+from tfnorm._tensorflow import inlined_functions
 from tfnorm.ops import loops
 from tfnorm.ops.batch_normalization import normalize, normalize_gradient
 from tfnorm.ops.dice import rectify, rectify_gradient
@@ -55,6 +56,8 @@ def test_they_are_for_large_tensors_on_a_cpu_alone(monkeypatch):
     x = tf.ones((4, 2))
     assert loops.loops_suit(x)
     assert not loops.loops_suit(tf.ones((4, 2, 2)))
+    with inlined_functions():
+        assert not loops.loops_suit(x)
     devices = [tf.config.LogicalDevice(name, name) for name in ("CPU", "GPU")]
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda: devices)
     assert not loops.loops_suit(x)

@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfnorm._tensorflow import in_xla_context, ops_are_watched
+from tfnorm._tensorflow import functions_are_inlined, in_xla_context, ops_are_watched
 from tfnorm.ops.moments import Exact, Function, Tensors
 
 # From so many elements on, `Loops` are the faster ones, and save in some hundred steps what it costs to
@@ -81,7 +81,7 @@ def loops_suit(x: tf.Tensor) -> bool:
         and all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
         # tf.debugging.enable_check_numerics puts ops into every graph that XLA doesn't know.
         and not ops_are_watched()
-        and not tf.config.functions_run_eagerly()
+        and not functions_are_inlined()
     )
 
 
