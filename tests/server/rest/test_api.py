@@ -180,6 +180,13 @@ def test_a_request_that_can_not_be_served_is_refused_with_the_reason(
     assert error in response.json()["error"]
 
 
+@pytest.mark.parametrize("signature", ["classify", "regress"])
+def test_a_record_that_is_none_is_refused_whatever_its_bytes(client, signature):
+    answer = client.post({"signature_name": signature, "inputs": [{"b64": "/w=="}]})
+    assert answer.status_code == 400
+    assert "Could not parse example input" in answer.json()["error"]
+
+
 def test_an_unknown_model_is_not_found(server):
     url = f"http://127.0.0.1:{server.rest_port}/v1/models/other:predict"
     response = requests.post(url, json={"instances": [1]}, timeout=30)
