@@ -60,6 +60,23 @@ def test_what_a_scorer_of_ones_own_says_beyond_that_is_kept(tmp_path):
     assert (scorer.remote, scorer.kept_examples, scorer.precision) == (True, tmp_path, "float16")
 
 
+def test_a_scorer_of_ones_own_may_be_looked_into():
+    bare = Bare()
+    bare.as_saved_model, bare.keras_model = (lambda: "context"), (lambda: "model")
+    scorer = completed(bare)
+    assert (scorer.as_saved_model(), scorer.keras_model()) == ("context", "model")
+    assert completed(Bare()).keras_model() is None
+
+
+def test_a_keras_model_is_called_with_what_it_is_fed():
+    inputs = {name: keras.Input((1,), name=name) for name in ("x", "y")}
+    model = keras.Model(inputs, keras.layers.Add()(list(inputs.values())))
+    found, call = Fed(load_scorer(model), {"y": np.full((2, 1), 5.0, np.float32)}).keras_model()
+    assert found is model
+    np.testing.assert_array_equal(call({"x": tf.ones([2, 1])})["score"], [[6.0], [6.0]])
+    assert Fed(completed(Bare()), {}).keras_model() is None
+
+
 @pytest.mark.parametrize("target", [3, "exports/ranker", np.zeros(2), {"x": 1}])
 def test_what_can_not_score_is_no_scorer(target):
     assert not isinstance(target, BareScorer)

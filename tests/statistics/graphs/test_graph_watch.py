@@ -176,6 +176,18 @@ def test_a_normalization_is_found_however_it_is_written(form, tmp_path):
     assert found.effect == pytest.approx(expected, rel=1e-3)
 
 
+def test_statistics_that_were_frozen_to_constants_go_by_their_names(tmp_path):
+    def serve(x):
+        with tf.name_scope("bn"):
+            mean = tf.constant(MEAN, name="moving_mean")
+            variance = tf.constant(VARIANCE, name="moving_variance")
+        return {"score": tf.reduce_sum(_library(x, mean, variance), 1)}
+
+    _, found = watched(saved(tmp_path, serve, X), rows(WIDTH))
+    (layer,) = found.layers
+    assert layer.name == "bn" and layer.residue.of_means is not None
+
+
 def _by_row(x):
     mean, variance = tf.nn.moments(x, [-1], keepdims=True)
     return tf.nn.batch_normalization(x, mean, variance, tf.ones(WIDTH), tf.ones(WIDTH), 1e-3)

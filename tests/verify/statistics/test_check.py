@@ -263,6 +263,30 @@ def test_a_damaged_judgement_is_told(tmp_path):
         verify_statistics(path)
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Subclassed(keras.Model):
+    """A model that does not say what it takes."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.bn = BatchNormalization(name="bn")
+        self.out = keras.layers.Dense(1)
+
+    def call(self, x):
+        return self.out(self.bn(x))
+
+
+def test_a_file_of_a_model_that_does_not_say_what_it_takes_is_inspected_with_examples(tmp_path):
+    model = Subclassed()
+    model(columns(2)["x"])
+    model.save(tmp_path / "model.keras")
+    inspection = inspect_saved_model(tmp_path / "model.keras", examples=columns(64))
+    assert not inspection.passed
+    assert "layer 'bn' has in channel" in str(inspection)
+    with pytest.raises(InputError, match="has not scored yet"):
+        inspect_saved_model(tmp_path / "model.keras")
+
+
 def test_json_holds_what_was_found():
     report = verify_statistics(model_of(BatchNormalization(name="bn")), columns(64))
     document = json.loads(report.to_json())

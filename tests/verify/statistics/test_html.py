@@ -12,7 +12,9 @@ from tfnorm.verify.statistics.text import to_text
 
 
 def layer(name, off):
-    return LayerFit(name, Residue(0.5, 0.6, 0.5), 1, 0.0, off, 1.0, 1.0, (0.1, -off), (1.1, 1.0))
+    return LayerFit(
+        name, Residue(None, None, settled=False), 1, 0.0, off, 1.0, 1.0, (0.1, -off), (1.1, 1.0)
+    )
 
 
 def report(verdict="off", count=1, **changes):

@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from tfnorm.assets import examples_file, statistics_file
 from tfnorm.errors import InputError
-from tfnorm.examples.load import Examples
+from tfnorm.examples.load import Examples, load
 from tfnorm.graph.inline import BrokenGraph
 from tfnorm.graph.ops import NORMALIZATIONS, ROOTS
 from tfnorm.scorers.load import load_scorer
@@ -81,9 +81,13 @@ def inspect_saved_model(
             raise InputError(
                 f"signature {signature!r} was given, but a .keras file has no signatures"
             )
-        with closing(load_scorer(directory)) as scorer, scorer.as_saved_model() as saved:
-            assert saved is not None, "a Keras model can be written as one"
-            found = _findings(saved.path, signature)
+        with closing(load_scorer(directory)) as scorer:
+            if scorer.inputs is None and examples is not None:
+                # A model that does not say what it takes has a graph once it has scored.
+                scorer.score({k: a[:2] for k, a in load(examples, scorer, limit=2).rows.items()})
+            with scorer.as_saved_model() as saved:
+                assert saved is not None, "a Keras model can be written as one"
+                found = _findings(saved.path, signature)
             if found.normalizes or examples is not None:
                 found.add(check_statistics(scorer, examples, allow_misfit=allow))
         return found.inspection(Path(directory), signature)
