@@ -13,6 +13,7 @@ from export.numpy_predictor.compared import (
     randomized,
 )
 
+from tfnorm.errors import InputError
 from tfnorm.export.numpy_predictor import to_numpy
 from tfnorm.layers import BatchNormalization, Dice, Whitening
 from tfnorm.models import AUGRUCell
@@ -166,6 +167,9 @@ def test_a_whitening_predicts_as_in_keras():
     layer.adapt(100 + normal(50, 3, scale=2))
     model = keras.Sequential([keras.Input((4, 3)), layer, keras.layers.Dense(2)])
     check(model, 100 + normal(5, 4, 3, scale=2), atol=1e-5)
+    fresh = keras.Sequential([keras.Input((3,)), Whitening(name="white")])
+    with pytest.raises(InputError, match=r"white.*has not been adapted.*adapt"):
+        to_numpy(fresh)
 
 
 @pytest.mark.parametrize(

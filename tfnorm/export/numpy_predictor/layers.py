@@ -80,6 +80,8 @@ def _dice(call: Call, layer: keras.Layer, x: Value) -> Written:
 
 @formula("tfnorm.Whitening")
 def _whitening(call: Call, layer: keras.Layer, x: Value) -> Written:
+    if not layer.rows > 0:
+        raise call.refuse("has not been adapted", "one whose adapt(data) was called")
     weights = {"mean": layer.mean, "kernel": layer.kernel}
     return call.formula(formulas.whitened, x, weights=weights)
 
