@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from tfnorm.cli.custom import load_custom
 from tfnorm.errors import InputError
 
 
@@ -19,6 +20,7 @@ class Command(click.Command):
 
     def invoke(self, context: click.Context) -> Any:
         _load_library()
+        load_custom(context)
         return super().invoke(context)
 
 

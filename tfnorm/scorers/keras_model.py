@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import tempfile
 import threading
 import zipfile
@@ -24,6 +25,9 @@ from tfnorm.scorers.scorer import Scorer
 from tfnorm.session import SavedModel
 
 Call = Callable[[dict[str, tf.Tensor]], object]
+
+# What Keras says, ahead of the whole config of what it can't find.
+_MISSING = re.compile(r"Could not (locate|deserialize) (?P<kind>\w+) '(?P<name>[^']+)'")
 
 
 class KerasScorer(Scorer):
@@ -159,10 +163,14 @@ def load_keras_file(path: str | Path) -> keras.Model:
         ImportError,
         zipfile.BadZipFile,
     ) as error:
-        raise InputError(
-            f"{path} can't be loaded as a Keras model: {one_line(error)} (layers of your own are "
-            "to be imported first, registered by keras.saving.register_keras_serializable)"
-        ) from error
+        reason = one_line(error)
+        if missing := _MISSING.search(reason):
+            raise InputError(
+                f"{path} needs the {missing['kind']} {missing['name']!r}, which is not known here: import "
+                "what registers it (by keras.saving.register_keras_serializable) first, by --import MODULE "
+                f"on the command line, or name it: --custom-object {missing['name']}=MODULE:CLASS"
+            ) from error
+        raise InputError(f"{path} can't be loaded as a Keras model: {reason}") from error
     if not isinstance(model, keras.Model):
         raise InputError(f"{path} holds a {type(model).__name__}, not a keras.Model")
     return model

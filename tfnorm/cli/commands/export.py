@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tfnorm.cli.command import Command
+from tfnorm.cli.custom import custom_options
 from tfnorm.cli.options import misfit_option
 from tfnorm.errors import InputError
 
@@ -51,6 +52,7 @@ from tfnorm.errors import InputError
 @click.option(
     "--name", show_default="DIRECTORY's name", help="The model's name in that deployment."
 )
+@custom_options
 def export(
     model: Path,
     directory: Path,

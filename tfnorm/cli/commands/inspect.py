@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tfnorm.cli.command import Command
+from tfnorm.cli.custom import custom_options
 from tfnorm.cli.files import json_option, write_json
 from tfnorm.cli.options import misfit_option
 
@@ -22,6 +23,7 @@ from tfnorm.cli.options import misfit_option
 )
 @misfit_option
 @json_option
+@custom_options
 def inspect(
     target: Path,
     signature: str | None,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tfnorm.cli.command import Command
+from tfnorm.cli.custom import custom_options
 from tfnorm.cli.files import json_option, writable, write_json
 from tfnorm.errors import InputError
 
@@ -27,6 +28,7 @@ from tfnorm.errors import InputError
     help="Where the recalibrated model goes.",
 )
 @json_option
+@custom_options
 def recalibrate(model: Path, examples: Path, output: Path, json_file: Path | None) -> int:
     """Make a model's moving statistics those of examples.
 

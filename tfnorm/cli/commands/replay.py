@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tfnorm.cli.command import Command
+from tfnorm.cli.custom import custom_options
 from tfnorm.cli.files import json_option, report_option, writable, write_json
 from tfnorm.cli.options import options_of, take
 from tfnorm.scorers.connection import Connection
@@ -50,6 +51,7 @@ _STATUS = {"equal": 0, "different": 1, "could not tell": 2}
     help="Write the rows that differ to this file, as JSON lines.",
 )
 @options_of(Connection)
+@custom_options
 @json_option
 @report_option("--junit", "junit_file", "JUnit XML")
 @report_option("--html", "html_file", "an HTML page")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tfnorm.cli.command import Command
+from tfnorm.cli.custom import custom_options
 from tfnorm.cli.files import json_option, report_option, write_json
 from tfnorm.cli.options import pairs
 
@@ -27,6 +28,7 @@ from tfnorm.cli.options import pairs
 @click.option("--signature", show_default="serving_default", help="Of a SavedModel.")
 @json_option
 @report_option("--html", "html_file", "an HTML page")
+@custom_options
 def statistics(
     target: str,
     examples: Path | None,

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tfnorm.cli.command import Command
+from tfnorm.cli.custom import custom_options
 from tfnorm.cli.files import json_option, report_option, write_json
 from tfnorm.cli.options import misfit_option, options_of, pairs, take
 from tfnorm.examples.spread import LIMIT
@@ -70,6 +71,7 @@ from tfnorm.verify.judgement.tolerance import Tolerance
 @click.option("--seed", type=int, default=0, help="Of the shuffles.")
 @misfit_option
 @options_of(Connection)
+@custom_options
 @json_option
 @report_option("--junit", "junit_file", "JUnit XML")
 @report_option("--html", "html_file", "an HTML page")
