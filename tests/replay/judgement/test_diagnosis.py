@@ -120,6 +120,12 @@ def test_inputs_that_were_changed_in_one_feature_differ(change, seed, log):
         assert said in cause.said
 
 
+def test_the_number_that_could_have_been_another_is_named(log):
+    ranker = Numpy(0, name="exports/ranker/4")
+    cause = why(tfnorm.replay(write(log, changed_logs(ranker, 0, replaced)), ranker))
+    assert "another value of 'x'[2] alone could give it" in cause.said
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_rows_that_production_scored_by_themselves_are_told(seed, log):
     ranker = Numpy(seed, by_batch=True)

@@ -271,12 +271,14 @@ def _what_is_left(case: Case, trial: Trial, found: Diagnosis) -> bool:
     if _is_version(found) or any(cause.certain for cause in found.causes):
         return False
     own, logged = versions.own_version(case.scorer), case.logged_versions
+    places = [] if found.dependence.depends else inputs.possible(trial)
+    alone = f"; another value of {' or '.join(places)} alone could give it" if places else ""
     if own is not None and logged == {own}:
         found.causes.append(
             Cause(
                 INPUTS,
                 f"other inputs were scored than those logged: version {own} answered, the one given, "
-                "and nothing else explains it (or that version was exported again since)",
+                f"and nothing else explains it (or that version was exported again since){alone}",
                 False,
             )
         )
@@ -285,7 +287,7 @@ def _what_is_left(case: Case, trial: Trial, found: Diagnosis) -> bool:
             Cause(
                 INPUTS,
                 "other inputs were scored than those logged, in some rows: others of the same requests "
-                "are equal, as they would not be by another version",
+                f"are equal, as they would not be by another version{alone}",
                 False,
             )
         )
@@ -298,7 +300,8 @@ def _what_is_left(case: Case, trial: Trial, found: Diagnosis) -> bool:
         found.causes.append(
             Cause(
                 NOT_FOUND,
-                f"other weights, or other inputs than those logged: they can't be told apart, as {unknown}",
+                f"other weights, or other inputs than those logged: they can't be told apart, as "
+                f"{unknown}{alone}",
                 False,
             )
         )

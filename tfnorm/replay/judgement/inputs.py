@@ -17,6 +17,7 @@ _ROWS = 24
 _SHAPES = 3
 """Rows of a call that must differ in what is exchanged, for an exchange to prove anything."""
 _GRID = 257
+_NEARLY_ALL = 0.95
 _HALVED = 30
 _LINES = 300
 """Pairs of rows whose line is tried."""
@@ -94,6 +95,27 @@ def changed(trial: Trial, independent: bool) -> tuple[str, Agreement] | None:
             if found is not None:
                 return found
     return None
+
+
+def possible(trial: Trial) -> list[str]:
+    """The numbers of which some value, not far from those logged, gives nearly each score that was logged.
+
+    It proves nothing: other weights may be made up for by such a number, too.
+    """
+    found = []
+    for place in _places(trial) if trial.scorer.inputs is not None else []:
+        rows = list(_rows(trial, place))
+        if len(rows) < _FEWEST:
+            continue
+        x = np.array([row.value for row in rows])
+        grid = np.linspace(x.min() - np.ptp(x), x.max() + np.ptp(x), _GRID // 2)
+        scores = _scores(trial, place, rows, np.tile(grid, (len(rows), 1)))
+        if scores is None:
+            continue
+        above = scores > np.array([row.logged for row in rows])[:, None]
+        if (above[:, 1:] != above[:, :-1]).any(axis=1).mean() >= _NEARLY_ALL:
+            found.append(str(place))
+    return found
 
 
 def _places(trial: Trial) -> list[Place]:
