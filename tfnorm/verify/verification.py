@@ -67,8 +67,9 @@ def batch_invariance(
       output; but of 16 or more different examples 95% may not move the same way, by 4 epsilons or
       more on average.
     - Beyond that, as long as neighbours alone move nothing, it may move by 256 epsilons, as deep models
-      do; by 32 in a model that computes in 16 bits or on a GPU that rounds products to 10, or a server
-      that scores otherwise than its model on this machine, or has none.
+      do; by 32 in a model that computes in 16 bits (by 64 where its scores are in 16 bits, too) or on a
+      GPU that rounds products to 10, or a server that scores otherwise than its model on this machine,
+      or has none.
 
     Integers, booleans and strings may not move. NaN equals NaN. Where nothing moves, but all examples
     and what is put beside them score alike, or an output is no finite number for any example, nothing

@@ -53,6 +53,11 @@ def test_at_another_shape_the_most_goes_by_the_coarsest_type(precision, epsilons
     np.testing.assert_allclose(reference.at_most, epsilons, rtol=1e-6)
 
 
+def test_a_score_in_16_bits_is_of_sums_in_16_bits():
+    reference = _reference(np.float16([1.0, 1.0]), Tolerance(precision="float16"))
+    np.testing.assert_allclose(reference.at_most, 64 * 2.0**-10)
+
+
 def test_an_output_in_16_bits_may_always_round_in_its_last_places():
     values = np.array([1.0, 1.0], ml_dtypes.bfloat16)
     np.testing.assert_allclose(_reference(values).at_other_shapes, 4 * 2.0**-7)

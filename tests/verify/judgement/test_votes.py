@@ -43,3 +43,10 @@ def test_the_fewest_different_labels_count():
         9,
         1,
     ]
+
+
+def test_what_is_a_flag_in_most_rows_alone_is_a_shared_part():
+    mostly = np.zeros((200, 3), np.float32)
+    mostly[150, 2] = 0.5
+    assert shared_parts({"x": mostly[:150]}) == []
+    assert len(shared_parts({"x": mostly})) == 1

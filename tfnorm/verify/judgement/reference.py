@@ -22,6 +22,9 @@ epsilon of 8 bits is an eighth of the value, or a quarter."""
 ALIKE, NUMBERLESS = "all alike", "no finite number"
 """Why an output tells nothing of what becomes of the rows of a batch."""
 
+_SUMMED_IN_16_BITS = 2
+"""How much more it may come to where a score itself is in 16 bits: such models sum in them, too."""
+
 # NumPy's own types know neither what it takes nor what it gives.
 _median: Callable[..., np.ndarray] = np.ma.median
 
@@ -107,6 +110,8 @@ class Reference:
     def _at_most(self, coarsest: str) -> np.ndarray:
         bits = 16 if coarsest == TENSOR_FLOAT_32 else 8 * tf.as_dtype(coarsest).size
         epsilons = AT_OTHER_SHAPES[bits] * self.tolerance.tightened
+        if tf.as_dtype(self.dtype).size == 2:
+            epsilons *= _SUMMED_IN_16_BITS
         at_most: np.ndarray = np.maximum(
             self.at_other_shapes, epsilons * epsilon(coarsest) * self._size
         )
