@@ -79,11 +79,11 @@ def changed(trial: Trial, independent: bool) -> tuple[str, Agreement] | None:
     for place in _places(trial):
         kind = trial.calls[0].fitted.feeds[place.name].dtype.kind
         for said, function in _FUNCTIONS if kind == "f" else _OF_IDS if kind in "iu" else ():
-            agreement = trial.agreement(_applied(place, function))
+            agreement = trial.agreement(_applied(place, function), all_of_them=True)
             if agreement.whole:
                 return f"{place} was {said} when it was scored", agreement
         if independent:
-            agreement = trial.agreement(_exchanged(place))
+            agreement = trial.agreement(_exchanged(place), all_of_them=True)
             if agreement.whole:
                 return (
                     f"the rows of a request had each other's {place} when they were scored",
@@ -198,7 +198,7 @@ def _linear(trial: Trial, place: Place) -> tuple[str, Agreement] | None:
     def function(values: np.ndarray) -> np.ndarray:
         return (a * values + b).astype(values.dtype)
 
-    agreement = trial.agreement(_applied(place, function))
+    agreement = trial.agreement(_applied(place, function), all_of_them=True)
     if not agreement.whole:
         return None
     times = "what is logged" if a == 1 else f"{a:g} times what is logged"

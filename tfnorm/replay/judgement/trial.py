@@ -98,11 +98,16 @@ class Trial:
         as_logged = {pair.logged: found.of(seen.outputs[pair.new]) for pair in pairs}
         return self._compared(pairs, as_logged, found)
 
-    def agreement(self, way: Way) -> Agreement:
-        """How many of the calls that differ score as was logged, in another way."""
+    def agreement(self, way: Way, *, all_of_them: bool = False) -> Agreement:
+        """How many of the calls that differ score as was logged, in another way.
+
+        Args:
+            way: the other way.
+            all_of_them: end at the first that doesn't: no fewer than all are of use.
+        """
         agreed = tried = 0
         for seen in self.calls:
-            if tried >= _FIRST and not agreed:
+            if tried > agreed if all_of_them else tried >= _FIRST and not agreed:
                 break
             found = way(self, seen)
             if found is None:
