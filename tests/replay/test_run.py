@@ -62,6 +62,7 @@ def test_labels_tell_what_it_means(log, tmp_path):
         for inputs, own in zip(ASKED, labels, strict=True)
     ]
     within = tfnorm.replay(write(log, logs), Numpy(2)).model
+    assert within.notes == {}
     flat = np.concatenate(labels)
     for quality, scorer in ((within.logged, Numpy(1)), (within.new, Numpy(2))):
         scores = all_scores(scorer)
@@ -185,6 +186,14 @@ def test_an_input_that_the_log_lacks_is_could_not_tell(log):
     assert "COULD NOT TELL" in str(report)
 
 
+def test_answers_without_what_is_compared_are_could_not_tell(log):
+    logs = answered(Numpy(1), ASKED[:5])
+    logs.append(predicted(ASKED[5], {"embedding": np.zeros((len(ASKED[5]["x"]), 3), np.float32)}))
+    report = tfnorm.replay(write(log, logs), Numpy(1))
+    assert report.verdict == "could not tell"
+    assert report.model.unfit == {"its answer has 'embedding' alone": 1}
+
+
 def test_a_type_that_is_another_is_told(log):
     logs = [predicted({**i, "item": i["item"].astype(np.int64)}, Numpy(1).score(i)) for i in ASKED]
     report = tfnorm.replay(write(log, logs), Numpy(1))
@@ -200,6 +209,13 @@ def test_what_the_model_refuses_and_production_answered_differs(log):
     assert report.model.problems == {
         "the model refuses what production answered: an item is unknown": 1
     }
+
+
+def test_a_model_that_refuses_all_that_was_answered_differs(log):
+    logs = [predicted({**i, "item": i["item"] + 1000}, Numpy(1).score(i)) for i in ASKED]
+    report = tfnorm.replay(write(log, logs), Numpy(1))
+    assert (report.verdict, report.model.calls_different) == ("different", 30)
+    assert report.model.causes == []
 
 
 def test_calls_of_several_versions_are_told_apart(log):

@@ -204,15 +204,17 @@ class Tally:
         if fitted is None or self._unpaired[place] is not None:
             partial.add_unfit(answer.problem or str(self._unpaired[place]))
             return None
+        compared = any(pair.logged in call.outputs for pair in self._pairs[place])
+        if answer.outputs is not None and not compared:
+            partial.add_unfit(f"its answer has {', '.join(map(repr, sorted(call.outputs)))} alone")
+            return None
         for note in fitted.notes:
             partial.add_note(note)
-        compared = self._compared(place, call, answer, fitted.count)
-        partial.add(
-            call, compared, self._labels_of(call, fitted.count), ranks=self._log.batches_known
-        )
-        seen = None if answer.outputs is None else Seen(call, fitted, answer.outputs, compared)
-        if place == 0 and self._rows is not None and compared.differs:
-            self._rows.write(call, fitted, answer.outputs, compared, self._pairs[0])
+        found = self._compared(place, call, answer, fitted.count)
+        partial.add(call, found, self._labels_of(call, fitted.count), ranks=self._log.batches_known)
+        seen = None if answer.outputs is None else Seen(call, fitted, answer.outputs, found)
+        if place == 0 and self._rows is not None and found.differs:
+            self._rows.write(call, fitted, answer.outputs, found, self._pairs[0])
         return seen
 
     def _compared(self, place: int, call: Call, answer: Answer, rows: int) -> Compared:

@@ -54,4 +54,4 @@ def open_log(
             raise InputError(f"{option} is {named!r}, a column of a table, but {path} is none")
     if path.suffix in SUFFIXES or begins_json(start):
         return JsonLog(path, inputs, labels)
-    return PredictionLogs(path, compression_of(start), labels)
+    return PredictionLogs(path, compression_of(start), inputs, labels)

@@ -38,7 +38,7 @@ class JsonLog:
         self.name = str(path)
         self._path = path
         self._inputs = inputs
-        self._labels = labels
+        self._labels = None if labels in (inputs or ()) else labels
 
     def entries(self) -> Iterator[tuple[int, object]]:
         try:
@@ -62,7 +62,9 @@ class JsonLog:
         except (InputError, ValueError, TypeError) as error:
             where = "" if str(error).startswith("line ") else f"line {number}: "
             raise InputError(f"{self.name}: {where}{error}") from error
-        labels = entry.get(self._labels, inputs.get(self._labels))
+        labels = None
+        if self._labels is not None:
+            labels = entry.get(self._labels, inputs.pop(self._labels, None))
         return Call(
             number,
             inputs,

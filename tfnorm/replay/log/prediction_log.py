@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.examples.formats.records import prediction_log
 from tfnorm.examples.formats.tf_records import tf_records
+from tfnorm.examples.table import Inputs
 from tfnorm.protocol.tensor_proto import to_array
 from tfnorm.replay.log.call import Call, ModelSpec, Passed
 
@@ -33,12 +34,13 @@ class PredictionLogs:
     Args:
         path: the file.
         compression: as `tf.data.TFRecordDataset` has it.
-        labels: the name that labels go by, of an input that is none of the model's.
+        inputs: what the model takes; None where it doesn't say.
+        labels: the name that labels go by, of what is no input of the model's.
     """
 
     batches_known = True
 
-    def __init__(self, path: Path, compression: str, labels: str):
+    def __init__(self, path: Path, compression: str, inputs: Inputs | None, labels: str):
         try:
             import tensorflow_serving.apis  # noqa: F401
         except ImportError as error:
@@ -49,7 +51,7 @@ class PredictionLogs:
         self.name = str(path)
         self._path = path
         self._compression = compression
-        self._labels = labels
+        self._labels = None if labels in (inputs or ()) else labels
 
     def entries(self) -> Iterator[tuple[int, bytes]]:
         try:
@@ -77,7 +79,7 @@ class PredictionLogs:
         if not outputs:
             return Passed(number, "a request without an answer")
         inputs = _arrays("input", logged.request.inputs)
-        labels = inputs.get(self._labels)
+        labels = None if self._labels is None else inputs.pop(self._labels, None)
         return Call(number, inputs, outputs, spec=_spec(logged), labels=labels)
 
     def _of_examples(self, number: int, logged: Any, kind: str) -> Call | Passed:
@@ -100,7 +102,7 @@ class PredictionLogs:
             outputs,
             records=tuple(example.SerializeToString() for example in examples),
             spec=_spec(logged),
-            labels=_labels(examples, self._labels),
+            labels=None if self._labels is None else _labels(examples, self._labels),
         )
 
 
