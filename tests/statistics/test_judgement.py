@@ -148,7 +148,14 @@ def test_a_layer_whose_inputs_are_settled_limits_what_others_say():
     assert told.at_least == pytest.approx(0.04)
     assert told.at_most == pytest.approx(0.372)  # They contradict each other.
     assert initial_share([behind, exact]) == told
-    assert initial_share([Residue(None, Estimate(0.0, 0.01, 0.0), False), behind]).at_least > 0.2
+    unsure = Residue(None, Estimate(0.0, 0.5, 0.0), True)
+    assert initial_share([unsure, behind]).at_least > 0.2
+
+
+def test_where_nothing_is_settled_the_most_exact_limits_what_others_say():
+    exact = Residue(None, Estimate(0.0, 0.001, 0.0), False)
+    behind = Residue(None, Estimate(0.3, 0.03, 0.0), False)
+    assert initial_share([behind, exact]).at_least < 0.01
 
 
 def test_the_most_exact_says_how_much_it_is_at_most():

@@ -222,7 +222,8 @@ def initial_share(residues: list[Residue]) -> InitialShare | None:
     What any layer's variances say of it counts, and what the means say of the layers that no training moves
     the inputs of, or else of the first one: moving averages are behind weights that move, those of means the
     more. The former layers limit what is said, and so they do where the inputs of the others are wrong
-    themselves, as they are behind a layer whose statistics are off. At most it is what the most exact say.
+    themselves, as they are behind a layer whose statistics are off; where there are none, the most exact says
+    the limit. At most it is what the most exact say.
 
     Args:
         residues: of the layers, in the order of their calls.
@@ -238,7 +239,7 @@ def initial_share(residues: list[Residue]) -> InitialShare | None:
     if not exact:
         return None
     least = max(found.least for found in [*exact, *others] if found is not None)
-    limit = _most_exact([means, variances]) if settled else None
+    limit = _most_exact([means, variances] if settled else exact)
     if limit is not None:
         least = min(least, limit.share + _LIMIT * limit.error + limit.bias)
     most = min(found.most for found in exact)
