@@ -239,7 +239,7 @@ def initial_share(residues: list[Residue]) -> InitialShare | None:
     if not exact:
         return None
     least = max(found.least for found in [*exact, *others] if found is not None)
-    limit = _most_exact([means, variances] if settled else exact)
+    limit = _most_exact([means, variances] if settled else [*exact])
     if limit is not None:
         least = min(least, limit.share + _LIMIT * limit.error + limit.bias)
     most = min(found.most for found in exact)
