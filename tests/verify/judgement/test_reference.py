@@ -53,6 +53,15 @@ def test_at_another_shape_the_most_goes_by_the_coarsest_type(precision, epsilons
     np.testing.assert_allclose(reference.at_most, epsilons, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("count", "size"), [(2, 0.5), (7, 0.5), (8, 0.01)])
+def test_a_few_examples_that_are_near_0_do_not_tell_the_size_of_an_output(count, size):
+    values = np.resize(np.float32([0.01, 0.5, 2.0]), (count, 3))
+    reference = _reference(values, Tolerance(precision="float32"))
+    np.testing.assert_allclose(
+        reference.at_equal_shapes[0], 4 * 2.0**-23 * np.array([size, 0.5, 2])
+    )
+
+
 def test_a_score_in_16_bits_is_of_sums_in_16_bits():
     reference = _reference(np.float16([1.0, 1.0]), Tolerance(precision="float16"))
     np.testing.assert_allclose(reference.at_most, 64 * 2.0**-10)

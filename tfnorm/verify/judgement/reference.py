@@ -25,6 +25,9 @@ ALIKE, NUMBERLESS = "all alike", "no finite number"
 _SUMMED_IN_16_BITS = 2
 """How much more it may come to where a score itself is in 16 bits: such models sum in them, too."""
 
+_FEW = 8
+"""Fewer examples than this do not tell what size the numbers at a place have."""
+
 # NumPy's own types know neither what it takes nor what it gives.
 _median: Callable[..., np.ndarray] = np.ma.median
 
@@ -105,6 +108,9 @@ class Reference:
         finite = np.isfinite(size)
         medians = _median(np.ma.masked_array(size, ~finite), axis=0)
         scale = np.ma.filled(np.ma.asarray(medians, dtype=np.float64), 0.0)
+        if self.count < _FEW and finite.any():
+            # By chance, all of a few are near 0 at some place of many.
+            scale = np.maximum(scale, min(1.0, float(np.median(size[finite]))))
         return np.maximum(np.where(finite, size, 0.0), scale), scale
 
     def _at_most(self, coarsest: str) -> np.ndarray:
