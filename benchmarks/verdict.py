@@ -1,6 +1,6 @@
 """Which dependences `tfnorm verify` finds, down to which size, and whether it accuses any clean model.
 
-    python benchmarks/verdict.py --json benchmarks/results/verdict.json --plot benchmarks/results/verdict.png
+    python benchmarks/verdict.py --json benchmarks/results/verdict.jsonl --plot benchmarks/results/verdict.png
     python benchmarks/verdict.py --clean 100 --planted 100 --seed 5000
 
 The models are those of `tests/verify/random_models.py`: of random depth, width, layers, type and number
