@@ -1,14 +1,18 @@
 """A server that is a process of its own."""
 
 import logging
+import mmap
 import os
 import signal
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 import requests
 
 from tfnorm.server import Server, serve
+from tfnorm.server.process import give_back
 
 
 def tfnorm_threads():
@@ -97,3 +101,21 @@ def test_the_models_are_bounded_when_they_are_loaded(
     with pytest.raises(Started):
         serve(Server(everything_directory, "ranker", port=0, rest_port=0), given)
     assert "TF_CPU_BFC_MEM_LIMIT_IN_MB" not in os.environ
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps what is freed")
+def test_what_requests_have_taken_is_given_back():
+    """What is freed between others stays with the process otherwise."""
+
+    def resident():
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * mmap.PAGESIZE
+
+    give_back()
+    before = resident()
+    held = [bytes(60_000) for _ in range(4_000)]
+    # One in a hundred goes on being needed, so that no arena is empty.
+    held = held[::100]
+    kept = resident() - before
+    give_back()
+    assert resident() - before < min(kept / 2, 60 * 2**20)
+    assert len(held) == 40

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import math
 import os
 import signal
+import sys
 
 from tfnorm._tensorflow import bounded_allocations
 from tfnorm.server.server import Server
+
+_GIVE_BACK_SECONDS = 2.0
 
 
 def serve(server: Server, max_model_megabytes: int | None = None) -> None:
@@ -34,12 +38,21 @@ def serve(server: Server, max_model_megabytes: int | None = None) -> None:
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         with contextlib.suppress(KeyboardInterrupt), _bounded(max_model_megabytes), server:
-            server.wait()
+            while not server.wait(_GIVE_BACK_SECONDS):
+                give_back()
     finally:
         log.setLevel(level)
         log.removeHandler(handler)
         for number, previous in handlers.items():
             signal.signal(number, previous)
+
+
+def give_back() -> None:
+    """Return to the system what was freed: glibc keeps it, in pieces, in an arena for each thread."""
+    if sys.platform == "linux":
+        # Another C library, such as musl, has no such function, and keeps less.
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _bounded(megabytes: int | None) -> contextlib.AbstractContextManager[None]:

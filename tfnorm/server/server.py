@@ -144,9 +144,9 @@ class Server:
         self._running.close()
         self._stopped.set()
 
-    def wait(self) -> None:
-        """Block until another thread calls `stop`."""
-        self._stopped.wait()
+    def wait(self, seconds: float | None = None) -> bool:
+        """Block until another thread calls `stop`, or for so many seconds; whether it was stopped."""
+        return self._stopped.wait(seconds)
 
     def __enter__(self) -> Server:
         self.start()
