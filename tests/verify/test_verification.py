@@ -55,6 +55,7 @@ def test_a_mlp_of_keras_own_layers_passes(as_target):
     model = ranker(
         keras.layers.BatchNormalization(), keras.layers.ReLU(), keras.layers.Dropout(0.5)
     )
+    tfnorm.recalibrate_statistics(model, [EXAMPLES])
     report = batch_invariance(as_target(model), EXAMPLES)
     assert report.passed
     assert report.max_abs_diff < 1e-6
@@ -87,9 +88,7 @@ def test_batch_normalization_in_training_mode_fails(as_target):
 
 def test_tfnorms_layers_pass(as_target):
     model = ranker(tfnorm.layers.BatchNormalization(), tfnorm.layers.Dice())
-    rng = np.random.default_rng(0)
-    for _ in range(3):
-        model({**EXAMPLES, "x": rng.normal(size=(24, 6)).astype("float32")}, training=True)
+    tfnorm.recalibrate_statistics(model, [EXAMPLES])
     assert batch_invariance(as_target(model), EXAMPLES).passed
 
 
