@@ -184,3 +184,17 @@ def test_the_stddev_starts_at_the_root_of_what_a_function_made_the_variance():
     layer.build((None, 2))
     for stddev in (layer.moving_stddev, layer.renorm_stddev):
         assert stddev.numpy().tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("mode", MODES)
+def test_weights_in_half_precision_are_taken_in_every_mode(dtype, mode):
+    # These are exact in both, so that only the outputs round.
+    x, gamma, beta = np.float32([[-1.5, 2.0], [0.5, 8.0], [1.0, -4.0]]), [0.5, 2.0], [0.25, -1.0]
+    layer = BatchNormalization(renorm=True, dtype=dtype)
+    layer.build(x.shape)
+    layer.gamma.assign(gamma)
+    layer.beta.assign(beta)
+    oracle = Renorm(2, 0.99, 0.99, {})
+    y = run(layer, x, mode=mode).y.astype(np.float32)
+    assert_close(y, oracle.normalize(x, gamma, beta, oracle.correction(x, -1), -1), 1e-2)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfnorm.ops.batch_normalization import in_dtype
+
 
 def correction(
     mean: tf.Tensor,
@@ -54,6 +56,7 @@ def compose(
     r: tf.Tensor, d: tf.Tensor, gamma: tf.Tensor | None, beta: tf.Tensor | None
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The scale and offset that stand for both steps: gamma (x_hat r + d) + beta."""
+    gamma, beta = in_dtype(r.dtype, gamma, beta)
     scale, offset = (r, d) if gamma is None else (r * gamma, d * gamma)
     return scale, offset if beta is None else offset + beta
 
