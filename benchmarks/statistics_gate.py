@@ -230,13 +230,13 @@ def sequences(read: Callable[[keras.KerasTensor], keras.KerasTensor], mask: bool
 def convolved(x: keras.KerasTensor) -> keras.KerasTensor:
     for _ in range(2):
         x = AveragePooling1D(2)(ReLU()(Keras()(Conv1D(16, 3, padding="same")(x))))
-    return GlobalAveragePooling1D(2)(x)
+    return GlobalAveragePooling1D()(x)
 
 
 def masked(x: keras.KerasTensor) -> keras.KerasTensor:
     x = tfnorm.BatchNormalization()(x)
     x = tfnorm.Dice()(Dense(32)(x))
-    return tfnorm.BatchNormalization()(GlobalAveragePooling1D(2)(x))
+    return tfnorm.BatchNormalization()(GlobalAveragePooling1D()(x))
 
 
 def recurrent(x: keras.KerasTensor) -> keras.KerasTensor:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,15 @@ def test_what_requests_have_taken_is_given_back():
     give_back()
     assert resident() - before < min(kept / 2, 60 * 2**20)
     assert len(held) == 40
+
+
+def test_what_a_refused_request_leaves_in_a_circle_is_freed():
+    class Held:
+        pass
+
+    held = Held()
+    held.itself = held
+    seen = weakref.ref(held)
+    del held
+    give_back()
+    assert seen() is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import logging
 import math
 import os
@@ -38,9 +39,12 @@ def serve(server: Server, max_model_megabytes: int | None = None) -> None:
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         with contextlib.suppress(KeyboardInterrupt), _bounded(max_model_megabytes), server:
+            # What is there from now on is looked through in no time.
+            gc.freeze()
             while not server.wait(_GIVE_BACK_SECONDS):
                 give_back()
     finally:
+        gc.unfreeze()
         log.setLevel(level)
         log.removeHandler(handler)
         for number, previous in handlers.items():
@@ -48,7 +52,12 @@ def serve(server: Server, max_model_megabytes: int | None = None) -> None:
 
 
 def give_back() -> None:
-    """Return to the system what was freed: glibc keeps it, in pieces, in an arena for each thread."""
+    """Return to the system what requests have taken.
+
+    A request that was refused leaves its tensors in a circle of an error and its frames, which only a
+    collection frees; and glibc keeps what is freed, in pieces, in an arena for each thread.
+    """
+    gc.collect()
     if sys.platform == "linux":
         # Another C library, such as musl, has no such function, and keeps less.
         with contextlib.suppress(AttributeError):
