@@ -44,7 +44,6 @@ def serve(server: Server, max_model_megabytes: int | None = None) -> None:
             while not server.wait(_GIVE_BACK_SECONDS):
                 give_back()
     finally:
-        gc.unfreeze()
         log.setLevel(level)
         log.removeHandler(handler)
         for number, previous in handlers.items():
