@@ -71,7 +71,7 @@ def test_what_is_decided_is_handed_on_and_nothing_else_stays_of_it():
         node("after", "Tanh", "merge:0", "^x"),
         node("which", "Neg", "merge:1"),
     )
-    on = straightened(graph, _constant(p=np.array(True)))
+    on = straightened(graph, _constant(p=np.array(True)), {})
     assert {on["switch"].op, on["merge"].op} == {"Identity"}
     assert list(on["switch"].input) == ["x:0"]
     assert list(on["then"].input) == ["switch:0", "constant:0"]
@@ -83,4 +83,17 @@ def test_what_is_decided_is_handed_on_and_nothing_else_stays_of_it():
 
 
 def test_a_switch_that_is_not_decided_stays():
-    assert straightened(SWITCHED, _constant()) == SWITCHED
+    assert straightened(SWITCHED, _constant(), {}) == SWITCHED
+
+
+def test_a_select_that_is_decided_gives_one_of_its_tensors_and_another_stays():
+    graph = nodes(
+        *(node(name, "Placeholder") for name in "pxy"),
+        node("first", "Select", "p:0", "x:0", "y:0", "^y"),
+        node("second", "SelectV2", "p:0", "x:0", "y:0"),
+        node("open", "SelectV2", "p:0", "x:0", "y:0"),
+    )
+    found = straightened(graph, _constant(), {"first": 0, "second": 1})
+    assert (found["first"].op, list(found["first"].input)) == ("Identity", ["x:0", "^y"])
+    assert (found["second"].op, list(found["second"].input)) == ("Identity", ["y:0"])
+    assert found["open"] == graph["open"]

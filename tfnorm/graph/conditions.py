@@ -14,6 +14,7 @@ Constant = Callable[[str], np.ndarray | None]
 Label = tuple[str, int]
 
 SWITCHES = ("Switch", "RefSwitch")
+SELECTS = ("Select", "SelectV2")
 _MERGES = ("Merge", "RefMerge")
 
 
@@ -49,12 +50,15 @@ def live(nodes: Nodes, constant: Constant) -> dict[str, node_def_pb2.NodeDef]:
     return running
 
 
-def straightened(nodes: Nodes, constant: Constant) -> dict[str, node_def_pb2.NodeDef]:
-    """The nodes that run, with nothing left of the switches and merges of TF 1 that are decided.
+def straightened(
+    nodes: Nodes, constant: Constant, taken: Mapping[str, int]
+) -> dict[str, node_def_pb2.NodeDef]:
+    """The nodes that run, with nothing left of the switches, merges and selects that are decided.
 
     Args:
         nodes: in topological order.
         constant: gives the value of a tensor; None where it isn't constant.
+        taken: select -> which of its two tensors it always gives.
     """
     running = live(nodes, constant)
     moved: dict[str, str] = {}
@@ -73,6 +77,9 @@ def straightened(nodes: Nodes, constant: Constant) -> dict[str, node_def_pb2.Nod
             place = data_inputs(node).index(found.input[0])
             straight[f"{name}/value_index"] = _number(f"{name}/value_index", place)
             _hand_on(node)
+        elif node.op in SELECTS and name in taken:
+            _hand_on(node)
+            data = [data[1 + taken[name]]]
         del node.input[:]
         node.input.extend([*data, *waits])
         straight[name] = node

@@ -132,6 +132,13 @@ def _in_a_branch(x, mean, variance):
     return tf.cond(training, own, lambda: _library(x, mean, variance))
 
 
+def _selected(x, mean, variance):
+    training = tf.raw_ops.PlaceholderWithDefault(input=False, shape=[])
+    own_mean, own_variance = tf.nn.moments(x, [0])
+    by_batch = tf.where(training, own_mean, mean), tf.where(training, own_variance, variance)
+    return _library(x, *by_batch)
+
+
 FORMS = [
     _sum_first,
     _quotient,
@@ -144,6 +151,7 @@ FORMS = [
     _rounded,
     _in_functions,
     _in_a_branch,
+    _selected,
 ]
 
 
@@ -169,7 +177,7 @@ def test_a_normalization_is_found_however_it_is_written(form, tmp_path):
     # Of y = w z with the data's own statistics, the values in use are a w z + b off.
     z = (x - x.mean(0)) / std
     scale = {"sum_first": 2, "one_over_root": 3, "library": 2}
-    scale = scale.get(form.__name__.strip("_"), 2 if form is _in_a_branch else 1)
+    scale = scale.get(form.__name__.strip("_"), 2 if form in (_in_a_branch, _selected) else 1)
     own = scale * z @ weights.numpy()
     used = scale * (x - MEAN) / np.sqrt(VARIANCE + 1e-3) @ weights.numpy()
     expected = np.sqrt(np.mean((used - own) ** 2)) / own.std()
@@ -225,7 +233,14 @@ def _fused(x):
     return op(x[:, None, None], ones, zeros, is_training=True)[0][:, 0, 0]
 
 
-@pytest.mark.parametrize("spoil", [_moments, _authors_dice, _fused])
+def _selected_moments(x):
+    training = tf.raw_ops.PlaceholderWithDefault(input=True, shape=[])
+    mean, variance = tf.nn.moments(x, [0])
+    mean = tf.where(training, mean, tf.constant(MEAN))
+    return _without_offset(x, mean, tf.where(training, variance, tf.constant(VARIANCE)))
+
+
+@pytest.mark.parametrize("spoil", [_moments, _authors_dice, _fused, _selected_moments])
 def test_what_normalizes_by_the_batch_is_named(spoil, tmp_path):
     def serve(x):
         with tf.name_scope("mine"):
@@ -279,3 +294,19 @@ def test_an_adapted_layer_says_nothing_of_what_training_left(tmp_path):
     assert (first.name, second.name) == ("adapted", "bn")
     assert first.residue.of_means is None and first.residue.of_variances is None
     np.testing.assert_allclose(first.mean_difference, 1 / rows(WIDTH)["x"].std(0), rtol=1e-4)
+
+
+def test_a_select_that_spreads_the_smaller_of_its_tensors_is_left_as_it_is(tmp_path):
+    mean = tf.Variable(MEAN, name="bn/moving_mean")
+    variance = tf.Variable(VARIANCE, name="bn/moving_variance")
+
+    def serve(x):
+        chosen = tf.where(tf.raw_ops.PlaceholderWithDefault(input=True, shape=[]), mean[:1], mean)
+        return {"score": tf.reduce_sum(_library(x, chosen, variance), 1)}
+
+    directory = saved(tmp_path, serve, X, mean=mean, variance=variance)
+    _, found = watched(directory, rows(WIDTH))
+    (layer,) = found.layers
+    x = rows(WIDTH)["x"]
+    expected = (MEAN[0] - x.mean(0)) / np.sqrt(x.var(0) + 1e-3)
+    np.testing.assert_allclose(layer.mean_difference, expected, rtol=1e-4)

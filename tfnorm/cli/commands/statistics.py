@@ -18,7 +18,7 @@ from tfnorm.cli.options import pairs
     "--examples",
     type=click.Path(path_type=Path),
     show_default="those kept with the export",
-    help="An .npz of arrays, JSON lines, or a TFRecord of tf.Example or PredictionLog.",
+    help="An .npz of arrays, JSON lines, Parquet, CSV, or a TFRecord of tf.Example or PredictionLog.",
 )
 @click.option(
     "--feed",

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.framework import node_def_pb2
 
 from tfnorm.errors import InputError
-from tfnorm.graph.conditions import SWITCHES, decided, straightened
+from tfnorm.graph.conditions import SELECTS, SWITCHES, decided, straightened
 from tfnorm.graph.control_flow import BRANCHES, LOOPS
 from tfnorm.graph.inline import BrokenGraph, Inlined, Inliner
 from tfnorm.graph.nodes import data_inputs, producer
@@ -93,18 +93,34 @@ class Opened:
         for _ in range(_ROUNDS):
             self.graph = self._inlined(control_flow=False)
             choices = self.graph.choices
-            for selector in (*choices.values(), *_predicates(self.graph.nodes)):
-                root[selector] = _root(self.graph.nodes, selector)
-            self.nodes = straightened(self.graph.nodes, known)
-            live = [selector for name, selector in choices.items() if name in self.nodes]
-            live += _predicates(self.nodes)
-            asked = dict.fromkeys(root[s] for s in live if root[s] not in found)
-            new = decided(choices, known).items() - self._taken.items()
+            self.nodes = straightened(self.graph.nodes, known, self._taken)
             self._prefix = self.add(self.nodes)
+            selects = self._selects()
+            live = [selector for name, selector in choices.items() if name in self.nodes]
+            live += [*_predicates(self.nodes), *selects.values()]
+            for selector in (*choices.values(), *_predicates(self.graph.nodes), *selects.values()):
+                root[selector] = _root(self.graph.nodes, selector)
+            asked = dict.fromkeys(root[s] for s in live if root[s] not in found)
+            new = decided({**choices, **selects}, known).items() - self._taken.items()
             if not asked and not new:
                 return
             self._taken |= dict(new)
             found |= self._asked(list(asked))
+
+    def _selects(self) -> dict[str, str]:
+        """Ops that give one of two tensors of the same shape -> the bool that chooses."""
+
+        def shape(tensor: str) -> tf.TensorShape:
+            return self._model.graph.get_tensor_by_name(self._named(tensor)).shape
+
+        found = {}
+        for name, node in self.nodes.items():
+            if node.op in SELECTS:
+                chooses, first, second = data_inputs(node)
+                same = shape(first).is_fully_defined() and shape(first) == shape(second)
+                if shape(chooses).rank == 0 and same:
+                    found[name] = chooses
+        return found
 
     def _inlined(self, *, control_flow: bool) -> Inlined:
         inliner = Inliner(self._graph_def, control_flow=control_flow, taken=self._taken)
