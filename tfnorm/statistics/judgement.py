@@ -45,6 +45,9 @@ _LIMIT = 1.5
 _MISSING = 10.0
 """How many times its own variance a sample is taken to miss, at most."""
 
+_TOLD = 2.0
+"""Standard errors from the initial values, at least, of values that tell how much is left of those."""
+
 _TINY = 1e-3
 """A part of every standard error of a share."""
 
@@ -188,6 +191,9 @@ def _share(
     ]
     without += zip(above.sum() - above, below.sum() - below, strict=True)
     if below.sum() <= 0 or any(denominator <= 0 for _, denominator in without):
+        return None
+    # Values that are the initial ones but for chance tell nothing: any statistics would pass for those.
+    if below.sum() < _TOLD * _jackknife(np.array([d for _, d in without[: len(parts)]])):
         return None
     shares = np.array([numerator / denominator for numerator, denominator in without])
     errors = _jackknife(shares[: len(parts)]), _jackknife(shares[len(parts) :])
