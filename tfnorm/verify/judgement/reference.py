@@ -81,8 +81,11 @@ class Reference:
         )
 
     def differs(self, values: np.ndarray) -> bool:
-        """Whether any of some rows has another score than the first example."""
-        return bool((absolute_difference(values, self.values[:1]) > 0).any())
+        """Whether any of some rows, scored in whatever batch, has another score than the first example.
+
+        What the first example itself may round to in another batch is no other score.
+        """
+        return bool((absolute_difference(values, self.values[:1]) > self.at_most[:1]).any())
 
     @property
     def tells_nothing(self) -> str | None:
@@ -91,7 +94,9 @@ class Reference:
             return None
         if self.floating and not np.isfinite(self.values).any():
             return NUMBERLESS
-        return None if self.differs(self.values) else ALIKE
+        # All were scored alone, where rows that are alike round alike.
+        alike = (absolute_difference(self.values, self.values[:1]) == 0).all()
+        return ALIKE if alike else None
 
     def epsilons(self, difference: np.ndarray, examples: np.ndarray) -> np.ndarray:
         """Differences in epsilons of the values' size, infinite ones left out."""
