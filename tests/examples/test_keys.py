@@ -64,6 +64,19 @@ def test_keys_are_found_behind_what_stands_before_the_table(
     assert found.separator == separator
 
 
+@pytest.mark.parametrize(
+    ("dtype", "keys", "reserved"), [(tf.string, WORDS, ("-", "+")), (tf.int64, [7, 700], (-1, -2))]
+)
+def test_what_stands_for_an_empty_place_of_a_dense_table_is_no_key(dtype, keys, reserved, tmp_path):
+    """The table refuses to seek it."""
+    table = tf.lookup.experimental.DenseHashTable(dtype, tf.int64, 0, *reserved)
+    table.insert(tf.constant(keys, dtype), tf.range(len(keys), dtype=tf.int64))
+    spec = tf.TensorSpec([None], dtype, "word")
+    found = _keys(table.lookup, spec, directory=tmp_path, table=table)["word"]
+    plain = [key.encode() if isinstance(key, str) else key for key in keys]
+    assert found.values.tolist() == sorted(plain)
+
+
 def test_keys_have_the_type_of_the_input(tmp_path):
     number = _table([7, 700, 2**40], tf.int64)
     spelled = _table(["5", "-60", "none"])

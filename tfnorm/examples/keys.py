@@ -114,10 +114,15 @@ def _exported(model: SavedModel, find: node_def_pb2.NodeDef, table: str) -> set[
     node.attr["Tkeys"].type = find.attr["Tin"].type
     node.attr["Tvalues"].type = find.attr["Tout"].type
     model.add(graph_def.node)
+    made = model.graph.get_tensor_by_name(table).op
+    # A dense table gives, and refuses to seek, what stands in it for an empty and for a deleted place.
+    reserved = list(made.inputs) if "MutableDenseHashTable" in made.type else []
     try:
-        return set(model.session.run(f"{name}:0").reshape(-1).tolist())
+        keys, *left_out = model.session.run([f"{name}:0", *reserved])
     except tf.errors.OpError:
         return set()
+    values = (np.asarray(key, keys.dtype).reshape(-1).tolist() for key in left_out)
+    return set(keys.reshape(-1).tolist()).difference(*values)
 
 
 def _shared(tables: list[set[object]]) -> set[object]:
