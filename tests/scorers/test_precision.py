@@ -103,6 +103,13 @@ def test_branches_and_loops_count_whole():
     assert _of_outputs(looped, FLOATS) == ["bfloat16"]
 
 
+def test_numbers_of_which_only_the_shape_counts_do_not_coarsen():
+    def shaped(x):
+        return x * tf.cast(tf.shape(tf.cast(x, tf.float16) * 2)[1], tf.float32)
+
+    assert _of_outputs(shaped, FLOATS) == ["float32"]
+
+
 def test_a_signature_is_not_as_coarse_as_another_of_the_same_file(tmp_path):
     module = tf.Module()
     module.fine = tf.function(lambda x: {"score": x * 2}, input_signature=[FLOATS])
