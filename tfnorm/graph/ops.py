@@ -57,6 +57,7 @@ SIZED_BY_VALUES = frozenset(
 )
 """Ops that may give other shapes for other values."""
 SHAPES = frozenset(("Shape", "ShapeN", "Size", "Rank"))
+CLOCKS = frozenset(("Timestamp",))
 STATE_READS = frozenset(("ReadVariableOp", "ResourceGather", "ResourceGatherNd"))
 
 # What a call leaves changed: variables, tables, generators, and what is handed from call to call.
@@ -116,6 +117,11 @@ _ADVICE = (
         LOOPS,
         "The loop carries state from one example to the next, or stops when the whole batch "
         "is done. Compute each example by itself.",
+    ),
+    (
+        CLOCKS,
+        "It is another time at every call. Give the time as an input, so that an example's score "
+        "can be computed again.",
     ),
     (
         STATE_READS,

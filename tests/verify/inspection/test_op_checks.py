@@ -44,8 +44,9 @@ def test_an_op_that_crosses_the_batch_is_an_error_with_its_name_layer_and_advice
     [
         (lambda x: x[1:], "StridedSlice"),
         (lambda x: x + tf.random.stateless_normal(tf.shape(x), [1, 2]), "StatelessRandomNormalV2"),
+        (lambda x: x + tf.cast(tf.timestamp() % 1.0, tf.float32), "Timestamp"),
     ],
-    ids=["a row too few", "a draw by place"],
+    ids=["a row too few", "a draw by place", "the time"],
 )
 def test_what_reaches_across_rows_in_an_unusual_way_is_an_error(call, op_type):
     assert ("error", op_type) in told(checked(call))
@@ -63,6 +64,7 @@ def test_what_reaches_across_rows_in_an_unusual_way_is_an_error(call, op_type):
         lambda x: x * tf.cast(tf.shape(x)[1], tf.float32),
         lambda x: x + tf.random.stateless_normal([4], [1, 2]),
         lambda x: tf.nn.l2_normalize(x, axis=-1),
+        lambda x: tf.squeeze(x[:, :1], axis=1),
     ],
     ids=[
         "all rows",
@@ -72,6 +74,7 @@ def test_what_reaches_across_rows_in_an_unusual_way_is_an_error(call, op_type):
         "a length",
         "a draw",
         "a norm",
+        "a squeezed axis",
     ],
 )
 def test_what_looks_alike_and_keeps_to_rows_is_not_mentioned(call):
@@ -91,6 +94,7 @@ def _partitioned(x):
         (lambda x: tf.gather(x, tf.argsort(x[:, 0])), "GatherV2", "numbers that are computed"),
         (lambda x: tf.reshape(tf.reshape(x, [1, -1]), [-1, 4]), "Reshape", "into one row"),
         (lambda x: tf.reshape(x, [1, 4]), "Reshape", "batches of one size alone"),
+        (lambda x: tf.squeeze(x[:, :1]), "Squeeze", "loses the batch dimension of one example"),
         (
             lambda x: tf.math.invert_permutation(tf.cast(x[:, 0], tf.int32)),
             "InvertPermutation",

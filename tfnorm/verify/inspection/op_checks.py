@@ -10,7 +10,7 @@ from tensorflow.core.framework import node_def_pb2
 from tfnorm._tensorflow import op_definition
 from tfnorm.differences import epsilon
 from tfnorm.graph.nodes import data_inputs, needed, producer
-from tfnorm.graph.ops import advice, is_assignment, is_random
+from tfnorm.graph.ops import CLOCKS, advice, is_assignment, is_random
 from tfnorm.verify.inspection.axes.crossings import crossing
 from tfnorm.verify.inspection.counts import counting
 from tfnorm.verify.inspection.findings import Finding
@@ -44,6 +44,10 @@ def check_ops(opened: Opened) -> Iterator[Finding]:
         elif is_random(node.op):
             if scored and (what := _drawn(node, opened)):
                 yield _found(opened, "error", node, f"{node.op} {what}", advice(node.op))
+        elif node.op in CLOCKS:
+            if scored:
+                message = f"{node.op} is another at every call, and the scores use it"
+                yield _found(opened, "error", node, message, advice(node.op))
         elif is_assignment(node.op):
             yield _assigned(opened, node, scored or not read.isdisjoint(data_inputs(node)[:1]))
         elif name in counted:

@@ -92,6 +92,8 @@ def _unlike(node: node_def_pb2.NodeDef, inputs: list[str], axes: BatchAxes) -> C
         known = node.op in _KNOWN or keeps_to_rows(node.op)
         if node.op == "Reshape" and 0 in axes.axes(inputs[0]) and _in_one_row(given[0], axes):
             return Crossing("folds the whole batch into one row", certain=False)
+        if node.op == "Squeeze" and 0 in axes.axes(inputs[0]) and _of_any_axis(node):
+            return Crossing("without an axis loses the batch dimension of one example", False)
         return None if known else Crossing("does with the rows what can't be followed", False)
     first, second = ([axes.shape(tensor, which) for tensor in given] for which in range(2))
     if any(shape is None or None in shape for shape in first + second):
@@ -100,6 +102,10 @@ def _unlike(node: node_def_pb2.NodeDef, inputs: list[str], axes: BatchAxes) -> C
     if first != second:
         return Crossing("adds rows to the batch, or takes some away", floating)
     return Crossing("brings the rows of the batch together", floating)
+
+
+def _of_any_axis(node: node_def_pb2.NodeDef) -> bool:
+    return not node.attr["squeeze_dims"].list.i
 
 
 def _in_one_row(tensor: str, axes: BatchAxes) -> bool:
