@@ -520,3 +520,13 @@ def test_what_is_no_input_can_not_be_unpadded():
         InputError, match="unpadded names 'history', which is no input; accepted: 'x', 'id'"
     ):
         batch_invariance(ranker(keras.layers.ReLU()), EXAMPLES, unpadded=["history"])
+
+
+def test_the_culprit_is_found_though_few_examples_are_concerned():
+    """The first examples, which are watched else, score by themselves."""
+    x = np.random.default_rng(0).normal(size=(24, 6)).astype(np.float32)
+    x[:, 0] = np.where(np.arange(24) < 21, -1.0, 1.0)
+    few = function_of(lambda x, ids: tf.where(x[:, 0] > 0, tf.reduce_mean(x[:, 1]), x[:, 2]))
+    ids = np.zeros(24, EXAMPLES["id"].dtype)
+    report = batch_invariance(few, {"x": x, "id": ids}, batch_sizes=[2])
+    assert not report.passed and report.culprit.op_type == "Mean"

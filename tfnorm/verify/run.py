@@ -48,6 +48,8 @@ class Judged:
         left_out: composition -> why it was not run.
         precision: the coarsest type that the model computes in; None if unknown.
         stake: what the moves mean for a ranking; None where nothing is at stake.
+        worst: the examples' numbers, those first that a dependence moves in most compositions; None where
+            none was scored alone.
         undecided: why no verdict can rest on what was run, as long as nothing moved; None where one can.
     """
 
@@ -56,6 +58,7 @@ class Judged:
     left_out: dict[str, str]
     precision: str | None = None
     stake: Stake | None = None
+    worst: np.ndarray | None = None
     undecided: str | None = None
 
     @property
@@ -82,9 +85,11 @@ def run(request: Request, progress: Callable[[int, int], None] | None = None) ->
     request, judged = verdict(request, progress)
     culprit, unknown = None, None
     if any(result.verdict == DEPENDENCE for result in judged.results):
-        culprit, unknown = blame(
-            request.scorer, request.local, request.examples.rows, request.unpadded
-        )
+        rows = request.examples.rows
+        if judged.worst is not None:
+            # What is to blame may concern few examples, such as those of one expert.
+            rows = {name: array[judged.worst] for name, array in rows.items()}
+        culprit, unknown = blame(request.scorer, request.local, rows, request.unpadded)
     report = InvarianceReport(
         target=request.scorer.name,
         signature=request.scorer.signature,
@@ -173,9 +178,22 @@ def verdict(
         left_out={**todo.left_out, **no_time, **left_out(scored, missed)},
         precision=coarsest_of(precisions.values()),
         stake=at_stake(references, compared, results, request.labels),
+        worst=_worst_first(compared, results, request.count),
         undecided=too_little(scored, missed, request.budget)
         or (untold and f"{request.scorer.name}: {untold}"),
     )
+
+
+def _worst_first(
+    compared: Sequence[Compared], results: Sequence[CompositionResult], count: int
+) -> np.ndarray:
+    """The examples' numbers, those first that move in most of the compositions that show a dependence."""
+    moves = np.zeros(count, int)
+    for one, result in zip(compared, results, strict=True):
+        for name, comparison in one.comparisons.items():
+            if result.outputs[name].verdict == DEPENDENCE:
+                moves += comparison.changed
+    return np.argsort(-moves, kind="stable")
 
 
 def _unclear(compared: Sequence[Compared]) -> str | None:

@@ -148,10 +148,10 @@ class Search:
         """The region as the two batches show it; `outside` is the one around it."""
         full = self._probe.shapes(region, self._pair.feeds[0])
         # Padding changes the lengths that a graph computes with: only what they do to rows counts.
-        lengths = outside.lengths if outside else frozenset[str]()
+        known = outside.lengths if outside else frozenset[str]()
         if self._pair.longer:
-            lengths = _lengths(region, lengths)
-        return _View(region, self._alone(region, full), full, lengths)
+            known = lengths(region, known)
+        return _View(region, self._alone(region, full), full, known)
 
     def _alone(self, region: Region, full: Shapes) -> Shapes:
         if self._pair.alone is not None:
@@ -198,15 +198,15 @@ class Search:
         return cuts[low], cuts[high]
 
 
-def _lengths(region: Region, outside: frozenset[str]) -> frozenset[str]:
+def lengths(region: Region, outside: frozenset[str] = frozenset()) -> frozenset[str]:
     """The tensors that depend on shapes alone; `outside` are those of the regions around."""
-    lengths = set(outside)
+    found = set(outside)
     for tensor in region.tensors:
         node = region.nodes[producer(tensor)]
         varying = {t for t in data_inputs(node) if region.varies(t)}
-        if node.op in SHAPES or (varying and varying <= lengths):
-            lengths.add(tensor)
-    return frozenset(lengths)
+        if node.op in SHAPES or (varying and varying <= found):
+            found.add(tensor)
+    return frozenset(found)
 
 
 def _reshaping(region: Region, name: str, first: Shapes, second: Shapes) -> str:

@@ -1,6 +1,7 @@
 """The same rows in batches of other sizes."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tfnorm.verify.culprit.batches import Batches
@@ -92,3 +93,24 @@ def test_examples_that_the_graph_itself_pads_to_the_longest_are_blamed_on_who_su
         else:
             assert found.region.nodes[found.node].op == "Sum"
             assert "what the batch is filled up with" in found.explanation
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda x: tf.reshape(x[:, 0], [1, -1]), "Reshape gives 1 rows for a batch of 2"),
+        (lambda x: tf.reshape(x[:, 0], [1, tf.shape(x)[0]]), "Reshape gives 1 rows"),
+        (lambda x: tf.transpose(tf.tanh(x)), "Transpose gives 2 rows"),
+        (lambda x: tf.reshape(tf.tanh(x), [-1]), "Reshape gives 4 rows"),
+        (lambda x: tf.tanh(tf.concat([x, x], 0)), "ConcatV2 gives 4 rows"),
+    ],
+    ids=["one row", "one row of as many", "transposed", "flat", "twice"],
+)
+def test_what_gives_another_number_of_rows_than_the_batch_has_is_accused(probe_of, call, said):
+    found = _found(probe_of, call, [2, 7])
+    assert found.explanation.startswith(said)
+    assert found.region.nodes[found.node].op == said.split()[0]
+
+
+def test_without_rows_that_follow_the_batch_nothing_is_accused(probe_of):
+    assert _found(probe_of, lambda x: tf.constant([1.0, 2.0, 4.0, 5.0]), [2, 7]) is None

@@ -16,8 +16,8 @@ EXAMPLES = {"x": np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32
 def subject_of(probe_of):
     """What is looked into, for a function."""
 
-    def subject(call, spec=X):
-        probe = probe_of(lambda x: {"score": call(x)}, spec)
+    def subject(call, spec=X, **variables):
+        probe = probe_of(lambda x: {"score": call(x)}, spec, **variables)
         batches = Batches(probe.signature, EXAMPLES)
         return Subject(probe, batches, 3, batches.fixed_size or 8)
 
@@ -59,3 +59,25 @@ def test_what_mixes_rows_is_accused(subject_of, call, said):
 
 def test_rows_that_keep_to_themselves_are_not_accused(subject_of):
     assert Neighbours().find(subject_of(lambda x: tf.nn.softmax(x))) is None
+
+
+@pytest.mark.parametrize(
+    ("write", "op"),
+    [
+        (lambda v, x: v.scatter_nd_update([[1]], x[:1]), "ResourceScatterNdUpdate"),
+        (lambda v, x: v[:1].assign(x[:1]), "ResourceStridedSliceAssign"),
+        (lambda v, x: v.assign(x[:3]), "AssignVariableOp"),
+    ],
+    ids=["scattered", "sliced", "assigned"],
+)
+def test_what_writes_rows_to_state_that_is_read_afterwards_is_accused(subject_of, write, op):
+    """The same batch twice scores the same: what the call before has left is overwritten."""
+    state = tf.Variable(tf.zeros([3, 2]))
+
+    def call(x):
+        write(state, x)
+        return x + tf.reduce_sum(state, 0)
+
+    found = Neighbours().find(subject_of(call, state=state))
+    assert found.region.nodes[found.node].op == op
+    assert found.explanation.startswith(f"{op} writes what is in the batch to state")

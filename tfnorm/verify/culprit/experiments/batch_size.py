@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfnorm.graph.nodes import producer
 from tfnorm.verify.culprit.experiments.experiment import Accusation, Subject
 from tfnorm.verify.culprit.pairs import Pair
 from tfnorm.verify.culprit.rounding import other_blocks
 from tfnorm.verify.culprit.rows import Alignment
-from tfnorm.verify.culprit.search import Found, Search
+from tfnorm.verify.culprit.search import Found, Search, Shapes, lengths
 from tfnorm.verify.culprit.size_flow import SizeFlow
 from tfnorm.verify.culprit.walk import walk_back
 
@@ -44,6 +45,10 @@ class BatchSize:
                 continue
             if any(map(_other_rank, expected, scores)):
                 return _without_batch(subject, size)
+            if any(np.shape(array)[:1] not in ((), (size,)) for array in scores):
+                other_rows = _with_other_rows(subject, size)
+                if other_rows is not None:
+                    return other_rows
             moves.append((_largest_move(expected, scores), size))
         searched = [size for move, size in sorted(moves, reverse=True)[:_SIZES_SEARCHED] if move]
         flow = SizeFlow(subject.probe, small)
@@ -82,11 +87,39 @@ def _with_longest(found: Found) -> Accusation:
     )
 
 
+def _with_other_rows(subject: Subject, size: int) -> Accusation | None:
+    """The first op from which on the first axis is not the batch's; None if what is fed has it nowhere."""
+    region = subject.probe.base
+    first, second = _shapes(subject, size)
+    sizes = [(subject.watched,), (size,)]
+    other = {t for t in first if [first[t][:1], second[t][:1]] != sizes}
+    roots = walk_back(
+        region, region.outputs, inside=region.nodes, moved=other - lengths(region)
+    ).roots
+    if not roots:
+        return None
+    op_type = region.nodes[roots[0]].op
+    rows = next(second[t][:1] for t in region.tensors if producer(t) == roots[0])
+    return Accusation(
+        region,
+        roots[0],
+        f"{op_type} gives {rows[0] if rows else 'no'} rows for a batch of {size}",
+        "Give a row for each example, on the first axis: what serves batches splits an output along it.",
+    )
+
+
+def _shapes(subject: Subject, size: int) -> tuple[Shapes, Shapes]:
+    """The shapes of all tensors for the watched rows, and in a batch of `size`."""
+    probe, batches = subject.probe, subject.batches
+    counts = (subject.watched, size)
+    first, second = (probe.shapes(probe.base, batches.take(0, count)) for count in counts)
+    return first, second
+
+
 def _without_batch(subject: Subject, size: int) -> Accusation:
     """The first op whose result has fewer, or more, axes in a batch of `size`."""
     region = subject.probe.base
-    first = subject.probe.shapes(region, subject.batches.take(0, subject.watched))
-    second = subject.probe.shapes(region, subject.batches.take(0, size))
+    first, second = _shapes(subject, size)
     other = {tensor for tensor in region.tensors if len(first[tensor]) != len(second[tensor])}
     walk = walk_back(region, region.outputs, inside=region.nodes, moved=other)
     node = walk.roots[0]

@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from tfnorm.errors import InputError
+from tfnorm.graph.nodes import data_inputs
+from tfnorm.graph.ops import is_assignment
 from tfnorm.verify.culprit.batches import Batches, Feeds
 from tfnorm.verify.culprit.pairs import Pair
 from tfnorm.verify.culprit.probe import Probe
@@ -56,6 +58,17 @@ class Accusation:
     node: str
     explanation: str
     advice: str = ""
+
+
+def changing(found: Found) -> list[str]:
+    """What assigns the state that the found op reads: the ops' names, none where it reads no such state."""
+    nodes = found.region.nodes
+    state = {t for t in data_inputs(nodes[found.node]) if t in found.region.assigned}
+    return [
+        name
+        for name in nodes
+        if is_assignment(nodes[name].op) and not state.isdisjoint(data_inputs(nodes[name]))
+    ]
 
 
 class Experiment(Protocol):

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tfnorm.graph.control_flow import LOOPS
-from tfnorm.verify.culprit.experiments.experiment import Accusation, PairExperiment, Subject
+from tfnorm.verify.culprit.experiments.experiment import (
+    Accusation,
+    PairExperiment,
+    Subject,
+    changing,
+)
 from tfnorm.verify.culprit.pairs import Pair
 from tfnorm.verify.culprit.rounding import EQUAL_SHAPES
 from tfnorm.verify.culprit.rows import Alignment
@@ -40,8 +45,12 @@ class Neighbours(PairExperiment):
             )
 
     def accuse(self, found: Found) -> Accusation:
-        """Whether the op reduces the batch away or mixes its rows."""
+        """Whether the op reduces the batch away, mixes its rows, or keeps some in the model's state."""
         op_type = found.region.nodes[found.node].op
+        if writing := [name for name in changing(found) if name != found.node]:
+            written = found.region.nodes[writing[0]].op
+            what = f"{written} writes what is in the batch to state that its rows are scored with"
+            return Accusation(found.region, writing[0], what)
         over = found.lost_batch and op_type not in LOOPS
         what = "over the batch axis" if over else "mixes the rows of the batch"
         return Accusation(found.region, found.node, f"{op_type} {what}")

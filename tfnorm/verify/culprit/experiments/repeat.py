@@ -6,7 +6,12 @@ from collections.abc import Iterator
 
 from tfnorm.graph.nodes import data_inputs
 from tfnorm.graph.ops import is_assignment, is_random
-from tfnorm.verify.culprit.experiments.experiment import Accusation, PairExperiment, Subject
+from tfnorm.verify.culprit.experiments.experiment import (
+    Accusation,
+    PairExperiment,
+    Subject,
+    changing,
+)
 from tfnorm.verify.culprit.pairs import Pair
 from tfnorm.verify.culprit.rounding import OTHER_SHAPES
 from tfnorm.verify.culprit.rows import Alignment
@@ -26,15 +31,9 @@ class Repeat(PairExperiment):
         """The op that draws, or that changes the state which moved; a seed's reader draws nothing."""
         nodes = found.region.nodes
         node = nodes[found.node]
-        if not is_random(node.op) and not is_assignment(node.op):
-            state = [t for t in data_inputs(node) if t in found.region.assigned]
+        acts = is_random(node.op) or is_assignment(node.op)
+        if not acts and not found.region.assigned.isdisjoint(data_inputs(node)):
             drawing = [n for n in nodes if n in found.path and is_random(nodes[n].op)]
-            changing = [
-                name
-                for name in nodes
-                if is_assignment(nodes[name].op) and set(state) & set(data_inputs(nodes[name]))
-            ]
-            if state:
-                node = nodes[(drawing + changing + [found.node])[0]]
+            node = nodes[(drawing + changing(found) + [found.node])[0]]
         what = "draws at every call" if is_random(node.op) else "changes from call to call"
         return Accusation(found.region, node.name, f"{node.op} {what}")
