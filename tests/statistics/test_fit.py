@@ -91,6 +91,28 @@ def test_a_few_examples_decide_nothing_and_json_has_no_nan():
     assert "8 examples don't decide it" in found["text"]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_examples_with_values_that_are_not_finite_are_left_out(value, share):
+    model, examples = with_initial_share(made(BatchNormalization), share), columns(512, 3)
+    score = interface(model, examples).score
+    examples["x"][[5, 300], [1, 7]] = value
+    others = {"x": np.delete(examples["x"], [5, 300], axis=0)}
+    fit, expected = (statistics_fit(model, score, given) for given in (examples, others))
+    assert fit == expected
+    assert (fit.verdict, fit.examples) == ("off" if share else "fits", 510)
+
+
+def test_what_a_model_makes_of_missing_values_itself_is_looked_at():
+    inputs = keras.Input((12,), name="x")
+    known = keras.layers.Lambda(lambda x: tf.where(tf.math.is_nan(x), 2.0, x))(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(1)(BatchNormalization()(known)))
+    examples = columns(512, 3)
+    examples["x"][::2, 3] = np.nan
+    fit = statistics_fit(model, interface(model, examples).score, examples)
+    assert (fit.verdict, fit.examples) == ("off", 512)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("hidden", [False, True])
 def test_a_tf_function_is_seen_through_unless_it_was_traced_for_good(kind, hidden):

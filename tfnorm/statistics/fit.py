@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import keras
@@ -51,7 +51,8 @@ def judged(watch: Watch, examples: Arrays) -> StatisticsFit:
     """Compare the statistics that a model uses with those of examples, by their effect on its scores.
 
     The examples are scored with the statistics in use and with their own: those of all of them, and
-    those of either half, which tell how far so few examples decide.
+    those of either half, which tell how far so few examples decide. Where a layer is given NaN or
+    infinite values, the examples that have some, in an input or a score, are left out.
 
     Args:
         watch: the model.
@@ -71,8 +72,12 @@ def judged(watch: Watch, examples: Arrays) -> StatisticsFit:
     called = [layer for layer in watch.called if all(layer in seen for _, seen in parts)]
     if not parts or not called:
         return _nothing(UNDECIDED, chosen)
-    fits = tuple(_fit(layer, [seen[layer] for _, seen in parts]) for layer in called)
     used = {name: _joined([outputs[name] for outputs, _ in parts], count) for name in parts[0][0]}
+    if not all(np.isfinite(seen[layer].M2).all() for layer in called for _, seen in parts):
+        finite = _finite([*chosen.values(), *used.values()])
+        if finite.any() and not finite.all():
+            return judged(watch, {name: array[finite] for name, array in chosen.items()})
+    fits = tuple(_fit(layer, [seen[layer] for _, seen in parts]) for layer in called)
     own = watch.own(chosen)
     halves = [watch.own({k: a[i::2] for k, a in chosen.items()}) for i in range(2)]
     half = {name: _joined([outputs[name] for outputs in halves], count) for name in own}
@@ -80,6 +85,13 @@ def judged(watch: Watch, examples: Arrays) -> StatisticsFit:
     share = initial_share([fit.residue for fit in fits])
     at_least = None if share is None else share.at_least
     return StatisticsFit(verdict(share, effect, noise), count, fits, at_least, effect, noise)
+
+
+def _finite(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Which examples have neither NaN nor an infinite value in any of the arrays, `[examples, ...]` each."""
+    floating = [array for array in arrays if array.dtype.kind == "f"]
+    rows = [np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in floating]
+    return np.asarray(np.logical_and.reduce(rows))
 
 
 def _nothing(said: str, examples: Arrays) -> StatisticsFit:

@@ -88,7 +88,8 @@ def merged(parts: list[Moments]) -> Moments:
     count = np.sum([part.count for part in parts], axis=0)
     at_least = np.maximum(count, 1)
     mean = np.sum([part.count * part.mean for part in parts], axis=0) / at_least
-    between = [part.M2 + part.count * (part.mean - mean) ** 2 for part in parts]
+    with np.errstate(invalid="ignore"):
+        between = [part.M2 + part.count * (part.mean - mean) ** 2 for part in parts]
     return Moments(count, mean, np.sum(between, axis=0))
 
 
