@@ -98,6 +98,41 @@ def test_normalization_is_told_by_its_mode(training):
     assert _crossings(call, X) == expected
 
 
+def _fourier(x):
+    return tf.math.real(tf.signal.fft(tf.cast(x, tf.complex64)))
+
+
+RANGE = "takes its range from all rows of the batch"
+SEVERAL = "gives rows that are made of several rows of the batch"
+
+
+@pytest.mark.parametrize(
+    ("call", "spec", "expected"),
+    [
+        (lambda x: _fourier(tf.transpose(x)), FLAT, {"FFT": "transforms along the batch axis"}),
+        (_fourier, FLAT, {}),
+        (lambda x: tf.signal.rfft2d(x), X, {}),
+        (
+            lambda x: tf.quantization.quantize_and_dequantize_v2(x, 0.0, 0.0, range_given=False),
+            FLAT,
+            {"QuantizeAndDequantizeV4": RANGE},
+        ),
+        (
+            lambda x: tf.quantization.quantize_and_dequantize_v2(x, 0.0, 1.0, range_given=True),
+            FLAT,
+            {},
+        ),
+        (lambda x: tf.reshape(tf.transpose(x), [-1, 4]), FLAT, {"Reshape": SEVERAL}),
+        (lambda x: tf.reshape(tf.transpose(x, [1, 0, 2]), [-1, 3]), X, {}),
+        (lambda x: tf.reshape(tf.transpose(x, [1, 0, 2]), [4, -1, 3, 1]), X, {}),
+        (lambda x: tf.reshape(tf.reshape(x, [-1, 3]), [-1, 4, 3]), X, {}),
+        (lambda x: tf.reshape(x, [-1, 12]), X, {}),
+    ],
+)
+def test_transforms_ranges_and_reshapes_are_told_by_where_the_batch_stands(call, spec, expected):
+    assert _crossings(call, spec) == expected
+
+
 def test_a_sequence_is_reversed_along_its_own_axis_or_along_the_batch():
     def call(sequence, batch):
         return lambda x: tf.reverse_sequence(

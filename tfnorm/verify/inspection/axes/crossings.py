@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -29,6 +31,7 @@ from tfnorm.verify.inspection.axes.reach import Crossing, touches
 # Ops that take axis 0 for the batch, whatever it holds.
 _ROW_WISE = ("Conv", "DepthwiseConv", "AvgPool", "MaxPool", "LRN")
 _ALONG_AN_AXIS = REDUCTIONS | SCANS | {"ReverseV2", "Roll"}
+_FOURIER = re.compile(r"^I?R?FFT(?:([23])D)?$")
 _PADS = ("Pad", "PadV2", "MirrorPad")
 _KNOWN = (
     COUNTS | MOVES | NORMALIZATIONS | PRODUCTS | REDUCTIONS | SCANS | SHAPES | SOFTMAXES | SORTS
@@ -73,6 +76,12 @@ def _reaching(node: node_def_pb2.NodeDef, inputs: list[str], axes: BatchAxes) ->
         return "brings rows together by segment"
     if node.op in _PADS and _pads(axes.constant(inputs[1]), batch):
         return "shifts rows along the batch axis"
+    if (fourier := _FOURIER.search(node.op)) and any(
+        a >= rank - int(fourier[1] or 1) for a in batch
+    ):
+        return "transforms along the batch axis"
+    if node.op.startswith("QuantizeAndDequantize") and not _has_range(node):
+        return "takes its range from all rows of the batch"
     if node.op.startswith(_ROW_WISE) and 0 not in batch and "Grad" not in node.op:
         return "slides along the batch axis"
     return None
@@ -92,6 +101,8 @@ def _unlike(node: node_def_pb2.NodeDef, inputs: list[str], axes: BatchAxes) -> C
         known = node.op in _KNOWN or keeps_to_rows(node.op)
         if node.op == "Reshape" and 0 in axes.axes(inputs[0]) and _in_one_row(given[0], axes):
             return Crossing("folds the whole batch into one row", certain=False)
+        if node.op == "Reshape" and _interleaves(inputs[0], given[0], axes):
+            return Crossing("gives rows that are made of several rows of the batch", certain=False)
         if node.op == "Squeeze" and 0 in axes.axes(inputs[0]) and _of_any_axis(node):
             return Crossing("without an axis loses the batch dimension of one example", False)
         return None if known else Crossing("does with the rows what can't be followed", False)
@@ -102,6 +113,31 @@ def _unlike(node: node_def_pb2.NodeDef, inputs: list[str], axes: BatchAxes) -> C
     if first != second:
         return Crossing("adds rows to the batch, or takes some away", floating)
     return Crossing("brings the rows of the batch together", floating)
+
+
+def _interleaves(before: str, after: str, axes: BatchAxes) -> bool:
+    """Whether what stands before the batch's own axis is neither kept there nor folded into it."""
+    old, new = _lengths(axes.shape(before)), _lengths(axes.shape(after))
+    if not old or not new or not len(axes.axes(before)) == len(axes.axes(after)) == 1:
+        return False
+    (axis,), (other,), size = axes.axes(before), axes.axes(after), axes.sizes[0]
+    if old[axis] != size:
+        return False
+    folded, rest = divmod(math.prod(old[:axis]), math.prod(new[:other]))
+    return bool(rest or new[other] // size % folded)
+
+
+def _lengths(shape: list[int | None] | None) -> list[int]:
+    """A shape; empty where some length is unknown, or 0."""
+    known = [length for length in shape or () if length]
+    return known if shape and len(known) == len(shape) else []
+
+
+def _has_range(node: node_def_pb2.NodeDef) -> bool:
+    # A SavedModel leaves out what is the default.
+    if "range_given" in node.attr:
+        return bool(node.attr["range_given"].b)
+    return bool(node.op == "QuantizeAndDequantizeV3")
 
 
 def _of_any_axis(node: node_def_pb2.NodeDef) -> bool:
