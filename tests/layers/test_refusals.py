@@ -161,3 +161,17 @@ def test_alpha_of_another_shape(shape):
     with pytest.raises(ValueError, match=r"alpha must have the shape \(3,\)") as error:
         layer.load_alpha(np.zeros(shape))
     assert str(shape) in str(error.value)
+
+
+@LAYERS
+def test_a_strategy_of_one_replica_is_told_in_a_line_what_it_can_not_do_inside_of_a_branch(Layer):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        layer = Layer()
+        layer.build((None, 3))
+
+    def step(x):
+        return tf.cond(tf.reduce_sum(x) > 0, lambda: layer(x, training=True), lambda: x)
+
+    with pytest.raises(InputError, match=r"with a tf\.function around strategy\.run"):
+        tf.function(lambda x: strategy.run(step, args=(x,)))(tf.ones((4, 3)))

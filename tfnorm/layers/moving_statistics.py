@@ -14,7 +14,11 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.ops.moments import Moments, channel_moments, check_mask, statistics_dtype, wide
 from tfnorm.ops.moving_average import cumulative, moving_average, unbiased, warmed_up
-from tfnorm.ops.replicas import mean_over_replicas, merge_replicas
+from tfnorm.ops.replicas import (
+    mean_over_replicas,
+    merge_replicas,
+    one_line_where_replicas_cannot_meet,
+)
 
 Shape = Sequence[int | None]
 Initializer = Callable[..., tf.Tensor]
@@ -198,7 +202,9 @@ class MovingStatistics(keras.layers.Layer):
 
         Keras 3.6 knows a variable's `aggregation` but does not act on it.
         """
-        statistic.assign(value if self.synchronized else mean_over_replicas(value))
+        agreed = value if self.synchronized else mean_over_replicas(value)
+        with one_line_where_replicas_cannot_meet():
+            statistic.assign(agreed)
 
     def count_update(self, count: tf.Tensor) -> None:
         """Count this update, for the channels that had values."""

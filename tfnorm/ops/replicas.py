@@ -16,7 +16,7 @@ def mean_over_replicas(value: tf.Tensor) -> tf.Tensor:
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return value
-    with _one_line_where_replicas_cannot_meet():
+    with one_line_where_replicas_cannot_meet():
         return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
 
@@ -40,21 +40,22 @@ def merge_replicas(local: Moments) -> Moments:
         context.replica_id_in_sync_group, context.num_replicas_in_sync, dtype=local.mean.dtype
     )
     slots = mine[:, tf.newaxis, tf.newaxis] * tf.stack(local)
-    with _one_line_where_replicas_cannot_meet():
+    with one_line_where_replicas_cannot_meet():
         total = context.all_reduce(tf.distribute.ReduceOp.SUM, slots)
     return merge(Moments(*tf.unstack(total, axis=1)))
 
 
 @contextmanager
-def _one_line_where_replicas_cannot_meet() -> Iterator[None]:
+def one_line_where_replicas_cannot_meet() -> Iterator[None]:
+    """Say in a line what TensorFlow says at length where a collective, or an assignment, can't be."""
     try:
         yield
     except RuntimeError as error:
         if "merge_call" not in str(error):
             raise
         raise InputError(
-            "a layer with moving statistics was called with training=True under a strategy of several "
-            "replicas from inside a tf.function, tf.cond, tf.while_loop or tf.map_fn, where replicas can't "
-            "meet; accepted: a call directly in what strategy.run is given, with a tf.function around "
+            "a layer with moving statistics was called with training=True under a strategy "
+            "from inside a tf.function, tf.cond, tf.while_loop or tf.map_fn, where replicas can't meet; "
+            "accepted: a call directly in what strategy.run is given, with a tf.function around "
             "strategy.run"
         ) from error
