@@ -6,18 +6,16 @@ import contextlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.framework import graph_pb2, node_def_pb2
 
-from tfnorm._tensorflow import import_graph, load_into_session
+from tfnorm._tensorflow import load_into_session
 from tfnorm.errors import InputError
-from tfnorm.graph.nodes import control_inputs, data_inputs, producer
 
 DEFAULT_SIGNATURE = "serving_default"
 # What TensorFlow raises on a file whose bytes or names are not what it expects.
@@ -274,19 +272,6 @@ class SavedModel:
             name: np.asarray(value, called.outputs[name].dtype.as_numpy_dtype)
             for name, value in zip(names, values, strict=True)
         }
-
-    def add(self, nodes: Iterable[node_def_pb2.NodeDef]) -> None:
-        """Add nodes to the loaded graph under the names that they have; they may read what is in it."""
-        graph_def = graph_pb2.GraphDef(node=nodes)
-        added = {node.name for node in graph_def.node}
-        read = {tensor for node in graph_def.node for tensor in data_inputs(node)}
-        waited_for = {name for node in graph_def.node for name in control_inputs(node)}
-        import_graph(
-            graph_def,
-            self.graph,
-            reads=[tensor for tensor in read if producer(tensor) not in added],
-            waits=waited_for - added,
-        )
 
     def close(self) -> None:
         """Free the session and its variables."""

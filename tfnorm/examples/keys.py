@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 
 from tfnorm.graph.inline import BrokenGraph, Inliner
-from tfnorm.graph.nodes import data_inputs, producer
+from tfnorm.graph.nodes import add_nodes, data_inputs, producer
 from tfnorm.graph.ops import SHAPES
 from tfnorm.session import SavedModel
 
@@ -113,7 +113,7 @@ def _exported(model: SavedModel, find: node_def_pb2.NodeDef, table: str) -> set[
     node = graph_def.node.add(name=name, op=_EXPORTS[find.op], input=[table])
     node.attr["Tkeys"].type = find.attr["Tin"].type
     node.attr["Tvalues"].type = find.attr["Tout"].type
-    model.add(graph_def.node)
+    add_nodes(graph_def.node, model.graph)
     made = model.graph.get_tensor_by_name(table).op
     # A dense table gives, and refuses to seek, what stands in it for an empty and for a deleted place.
     reserved = list(made.inputs) if "MutableDenseHashTable" in made.type else []

@@ -5,7 +5,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from tensorflow.core.framework import node_def_pb2
+import tensorflow as tf
+from tensorflow.core.framework import graph_pb2, node_def_pb2
+
+from tfnorm._tensorflow import import_graph
 
 
 def data_inputs(node: node_def_pb2.NodeDef) -> list[str]:
@@ -66,6 +69,20 @@ def sort(nodes: Iterable[node_def_pb2.NodeDef]) -> list[node_def_pb2.NodeDef]:
             if not missing[consumer]:
                 heapq.heappush(ready, consumer)
     return ordered
+
+
+def add_nodes(nodes: Iterable[node_def_pb2.NodeDef], graph: tf.Graph) -> None:
+    """Add nodes to a graph under the names that they have; they may read what is in it."""
+    graph_def = graph_pb2.GraphDef(node=nodes)
+    added = {node.name for node in graph_def.node}
+    read = {tensor for node in graph_def.node for tensor in data_inputs(node)}
+    waited_for = {name for node in graph_def.node for name in control_inputs(node)}
+    import_graph(
+        graph_def,
+        graph,
+        reads=[tensor for tensor in read if producer(tensor) not in added],
+        waits=waited_for - added,
+    )
 
 
 def _producers(node: node_def_pb2.NodeDef) -> list[str]:

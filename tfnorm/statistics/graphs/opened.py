@@ -12,7 +12,7 @@ from tfnorm.errors import InputError
 from tfnorm.graph.conditions import SELECTS, SWITCHES, decided, straightened
 from tfnorm.graph.control_flow import BRANCHES, LOOPS
 from tfnorm.graph.inline import BrokenGraph, Inlined, Inliner
-from tfnorm.graph.nodes import data_inputs, producer
+from tfnorm.graph.nodes import add_nodes, data_inputs, producer
 from tfnorm.graph.ops import is_stateful
 from tfnorm.graph.varying import assigned, varying
 from tfnorm.scorers.messages import one_line
@@ -150,7 +150,7 @@ class Opened:
     def add(self, nodes: Nodes) -> str:
         """Add a copy of the nodes to the session; the prefix that tells it from others."""
         prefix = f"{self._model.graph.unique_name(_HERE[:-1])}/"
-        self._model.add(_renamed(nodes.values(), prefix))
+        add_nodes(_renamed(nodes.values(), prefix), self._model.graph)
         return prefix
 
     def dtype(self, tensor: str) -> tf.DType:

@@ -13,7 +13,7 @@ from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
 from tfnorm.graph.control_flow import branches
 from tfnorm.graph.inline import Inlined, Inliner
-from tfnorm.graph.nodes import control_inputs, data_inputs, producer
+from tfnorm.graph.nodes import add_nodes, control_inputs, data_inputs, producer
 from tfnorm.graph.ops import is_stateful
 from tfnorm.graph.varying import assigned, hidden, varying
 from tfnorm.session import SavedModel
@@ -127,7 +127,7 @@ class Probe:
             node = graph_def.node.add(name=f"{prefix}{number}", op="Shape", input=[tensor])
             node.attr["T"].type = self.dtype(tensor).as_datatype_enum
             node.attr["out_type"].type = tf.int64.as_datatype_enum
-        self._model.add(graph_def.node)
+        add_nodes(graph_def.node, self._model.graph)
         return [f"{node.name}:0" for node in graph_def.node]
 
     def add_copies(self, region: Region, nodes: Iterable[node_def_pb2.NodeDef]) -> dict[str, Copy]:
@@ -149,7 +149,7 @@ class Probe:
             copied.input.extend(placeholders.get(t, t) for t in data_inputs(node))
             added.append(copied)
             copies[node.name] = Copy(copied.name, placeholders)
-        self._model.add(added)
+        add_nodes(added, self._model.graph)
         return copies
 
     def run_copy(
@@ -174,7 +174,7 @@ class Probe:
         changed: frozenset[str],
         caller: str | None = None,
     ) -> Region:
-        self._model.add(inlined.nodes.values())
+        add_nodes(inlined.nodes.values(), self._model.graph)
         inside = varying(inlined.nodes, outside, changed)
         unseen = hidden(inlined.nodes)
         tensors = [
