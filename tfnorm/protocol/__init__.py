@@ -1,1 +1,1 @@
-"""TensorFlow Serving's messages as arrays, for whoever asks and whoever answers."""
+"""What others read and write: TensorFlow Serving's messages as arrays, and reports as JSON."""

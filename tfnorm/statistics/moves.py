@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfnorm.protocol.document import Document, plain
 from tfnorm.statistics.observation.moving import read
 
 
@@ -40,7 +39,7 @@ class Move:
         )
 
 
-class Recalibration(list[str]):
+class Recalibration(list[str], Document):
     """The names of the recalibrated layers, in the order of their calls, and what was done.
 
     Attributes:
@@ -74,20 +73,9 @@ class Recalibration(list[str]):
         return {
             "examples": self.examples,
             "passes": self.passes,
-            "standard_error": _finite(self.standard_error),
-            "layers": [
-                {name: _finite(value) for name, value in asdict(move).items()}
-                for move in self.moves
-            ],
+            "standard_error": plain(self.standard_error),
+            "layers": [plain(asdict(move)) for move in self.moves],
         }
-
-    def to_json(self, indent: int | None = 2) -> str:
-        """All of it as standard JSON; a number that isn't finite is null.
-
-        Args:
-            indent: spaces a level; None for one line.
-        """
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
 
     def __str__(self) -> str:
         passes = "1 pass" if self.passes == 1 else f"{self.passes} passes"
@@ -122,7 +110,3 @@ class Before:
         """The moving mean, and sqrt(moving variance + epsilon)."""
         layer = self._layer
         return read(layer.moving_mean), np.sqrt(read(layer.moving_variance) + layer.epsilon)
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

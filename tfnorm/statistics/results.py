@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfnorm.protocol.document import plain
 from tfnorm.statistics.judgement import (
     DOUBTFUL,
     FITS,
@@ -119,8 +120,8 @@ class StatisticsFit:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, for JSON, which has no NaN."""
-        plain: dict[str, Any] = _plain(asdict(self) | {"text": f"the moving statistics {self}"})
-        return plain
+        form: dict[str, Any] = plain(asdict(self) | {"text": f"the moving statistics {self}"})
+        return form
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> StatisticsFit:
@@ -145,14 +146,6 @@ def _residue(document: Mapping[str, Any]) -> Residue:
         for name in ("of_means", "of_variances")
     }
     return Residue(**estimates, settled=document["settled"])
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _numbers(layer: Mapping[str, Any]) -> dict[str, Any]:

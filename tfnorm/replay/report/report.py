@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from tfnorm.protocol.document import Document, infinite_if_none, plain
 from tfnorm.replay.partial.worst import WorstCall
 from tfnorm.replay.report.text import to_text
 from tfnorm.replay.results import (
@@ -21,7 +20,7 @@ from tfnorm.replay.results import (
 )
 
 
-class ReplayReport(ReplayResult):
+class ReplayReport(ReplayResult, Document):
     """Whether the answers in a log are a model's, to print and to keep.
 
     Its attributes are those of `ReplayResult`; `verdict` is the answer. Printed, it is the table of the
@@ -50,16 +49,8 @@ class ReplayReport(ReplayResult):
 
     def to_dict(self) -> dict[str, Any]:
         """The report as dicts, lists and plain values; a number that isn't finite is None."""
-        plain: dict[str, Any] = _plain({"passed": self.passed, **dataclasses.asdict(self)})
-        return plain
-
-    def to_json(self, indent: int | None = 2) -> str:
-        """The report as standard JSON; a number that isn't finite is null.
-
-        Args:
-            indent: spaces a level; None for one line.
-        """
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+        form: dict[str, Any] = plain({"passed": self.passed, **dataclasses.asdict(self)})
+        return form
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> ReplayReport:
@@ -73,15 +64,17 @@ class ReplayReport(ReplayResult):
 
 def _model(document: Mapping[str, Any]) -> ModelResult:
     fields = dict(document)
-    fields["max_abs_diff"] = _number(fields["max_abs_diff"])
-    fields["quantiles"] = {float(q): _number(x) for q, x in fields["quantiles"].items()}
+    fields["max_abs_diff"] = infinite_if_none(fields["max_abs_diff"])
+    fields["quantiles"] = {float(q): infinite_if_none(x) for q, x in fields["quantiles"].items()}
     fields["worst"] = [
-        WorstCall(**{**worst, "difference": _number(worst["difference"])})
+        WorstCall(**{**worst, "difference": infinite_if_none(worst["difference"])})
         for worst in fields["worst"]
     ]
     fields["causes"] = [Cause(**cause) for cause in fields["causes"]]
     dependence = fields["dependence"]
-    fields["dependence"] = Dependence(**{**dependence, "move": _number(dependence["move"])})
+    fields["dependence"] = Dependence(
+        **{**dependence, "move": infinite_if_none(dependence["move"])}
+    )
     for name, kind in (
         ("ranking", RankingResult),
         ("logged", QualityResult),
@@ -90,16 +83,3 @@ def _model(document: Mapping[str, Any]) -> ModelResult:
         if fields[name] is not None:
             fields[name] = kind(**fields[name])
     return ModelResult(**fields)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        # JSON has no keys but strings.
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _number(value: float | None) -> float:
-    return math.inf if value is None else value

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfnorm.protocol.document import Document
 from tfnorm.statistics.report.plot import plot
 from tfnorm.statistics.report.results import StatisticsResult
 from tfnorm.statistics.report.text import render, to_text
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-class StatisticsReport(StatisticsResult):
+class StatisticsReport(StatisticsResult, Document):
     """Whether moving statistics are those of a dataset. Print it for a table and what to do next.
 
     Attributes:
@@ -32,14 +32,6 @@ class StatisticsReport(StatisticsResult):
             "passed": self.passed,
             "layers": [layer.to_dict() for layer in self.layers],
         }
-
-    def to_json(self, indent: int | None = 2) -> str:
-        """The report as standard JSON; a number that isn't finite is null.
-
-        Args:
-            indent: spaces a level; None for one line.
-        """
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
 
     def plot(self, path: str | Path) -> None:
         """Draw each channel of each layer: how far its mean is off, and its standard deviation.

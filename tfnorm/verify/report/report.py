@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from tfnorm.errors import InputError
+from tfnorm.protocol.document import Document, infinite_if_none, plain
 from tfnorm.statistics.results import StatisticsFit
 from tfnorm.verify.report.text import to_text
 from tfnorm.verify.results import (
@@ -21,7 +20,7 @@ from tfnorm.verify.results import (
 )
 
 
-class InvarianceReport(InvarianceResult):
+class InvarianceReport(InvarianceResult, Document):
     """Whether an example's scores depend on the batch in which it arrives, to print and to keep.
 
     Its attributes are those of `InvarianceResult`; `passed` is the answer. Printed, it is the table
@@ -43,27 +42,21 @@ class InvarianceReport(InvarianceResult):
 
     def to_dict(self) -> dict[str, Any]:
         """The report as dicts, lists and plain values; a number that isn't finite is None."""
-        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        form: dict[str, Any] = plain(dataclasses.asdict(self))
         if self.statistics is not None:
-            plain["statistics"] = self.statistics.to_dict()
-        return plain
-
-    def to_json(self, indent: int | None = 2) -> str:
-        """The report as standard JSON; a number that isn't finite is null.
-
-        Args:
-            indent: spaces a level; None for one line.
-        """
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+            form["statistics"] = self.statistics.to_dict()
+        return form
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> InvarianceReport:
         """The report that `to_dict` gave, or `json.load` read."""
         fields = dict(document)
-        fields["max_abs_diff"] = _number(fields["max_abs_diff"])
-        fields["budget"] = _number(fields["budget"])
+        fields["max_abs_diff"] = infinite_if_none(fields["max_abs_diff"])
+        fields["budget"] = infinite_if_none(fields["budget"])
         fields["outputs"] = {
-            name: OutputResult(**{**output, "max_abs_diff": _number(output["max_abs_diff"])})
+            name: OutputResult(
+                **{**output, "max_abs_diff": infinite_if_none(output["max_abs_diff"])}
+            )
             for name, output in fields["outputs"].items()
         }
         fields["compositions"] = [_composition(result) for result in fields["compositions"]]
@@ -90,23 +83,10 @@ class Undecided(InputError):
         self.report = report
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        # JSON has no keys but strings.
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _composition(document: Mapping[str, Any]) -> CompositionResult:
     moves = {
-        name: Move(**{**move, "max_abs_diff": _number(move["max_abs_diff"])})
+        name: Move(**{**move, "max_abs_diff": infinite_if_none(move["max_abs_diff"])})
         for name, move in document["outputs"].items()
     }
-    difference = _number(document["max_abs_diff"])
+    difference = infinite_if_none(document["max_abs_diff"])
     return CompositionResult(**{**document, "max_abs_diff": difference, "outputs": moves})
-
-
-def _number(value: float | None) -> float:
-    return math.inf if value is None else value

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from tfnorm.protocol.document import Document
 from tfnorm.verify.statistics.results import FitResult
 from tfnorm.verify.statistics.text import to_text
 
 
-class FitReport(FitResult):
+class FitReport(FitResult, Document):
     """Whether the statistics that a model normalizes with fit examples, to print and to keep.
 
     Attributes:
@@ -47,11 +47,3 @@ class FitReport(FitResult):
             "by_batch": list(self.by_batch),
             "unseen": list(self.unseen),
         }
-
-    def to_json(self, indent: int | None = 2) -> str:
-        """The report as standard JSON; a number that isn't finite is null.
-
-        Args:
-            indent: spaces a level; None for one line.
-        """
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
