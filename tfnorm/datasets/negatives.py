@@ -9,6 +9,9 @@ import numpy as np
 from tfnorm.datasets.click_log import Examples
 from tfnorm.errors import InputError
 
+_ROUNDS = 32
+"""How often to draw anew before what is left is looked for."""
+
 
 def with_negatives(examples: Examples, *, seed: int = 0) -> Examples:
     """The examples with a negative for each item of each history, to train DIEN on.
@@ -37,22 +40,15 @@ def with_negatives(examples: Examples, *, seed: int = 0) -> Examples:
     choices = np.flatnonzero(category_of)
     history = features["history_items"]
     rows, steps = np.nonzero(history)
-    full = np.flatnonzero((history != 0).sum(axis=1) >= len(choices))
-    for row in full:
-        if len(set(history[row]) - {0}) == len(choices):
-            raise InputError(
-                f"the history of example {row} has each of the {len(choices)} items: none is left "
-                "for a negative"
-            )
-    rng = np.random.default_rng(seed)
-    drawn = np.empty(len(rows), np.int32)
-    pending = np.arange(len(rows))
-    while len(pending):
-        drawn[pending] = choices[rng.integers(len(choices), size=len(pending))]
-        had = (history[rows[pending]] == drawn[pending, None]).any(axis=1)
-        pending = pending[had]
+    try:
+        drawn = draw_others(history, rows, choices, np.random.default_rng(seed))
+    except NoneLeftError as error:
+        raise InputError(
+            f"the history of example {error.row} has each of the {len(choices)} items: none is left "
+            "for a negative"
+        ) from None
     negatives = np.zeros_like(history)
-    negatives[rows, steps] = drawn
+    negatives[rows, steps] = choices[drawn]
     return replace(
         examples,
         features={
@@ -61,6 +57,44 @@ def with_negatives(examples: Examples, *, seed: int = 0) -> Examples:
             "negative_categories": category_of[negatives],
         },
     )
+
+
+class NoneLeftError(Exception):
+    """A row has all that could be drawn for it."""
+
+    def __init__(self, row: int):
+        super().__init__(row)
+        self.row = row
+
+
+def draw_others(
+    had: np.ndarray, rows: np.ndarray, choices: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """For each of `rows` a choice that `had` does not have in that row: its place in `choices`.
+
+    Args:
+        had: `[N, T]`, ids.
+        rows: `[K]`, of `had`.
+        choices: `[M]`, ids, each as likely as it is often there.
+        rng: what to draw with.
+
+    Raises:
+        NoneLeftError: a row has all choices.
+    """
+    chosen = np.zeros(len(rows), np.int64)
+    pending = np.arange(len(rows))
+    for _ in range(_ROUNDS):
+        chosen[pending] = rng.integers(len(choices), size=len(pending))
+        again = (had[rows[pending]] == choices[chosen[pending]][:, None]).any(axis=1)
+        pending = pending[again]
+        if not len(pending):
+            break
+    for n in pending:
+        left = np.flatnonzero(~np.isin(choices, had[rows[n]]))
+        if not len(left):
+            raise NoneLeftError(int(rows[n]))
+        chosen[n] = rng.choice(left)
+    return chosen
 
 
 def _categories(features: dict[str, np.ndarray]) -> np.ndarray:

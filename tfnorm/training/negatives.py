@@ -9,6 +9,7 @@ import numpy as np
 
 from tfnorm.datasets import Examples, Log
 from tfnorm.datasets.logs.groups import hashes
+from tfnorm.datasets.negatives import NoneLeftError, draw_others
 from tfnorm.errors import InputError
 from tfnorm.models.dien import negative
 from tfnorm.schema import History
@@ -16,7 +17,6 @@ from tfnorm.schema import History
 By = Literal["uniform", "frequency"]
 
 _POOL = 1_000_000
-_ROUNDS = 32
 
 
 class Negatives:
@@ -95,22 +95,13 @@ class Negatives:
         choices = self._pools[tuple(history.of)]
         had = examples.features[next(iter(history.of.values()))]
         rows, steps = np.nonzero(had != _padding(had))
-        chosen = np.zeros(len(rows), np.int64)
-        pending = np.arange(len(rows))
-        for _ in range(_ROUNDS):
-            chosen[pending] = rng.integers(len(choices[0]), size=len(pending))
-            again = (had[rows[pending]] == choices[0][chosen[pending]][:, None]).any(axis=1)
-            pending = pending[again]
-            if not len(pending):
-                break
-        for n in pending:
-            left = np.flatnonzero(~np.isin(choices[0], had[rows[n]]))
-            if not len(left):
-                raise InputError(
-                    f"feature {history.name!r}: a history has each of the "
-                    f"{len(np.unique(choices[0]))} items that there are: none is left for a negative"
-                )
-            chosen[n] = rng.choice(left)
+        try:
+            chosen = draw_others(had, rows, choices[0], rng)
+        except NoneLeftError:
+            raise InputError(
+                f"feature {history.name!r}: a history has each of the "
+                f"{len(np.unique(choices[0]))} items that there are: none is left for a negative"
+            ) from None
         found = {}
         for column, values in zip(history.of.values(), choices, strict=True):
             like = examples.features[column]
