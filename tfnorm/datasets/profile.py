@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from tfnorm.datasets.logs import arrow
 from tfnorm.datasets.logs.files import Files, find
 from tfnorm.datasets.logs.parquet import SUFFIXES as PARQUET
+from tfnorm.datasets.logs.read import SUFFIXES, kind_of
 from tfnorm.datasets.logs.text import CSV_SUFFIXES, JSON_SUFFIXES
 from tfnorm.datasets.logs.tf_records import SUFFIXES as TFRECORD
 from tfnorm.errors import InputError
@@ -111,7 +112,7 @@ def profiles(files: Files) -> list[Profile]:
         InputError: there is no file, one can't be read, or a column has times in one and not in another.
     """
     found: dict[str, Profile] = {}
-    for path in find(files, [*PARQUET, *CSV_SUFFIXES, *JSON_SUFFIXES, *TFRECORD]):
+    for path in find(files, SUFFIXES):
         for batch in _batches(path):
             for name in batch.schema.names:
                 array = batch.column(name)
@@ -151,14 +152,8 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch | pa.Table]:
         JSON_SUFFIXES: _json,
         TFRECORD: _tfrecord,
     }
-    read = next((r for suffixes, r in readers.items() if path.name.endswith(suffixes)), None)
-    if read is None:
-        raise InputError(
-            f"{path} is of no known kind; accepted: files that end in "
-            f"{', '.join(suffix for suffixes in readers for suffix in suffixes)}"
-        )
     try:
-        yield from read(path)
+        yield from readers[kind_of(path)](path)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} can't be read: {error}") from error
 

@@ -44,7 +44,7 @@ def read(files: Files, schema: Schema, *, nulls: str = "error") -> Log:
         log = tfnorm.datasets.read("train/*.parquet", tfnorm.Schema.load("schema.json"))
     """
     found = find(files, SUFFIXES)
-    kinds = {_kind(path) for path in found}
+    kinds = {kind_of(path) for path in found}
     if len(kinds) > 1:
         raise InputError(
             f"{', '.join(map(str, found[:3]))} ... are of several kinds; accepted: files that all end in "
@@ -53,7 +53,12 @@ def read(files: Files, schema: Schema, *, nulls: str = "error") -> Log:
     return _READERS[kinds.pop()](found, schema, nulls=nulls)
 
 
-def _kind(path: Path) -> tuple[str, ...]:
+def kind_of(path: Path) -> tuple[str, ...]:
+    """The endings of the names of files of its kind.
+
+    Raises:
+        InputError: it is of no known kind.
+    """
     kind = next((suffixes for suffixes in _READERS if path.name.endswith(suffixes)), None)
     if kind is None:
         raise InputError(
