@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+_Report = TypeVar("_Report")
 
 
 def writable(context: click.Context, option: click.Parameter, file: Path | None) -> Path | None:
@@ -40,3 +41,10 @@ def write_json(file: Path | None, report: Mapping[str, Any]) -> None:
     """Write a report where a file for it was named."""
     if file is not None:
         file.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+
+
+def write_views(report: _Report, *views: tuple[Path | None, Callable[[_Report], str]]) -> None:
+    """Write each view of a report where a file for it was named."""
+    for file, as_text in views:
+        if file is not None:
+            file.write_text(as_text(report), encoding="utf-8")

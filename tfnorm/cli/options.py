@@ -101,3 +101,17 @@ def pairs(separator: str) -> dict[str, Any]:
         return found
 
     return {"multiple": True, "metavar": shown, "callback": taken}
+
+
+examples_option = click.option(
+    "--examples",
+    type=click.Path(path_type=Path),
+    show_default="those kept with the export",
+    help="An .npz of arrays, JSON lines, Parquet, CSV, or a TFRecord of tf.Example or PredictionLog.",
+)
+
+feed_option = click.option(
+    "--feed",
+    **pairs("="),
+    help="An input that is the same in every batch, as JSON: keep_prob=1.0. It may be repeated.",
+)

@@ -9,7 +9,7 @@ import click
 
 from tfnorm.cli.command import Command
 from tfnorm.cli.custom import custom_options
-from tfnorm.cli.files import json_option, report_option, writable, write_json
+from tfnorm.cli.files import json_option, report_option, writable, write_json, write_views
 from tfnorm.cli.options import options_of, take
 from tfnorm.scorers.connection import Connection
 from tfnorm.verify.judgement.tolerance import Tolerance
@@ -91,8 +91,6 @@ def replay(
             **options,
         )
     write_json(json_file, report.to_dict())
-    for file, as_text in ((junit_file, to_junit), (html_file, to_html)):
-        if file is not None:
-            file.write_text(as_text(report), encoding="utf-8")
+    write_views(report, (junit_file, to_junit), (html_file, to_html))
     show(render(report))
     return _STATUS[report.verdict]

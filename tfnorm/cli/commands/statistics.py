@@ -8,23 +8,14 @@ import click
 
 from tfnorm.cli.command import Command
 from tfnorm.cli.custom import custom_options
-from tfnorm.cli.files import json_option, report_option, write_json
-from tfnorm.cli.options import pairs
+from tfnorm.cli.files import json_option, report_option, write_json, write_views
+from tfnorm.cli.options import examples_option, feed_option
 
 
 @click.command(cls=Command)
 @click.argument("target")
-@click.option(
-    "--examples",
-    type=click.Path(path_type=Path),
-    show_default="those kept with the export",
-    help="An .npz of arrays, JSON lines, Parquet, CSV, or a TFRecord of tf.Example or PredictionLog.",
-)
-@click.option(
-    "--feed",
-    **pairs("="),
-    help="An input that is the same in every batch, as JSON: keep_prob=1.0. It may be repeated.",
-)
+@examples_option
+@feed_option
 @click.option("--signature", show_default="serving_default", help="Of a SavedModel.")
 @json_option
 @report_option("--html", "html_file", "an HTML page")
@@ -58,7 +49,6 @@ def statistics(
         check_matplotlib()
     report = verify_statistics(target, examples, signature=signature, feed=feed)
     write_json(json_file, report.to_dict())
-    if html_file is not None:
-        html_file.write_text(to_html(report), encoding="utf-8")
+    write_views(report, (html_file, to_html))
     show(render(report))
     return 1 if report.failed else 0 if report.passed else 2

@@ -9,8 +9,8 @@ import click
 
 from tfnorm.cli.command import Command
 from tfnorm.cli.custom import custom_options
-from tfnorm.cli.files import json_option, report_option, write_json
-from tfnorm.cli.options import misfit_option, options_of, pairs, take
+from tfnorm.cli.files import json_option, report_option, write_json, write_views
+from tfnorm.cli.options import examples_option, feed_option, misfit_option, options_of, take
 from tfnorm.examples.spread import LIMIT
 from tfnorm.scorers.connection import Connection
 from tfnorm.verify.compositions.budget import SECONDS
@@ -19,12 +19,7 @@ from tfnorm.verify.judgement.tolerance import Tolerance
 
 @click.command(cls=Command)
 @click.argument("target")
-@click.option(
-    "--examples",
-    type=click.Path(path_type=Path),
-    show_default="those kept with the export",
-    help="An .npz of arrays, JSON lines, Parquet, CSV, or a TFRecord of tf.Example or PredictionLog.",
-)
+@examples_option
 @click.option("--random", type=int, help="Draw that many examples from the signature instead.")
 @click.option(
     "--limit", type=int, default=LIMIT, help="Examples to score; of more, as many evenly spread."
@@ -34,11 +29,7 @@ from tfnorm.verify.judgement.tolerance import Tolerance
     type=click.Path(path_type=Path),
     help="A SavedModel or .keras file here that the scores should be equal to.",
 )
-@click.option(
-    "--feed",
-    **pairs("="),
-    help="An input that is the same in every batch, as JSON: keep_prob=1.0. It may be repeated.",
-)
+@feed_option
 @click.option("--signature", show_default="serving_default", help="Of a SavedModel or a server.")
 @click.option(
     "--batch-size",
@@ -120,9 +111,7 @@ def verify(
     except Undecided as error:
         report, undecided = error.report, error
     write_json(json_file, report.to_dict())
-    for file, as_text in ((junit_file, to_junit), (html_file, to_html)):
-        if file is not None:
-            file.write_text(as_text(report), encoding="utf-8")
+    write_views(report, (junit_file, to_junit), (html_file, to_html))
     show(render(report))
     if undecided is not None:
         raise undecided
