@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 
@@ -26,3 +27,10 @@ def run_apart(*arguments, python=("-m", "tfnorm"), **options) -> subprocess.Comp
         timeout=120,
         **options,
     )
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -4,12 +4,11 @@ import json
 import re
 import runpy
 import shlex
-import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import run
+from command_line import free_port, run
 
 from tfnorm.metrics import auc
 from tfnorm.schema import Schema
@@ -23,12 +22,6 @@ write = runpy.run_path(str(ROOT / "benchmarks" / "own_log.py"))["write"]
 def commands():
     (block,) = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     return [shlex.split(line, comments=True) for line in block.splitlines()]
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.mark.slow

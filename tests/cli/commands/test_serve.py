@@ -1,12 +1,11 @@
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 import pytest
 import requests
-from command_line import run
+from command_line import free_port, run
 
 
 @pytest.mark.parametrize(
@@ -28,12 +27,6 @@ def test_bad_input_gets_one_line_and_exit_status_2(
     assert error.startswith("tfnorm: ") and reason in error
     assert len(error.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.mark.slow
