@@ -57,21 +57,17 @@ def tfnorm_or_keras(who: str, items: int, batch: int, steps: int) -> Callable[[]
     import tfnorm
     from tfnorm.models.embedding import IdEmbedding
 
-    def keras_layers(layer: keras.layers.Layer) -> keras.layers.Layer:
-        from layers import KerasDice
+    def of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
+        from models import keras_layers
 
-        if isinstance(layer, tfnorm.BatchNormalization):
-            return keras.layers.BatchNormalization(name=layer.name)
-        if isinstance(layer, tfnorm.Dice):
-            return KerasDice(name=layer.name)
         if isinstance(layer, IdEmbedding):
             return keras.layers.Embedding(layer.input_dim, layer.output_dim, name=layer.name)
-        return layer.__class__.from_config(layer.get_config())
+        return keras_layers(layer)
 
     model = tfnorm.models.DIN(item_count=items, category_count=CATEGORIES)
     optimizer = tfnorm.training.LazyAdam()
     if who == "keras":
-        model = keras.models.clone_model(model, clone_function=keras_layers)
+        model = keras.models.clone_model(model, clone_function=of_keras)
         optimizer = keras.optimizers.Adam()
     model.compile(optimizer, "binary_crossentropy")
     model.optimizer.build(model.trainable_variables)
