@@ -122,7 +122,7 @@ def test_what_requests_have_taken_is_given_back():
     assert len(held) == 40
 
 
-def test_what_a_refused_request_leaves_in_a_circle_is_freed():
+def test_what_is_left_in_a_circle_is_freed():
     class Held:
         pass
 

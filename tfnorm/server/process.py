@@ -53,8 +53,8 @@ def serve(server: Server, max_model_megabytes: int | None = None) -> None:
 def give_back() -> None:
     """Return to the system what requests have taken.
 
-    A request that was refused leaves its tensors in a circle of an error and its frames, which only a
-    collection frees; and glibc keeps what is freed, in pieces, in an arena for each thread.
+    Errors leave circles of frames, which only a collection frees, and glibc keeps what is freed, in pieces,
+    in an arena for each thread. What TensorFlow's bounded allocator once had, it keeps for the next run.
     """
     gc.collect()
     if sys.platform == "linux":
