@@ -5,7 +5,9 @@
     python benchmarks/ctr.py epoch --data-dir data/amazon
 
 `run` trains each model with Dice and with PReLU, with BatchNormalization and without, on Beauty and on
-Toys_and_Games, with three seeds, and DIN with six sizes of embeddings. A training is a line in
+Toys_and_Games, with three seeds, and DIN with six sizes of embeddings. It trains with LazyAdam, and the
+right DIN and DIEN on Beauty once more with Keras's Adam, to tell what the optimizer changes. DIEN's
+negatives are drawn anew for each epoch, uniformly. A training is a line in
 `benchmarks/results/ctr.jsonl` as soon as it is done; those that are there are not repeated.
 `report` makes the tables and the plots of it. `epoch` times an epoch of DIN, of the same model of
 Keras's own layers and of DIEN, by turns.
@@ -44,9 +46,10 @@ from models import keras_layers
 from timing import versions
 
 import tfnorm
-from tfnorm.datasets import ClickLog, Examples, amazon, with_negatives
+from tfnorm.datasets import ClickLog, Examples, amazon, as_logs, with_negatives
 from tfnorm.metrics import auc, gauc
 from tfnorm.models import DIEN, DIN
+from tfnorm.training import LazyAdam, Negatives
 
 
 def make_model(training: Training, log: ClickLog) -> keras.Model:
@@ -65,11 +68,16 @@ def make_model(training: Training, log: ClickLog) -> keras.Model:
 def trained(training: Training, log: ClickLog) -> keras.Model:
     keras.utils.set_random_seed(training.seed)
     model = make_model(training, log)
-    model.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy")
-    examples = log.train
-    if training.model == "DIEN":
-        examples = with_negatives(examples, seed=training.seed)
-    batches = examples.batches(256, shuffle_seed=training.seed)
+    optimizer = LazyAdam if training.optimizer == "lazy_adam" else keras.optimizers.Adam
+    model.compile(optimizer(1e-3), "binary_crossentropy")
+    model.optimizer.build(model.trainable_variables)
+    examples, _ = as_logs(log)
+    batches = examples.batches(
+        256,
+        shuffle_seed=training.seed,
+        buffer=len(examples),
+        change=Negatives(examples, seed=training.seed) if training.model == "DIEN" else None,
+    )
     model.fit(batches, epochs=training.epochs, shuffle=False, verbose=0)
     return model
 

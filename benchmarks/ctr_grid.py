@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 CATEGORIES = ("Beauty", "Toys_and_Games")
 MODELS = ("DIN", "BaseModel", "DIEN")
+OPTIMIZERS = {"lazy_adam": "LazyAdam", "adam": "Keras's Adam"}
+COMPARED = ("DIN", "DIEN")
+"""What is trained with Keras's Adam too, on Beauty."""
 SEEDS = (0, 1, 2)
 BATCH_SIZES = (1, 16, 128, 1024)
 EMBEDDING_SIZES = (4, 8, 16, 18, 32, 64)
@@ -28,6 +31,7 @@ class Training:
     activation: str = "dice"
     batch_normalization: bool = True
     embedding_size: int = 18
+    optimizer: str = "lazy_adam"
 
     @property
     def epochs(self) -> int:
@@ -38,10 +42,20 @@ class Training:
 def trainings() -> Iterator[Training]:
     """All of them, those first that most depends on."""
     variants = [("dice", True), ("prelu", True), ("dice", False), ("prelu", False)]
-    for variant, category, model, seed in product(variants, CATEGORIES, MODELS, SEEDS):
-        yield Training(model, category, seed, *variant)
-    for seed, size in product(SEEDS, EMBEDDING_SIZES):
-        yield Training("DIN", "Beauty", seed, embedding_size=size)
+    for category in CATEGORIES:
+        for model in MODELS:
+            right, *others = (
+                [Training(model, category, seed, *variant) for seed in SEEDS]
+                for variant in variants
+            )
+            yield from right
+            if category == "Beauty" and model in COMPARED:
+                yield from (replace(training, optimizer="adam") for training in right)
+            for those in others:
+                yield from those
+        if category == "Beauty":
+            for seed, size in product(SEEDS, EMBEDDING_SIZES):
+                yield Training("DIN", "Beauty", seed, embedding_size=size)
 
 
 def read(file: Path) -> list[dict]:
