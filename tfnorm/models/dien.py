@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.models.augru import AUGRUCell
 from tfnorm.models.auxiliary_loss import AuxiliaryLoss
-from tfnorm.models.features import (
+from tfnorm.models.features.embedded import (
     embedded_features,
     given_schema,
     joined,
@@ -113,7 +113,7 @@ class DIEN(keras.Model):
     ) -> None:
         regularizer = keras.regularizers.get(embeddings_regularizer)
         found, of_items = given_schema(schema, item_count, category_count, embedding_size)
-        features = embedded_features(found, regularizer)
+        features = embedded_features(found, regularizer, cut=not of_items)
         if not features.histories:
             raise InputError("the schema has no history; accepted: one or more")
         interests = [features.target]
@@ -215,17 +215,24 @@ class DIEN(keras.Model):
 
     def _negatives(self, history: History, x: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """In the place of each behaviour another that wasn't, embedded, with the same numbers."""
+        numbers = [n.name for n in history.side_numbers]
+        columns = [x[name] for name in (*map(negative, history.of.values()), *numbers)]
+        prefix = prefix_of(history)
+        if not self._of_items:
+            kept = self.get_layer(f"{prefix}kept")
+            _, *columns = kept([x[history.columns[0]], *columns])
         steps = []
-        for name, column in history.of.items():
+        for name, rows in zip(history.of, columns, strict=False):
             feature = self.schema.id(name)
-            rows = x[negative(column)]
             if feature.hashed or feature.vocabulary is not None:
                 rows = self.get_layer(f"{name}_rows")(rows)
             steps.append(self.get_layer(table_layer(self.schema, feature))(rows))
         embedded = tf.concat(steps, axis=-1)
-        if history.side_numbers:
-            beside = [self.get_layer(f"{n.name}_scaled")(x[n.name]) for n in history.side_numbers]
-            prefix = prefix_of(history)
+        if numbers:
+            beside = [
+                self.get_layer(f"{name}_scaled")(column)
+                for name, column in zip(numbers, columns[len(steps) :], strict=True)
+            ]
             # The steps themselves have moved the statistics already.
             normalized = self.get_layer(f"{prefix}numbers_normalized")(
                 tf.concat(beside, axis=-1), training=False

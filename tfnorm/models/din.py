@@ -9,7 +9,7 @@ import keras
 
 from tfnorm.errors import InputError
 from tfnorm.models.attention import TargetAttention
-from tfnorm.models.features import embedded_features, given_schema, joined, schema_config
+from tfnorm.models.features.embedded import embedded_features, given_schema, joined, schema_config
 from tfnorm.models.masked_mean import MaskedMean
 from tfnorm.models.tower import tower
 from tfnorm.schema import Schema
@@ -52,8 +52,9 @@ class DIN(keras.Model):
     Inputs, by name: the schema's columns, raw: hashing and look-ups are part of the model. Without a
     schema, all int32: `item` `[N]`, `category` `[N]`, `history_items` `[N, T]`,
     `history_categories` `[N, T]`. T is free, 0 too; a history is padded with 0, or the empty string,
-    and more padding changes no score. Output: `[N, 1]`, from the layer `score`. An id outside its
-    table raises or gives NaN.
+    at its end, and more padding changes no score. Of a history that is longer than the schema says
+    the model takes what a log of the schema keeps of it, so that it is served as it was trained.
+    Output: `[N, 1]`, from the layer `score`. An id outside its table raises or gives NaN.
 
     Raises:
         InputError: there is no such activation, neither a schema nor both counts are given, the
@@ -91,7 +92,7 @@ class DIN(keras.Model):
     ) -> None:
         regularizer = keras.regularizers.get(embeddings_regularizer)
         found, of_items = given_schema(schema, item_count, category_count, embedding_size)
-        features = embedded_features(found, regularizer)
+        features = embedded_features(found, regularizer, cut=not of_items)
         if not features.histories:
             raise InputError("the schema has no history; accepted: one or more")
         interests = [features.target]

@@ -140,6 +140,13 @@ def masked_sum(x, valid):
     return np.einsum("nt,ntd->nd", valid.astype(x.dtype), x)
 
 
+def newest_steps(ids, x, *, length):
+    """Of each row the last `length` values before its padding, which begins after the last id."""
+    ends = ((ids != 0) * np.arange(1, 1 + ids.shape[1])).max(axis=1, initial=0)
+    steps = np.arange(min(x.shape[1], length))
+    return np.take_along_axis(x, np.maximum(ends - length, 0)[:, None] + steps, axis=1)
+
+
 def masked_softmax(x, mask, axis=-1):
     """exp(x) / sum(exp(x)) over those that the mask has as True, 0 for the others"""
     x = np.where(mask, x, -np.inf)

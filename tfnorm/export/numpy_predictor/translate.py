@@ -103,13 +103,15 @@ class Translation:
         written = write(call, *given)
         if isinstance(written, Value):
             return [written]
-        written = [written] if isinstance(written, str) else written
-        dtype = result_dtype(layer, values)
+        if isinstance(written, str):
+            written, dtypes = [written], [result_dtype(layer, values)]
+        else:
+            dtypes = [output.dtype for output in outputs]
         # Where a layer has several outputs, the first alone has a mask.
         masks = [call.output_mask, *[None] * (len(written) - 1)]
         return [
             Value(self.program.assign(path, expression), dtype, output.shape, mask)
-            for expression, output, mask in zip(written, outputs, masks, strict=True)
+            for expression, dtype, output, mask in zip(written, dtypes, outputs, masks, strict=True)
         ]
 
     def _path(self, operation: keras.Operation, prefix: str) -> str:

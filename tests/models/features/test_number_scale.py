@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfnorm.models.number_scale import NumberScale
+from tfnorm.models.features.number_scale import NumberScale
 
 X = np.array([[0.0, 5.0], [-3.0, 1e6], [7.0, -0.5]], np.float32)
 MEAN, DEVIATION = [1.0, -2.0], [2.0, 0.0]

@@ -1,5 +1,7 @@
 """Models of a schema with every kind of feature, in Keras and exported."""
 
+from dataclasses import replace
+
 import click_rows as clicks
 import keras
 import numpy as np
@@ -9,7 +11,8 @@ import tensorflow as tf
 import tfnorm
 from tfnorm.errors import InputError
 from tfnorm.models import DIEN, DIN
-from tfnorm.schema import History, Id, Number, Schema
+from tfnorm.schema import Column, History, Id, Number, Schema
+from tfnorm.schema.rows import trimmed
 
 SCHEMA = Schema(
     [
@@ -180,14 +183,71 @@ def test_its_export_takes_raw_columns_and_records_and_does_not_depend_on_the_bat
     assert tfnorm.verify_batch_invariance(tmp_path, batch_sizes=[2, 5]).passed
     rows = clicks.rows(12)
     for n, row in enumerate(rows):
-        # A record has what the model is given: a history no longer than its feature's.
-        row["bought_items"] = list(range(1, 1 + n % 5))[-3:]
-        for name in SCHEMA["history"].columns:
-            row[name] = row[name][-4:]
+        row["bought_items"] = list(range(1, 1 + n % 5))
     records = tf.constant([clicks.record(row) for row in rows])
     signature = tf.saved_model.load(str(report.path)).signatures["tf_example"]
     by_record = next(iter(signature(records).values()))
     np.testing.assert_allclose(by_record, expected, rtol=1e-5, atol=1e-6)
+
+
+def longer(count):
+    """Rows whose histories are longer than the schema's, and the same as padded arrays of all steps."""
+    rows = clicks.rows(count, seed=3)
+    for n, row in enumerate(rows):
+        row["bought_items"] = list(range(1, 2 + n % 9))
+        for name in SCHEMA["history"].columns:
+            row[name] = [*row[name], *row[name], *row[name]][:16]
+    histories = [replace(h, length=100) for h in SCHEMA.histories]
+    features = [h for h in SCHEMA.features if not isinstance(h, History)] + histories
+    return rows, replace(SCHEMA, features=features).examples(rows)
+
+
+@pytest.mark.parametrize("cls", [DIN, DIEN])
+def test_longer_histories_are_cut_in_the_graph_as_the_reader_cuts_them(cls):
+    model = make(cls)
+    rows, whole = longer(12)
+    cut = SCHEMA.examples(rows)
+    assert whole["hist_seconds"].shape[1] > 4 == cut["hist_seconds"].shape[1]
+    found, expected = (model(tensors(given)).numpy() for given in (whole, cut))
+    np.testing.assert_array_equal(found, expected)
+    oldest = {n: a[:, :4] if n in SCHEMA["history"].columns else a for n, a in whole.items()}
+    assert np.abs(model(tensors(oldest)) - expected).max() > 1e-3
+
+
+def test_longer_histories_have_the_same_bits_in_every_batch_of_a_bitwise_export(din, tmp_path):
+    rows, whole = longer(6)
+    tfnorm.export_saved_model(
+        din,
+        tmp_path,
+        examples=whole,
+        batch_invariance="bitwise",
+        allow_misfit_statistics=True,
+    )
+    scorer = tfnorm.load_scorer(tmp_path)
+    found = scorer.score(whole)["score"]
+    np.testing.assert_array_equal(found, scorer.score(SCHEMA.examples(rows))["score"])
+    np.testing.assert_allclose(found, din(tensors(whole)), rtol=1e-5, atol=1e-6)
+    assert tfnorm.verify_batch_invariance(tmp_path, batch_sizes=[2], bitwise=True).passed
+
+
+def test_the_negatives_of_a_longer_history_are_cut_with_it():
+    def loss(given):
+        model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy", run_eagerly=True)
+        labels = np.arange(12) % 2
+        return model.fit(given, labels, batch_size=12, verbose=0).history["auxiliary_loss"]
+
+    model = make(DIEN)
+    model.get_layer("numbers_normalized").trainable = False  # Its statistics stay.
+    rows, whole = longer(12)
+    given = with_negatives(tensors(whole), model)
+    found = loss(given)
+    cut = SCHEMA.examples(rows)
+    for name in model.negatives:
+        of = SCHEMA.columns["hist_items" if "hist" in name else "bought_items"]
+        column = Column(name, of.dtype, "", shape=(None,), limit=of.limit, partner=of.name)
+        both = {of.name: of, name: column}
+        cut[name] = trimmed(both, {of.name: whole[of.name], name: given[name].numpy()})[name]
+    assert found == pytest.approx(loss(tensors(cut)), rel=1e-6)
 
 
 def with_negatives(examples, model):

@@ -11,8 +11,9 @@ import keras
 from tfnorm.errors import InputError
 from tfnorm.layers import BatchNormalization
 from tfnorm.models.embedding import IdEmbedding
+from tfnorm.models.features.kept_steps import KeptSteps
+from tfnorm.models.features.number_scale import NumberScale
 from tfnorm.models.masked_mean import MaskedMean, MaskedSum
-from tfnorm.models.number_scale import NumberScale
 from tfnorm.schema import History, Id, Number, Schema, item_schema
 
 _LAYERS = {
@@ -35,6 +36,7 @@ _LAYERS |= {
     "numbers_normalized",
     "beside",
     "steps",
+    "kept",
 }
 
 UNKNOWN = "\ufffd"
@@ -113,8 +115,8 @@ def schema_config(schema: Schema, of_items: bool) -> dict[str, Any]:
     }
 
 
-def embedded_features(schema: Schema, regularizer: Any) -> EmbeddedFeatures:
-    """The features of a schema: ids embedded, numbers scaled.
+def embedded_features(schema: Schema, regularizer: Any, *, cut: bool = True) -> EmbeddedFeatures:
+    """The features of a schema: ids embedded, numbers scaled, longer histories cut unless not to be.
 
     Raises:
         InputError: a number is to be standardized, and its mean is not known, or a column has the name
@@ -173,8 +175,13 @@ def embedded_features(schema: Schema, regularizer: Any) -> EmbeddedFeatures:
 
     def history(feature: History) -> EmbeddedHistory:
         prefix = prefix_of(feature)
+        columns = [inputs[name] for name in feature.columns]
+        if cut:
+            kept = KeptSteps(feature.length, feature.keep, name=f"{prefix}kept")
+            columns = kept(columns)
+        steps_of = dict(zip(feature.columns, columns, strict=True))
         rows = {
-            name: rows_of(schema.id(name), inputs[column]) for name, column in feature.of.items()
+            name: rows_of(schema.id(name), steps_of[column]) for name, column in feature.of.items()
         }
         steps = [tables[schema.id(name).table_name](x) for name, x in rows.items()]
         keys = joined(steps, f"{prefix}history")
@@ -183,7 +190,7 @@ def embedded_features(schema: Schema, regularizer: Any) -> EmbeddedFeatures:
         if tuple(feature.of) != tuple(schema.target):
             query = joined([embedded[name] for name in feature.of], f"{prefix}target_of_history")
         if feature.side_numbers:
-            beside = [scale(n)(inputs[n.name]) for n in feature.side_numbers]
+            beside = [scale(n)(steps_of[n.name]) for n in feature.side_numbers]
             # As they come they may be a thousand times what embeddings are, which they would drown.
             beside_all = BatchNormalization(
                 center=False, scale=False, momentum_warmup=True, name=f"{prefix}numbers_normalized"
