@@ -1,5 +1,7 @@
 """serving/export.py, the script that a team copies: no version is left behind where something is wrong."""
 
+import ast
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -7,6 +9,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+
+import tfnorm
+from tfnorm.session import SavedModel
 
 SCRIPT = Path(__file__).parents[1] / "serving" / "export.py"
 
@@ -43,6 +48,36 @@ def test_a_model_that_passes_is_published_and_named(run, tmp_path, capsys):
     assert "PASSED  40 examples" in printed
     assert printed.splitlines()[-1] == str(tmp_path / "exports" / "1")
     assert (tmp_path / "exports" / "1" / "saved_model.pb").exists()
+
+
+def test_signatures_warm_up_and_reports_are_had_from_the_script(run, tmp_path, capsys):
+    reports = tmp_path / "verify.xml", tmp_path / "verify.html"
+    options = ["--signature", "tf_example", "--warmup-batch-size", "8", "--batch-invariance"]
+    options += ["bitwise", "--junit", str(reports[0]), "--html", str(reports[1])]
+    assert run(*saved(tmp_path, of_batch=False), *options) == 0
+    assert all(report.stat().st_size for report in reports)
+    version = tmp_path / "exports" / "1"
+    assert (version / "assets.extra" / "tf_serving_warmup_requests").exists()
+    with SavedModel(version) as found:
+        assert list(found.signature("tf_example").inputs) == ["examples"]
+
+
+def test_the_script_uses_public_names_alone():
+    tree = ast.parse(SCRIPT.read_text())
+    imported = [
+        name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
+    ]
+    imported += [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert [name for name in imported if name.startswith("tfnorm")] == ["tfnorm"]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute):
+            continue
+        owner, name = ast.unparse(node.value), node.attr
+        if re.fullmatch(r"tfnorm(\.\w+)*", owner):
+            room = tfnorm
+            for part in owner.split(".")[1:]:
+                room = getattr(room, part)
+            assert name in room.__all__, f"{owner}.{name}"
 
 
 def test_a_model_that_depends_on_the_batch_is_not_published(run, tmp_path, capsys):

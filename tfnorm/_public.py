@@ -5,8 +5,10 @@ from tfnorm._start import backend  # noqa: F401, I001 - before all that imports 
 import tfnorm.training.lazy_adam  # noqa: F401 - registered, as a .keras file may name it
 from tfnorm import datasets, export, layers, models, ops, schema, statistics, training, verify
 from tfnorm._start.version import __version__
+from tfnorm.errors import InputError
 from tfnorm.export import export_saved_model, to_numpy
 from tfnorm.layers import BatchNormalization, Dice, Whitening
+from tfnorm.pipeline import Delivered, deliver
 from tfnorm.replay import replay
 from tfnorm.schema import Schema
 from tfnorm.statistics import recalibrate_statistics, statistics_report
@@ -20,12 +22,15 @@ from tfnorm.verify import batch_invariance as verify_batch_invariance
 
 __all__ = [
     "BatchNormalization",
+    "Delivered",
     "Dice",
+    "InputError",
     "Schema",
     "Whitening",
     "__version__",
     "assert_batch_invariant",
     "datasets",
+    "deliver",
     "export",
     "export_saved_model",
     "inspect_saved_model",

@@ -8,18 +8,21 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from tfnorm.datasets import ClickLog, Splits, as_splits
+from tfnorm.examples.load import load_examples
 from tfnorm.examples.stream import Stream
 from tfnorm.export import ExportReport, export_saved_model
+from tfnorm.export.bitwise.rewrite import BITWISE
 from tfnorm.export.publish import check_place, publish
 from tfnorm.export.tracing.interface import interface
 from tfnorm.schema import Schema
 from tfnorm.schema.rows import trimmed
-from tfnorm.scorers.keras_model import KerasScorer
+from tfnorm.scorers.keras_model import KerasScorer, load_keras_file
 from tfnorm.statistics.moves import Recalibration
 from tfnorm.statistics.recalibrate import recalibrate_statistics
 from tfnorm.training import Progress, Recipe, Trained, train
@@ -92,40 +95,56 @@ def recalibrate_by_file(model: keras.Model, examples: Path) -> Recalibration:
 
 
 def deliver(
-    model: keras.Model,
+    model: keras.Model | str | Path,
     directory: str | os.PathLike[str],
-    examples: Mapping[str, np.ndarray],
+    examples: Mapping[str, np.ndarray] | str | Path,
     *,
     version: int | None = None,
     allow_misfit_statistics: bool = False,
     progress: Progress | None = None,
+    **options: Any,
 ) -> Delivered:
     """Export a model, verify what was exported, and publish it only if it passes.
 
     A server that watches `directory` never sees a version that failed.
 
     Args:
-        model: a built Keras model.
+        model: a built Keras model, or a `.keras` file.
         directory: the folder of versions.
-        examples: input name -> array; they are kept with the export and verify it.
+        examples: input name -> array, or a file as `verify_batch_invariance` takes it; they are kept with
+            the export and verify it.
         version: a positive int; None for the next free one.
         allow_misfit_statistics: export moving statistics that are not those of the examples.
         progress: called as the verification goes on.
+        **options: of `export_saved_model`. With `batch_invariance="bitwise"` the verification asks for
+            identical bits.
 
     Raises:
-        InputError: the model, the place, the version or the examples can't be used, or the model's
-            moving statistics do not fit the examples.
+        Undecided: the verification could not tell; nothing is published.
+        InputError: the model, the place, the version, the examples or an option can't be used, or the
+            model's moving statistics do not fit the examples.
+
+    Example:
+
+        delivered = deliver("din.keras", "exports/din", "examples.npz", signatures=["tf_example"])
+        print(delivered.verdict)
     """
     place = check_place(directory, version)
+    if not isinstance(model, keras.Model):
+        model = load_keras_file(model)
+    if not isinstance(examples, Mapping):
+        examples = load_examples(examples, KerasScorer(model))
     with tempfile.TemporaryDirectory() as staging:
         staged = export_saved_model(
             model,
             staging,
             examples=examples,
             allow_misfit_statistics=allow_misfit_statistics,
+            **options,
         )
         verdict = batch_invariance(
             staged.path,
+            bitwise=options.get("batch_invariance") == BITWISE,
             allow_misfit_statistics=allow_misfit_statistics,
             progress=_stage(progress, "verify the file"),
         )

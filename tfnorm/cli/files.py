@@ -6,9 +6,12 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from tfnorm.verify import InvarianceReport
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 _Report = TypeVar("_Report")
@@ -48,3 +51,17 @@ def write_views(report: _Report, *views: tuple[Path | None, Callable[[_Report], 
     for file, as_text in views:
         if file is not None:
             file.write_text(as_text(report), encoding="utf-8")
+
+
+def write_verification(
+    report: InvarianceReport,
+    json_file: Path | None,
+    junit_file: Path | None,
+    html_file: Path | None,
+) -> None:
+    """Write a verification where a file for it was named."""
+    from tfnorm.verify.report.html import to_html
+    from tfnorm.verify.report.junit import to_junit
+
+    write_json(json_file, report.to_dict())
+    write_views(report, (junit_file, to_junit), (html_file, to_html))

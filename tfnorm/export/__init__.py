@@ -2,6 +2,7 @@
 
 from tfnorm.export.deployment.config import ServingConfig, write_serving_config
 from tfnorm.export.numpy_predictor import NumpyPredictor, to_numpy
+from tfnorm.export.records.spec_file import load_feature_spec
 from tfnorm.export.saved_model import ExportReport, export_saved_model
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "NumpyPredictor",
     "ServingConfig",
     "export_saved_model",
+    "load_feature_spec",
     "to_numpy",
     "write_serving_config",
 ]

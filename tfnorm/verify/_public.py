@@ -7,6 +7,8 @@ from tfnorm.verify.assertion import assert_batch_invariant
 from tfnorm.verify.culprit.investigation import find_culprit
 from tfnorm.verify.inspection.findings import Finding
 from tfnorm.verify.inspection.inspect import Inspection, inspect_saved_model
+from tfnorm.verify.report.html import to_html
+from tfnorm.verify.report.junit import to_junit
 from tfnorm.verify.report.report import InvarianceReport, Undecided
 from tfnorm.verify.results import Culprit
 from tfnorm.verify.statistics.check import verify_statistics
@@ -27,5 +29,7 @@ __all__ = [
     "find_culprit",
     "inspect_saved_model",
     "load_scorer",
+    "to_html",
+    "to_junit",
     "verify_statistics",
 ]

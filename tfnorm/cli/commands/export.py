@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tfnorm.cli.command import Command
 from tfnorm.cli.custom import custom_options
+from tfnorm.cli.files import json_option, report_option, write_verification
 from tfnorm.cli.options import misfit_option
 from tfnorm.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tfnorm.export import ExportReport
 
 
 @click.command(cls=Command)
@@ -20,7 +26,7 @@ from tfnorm.errors import InputError
 @click.option(
     "--examples",
     type=click.Path(path_type=Path),
-    help="An .npz file with an array for each input, kept with the export.",
+    help="A file with each input of some examples, such as an .npz of arrays, kept with the export.",
 )
 @click.option(
     "--signature",
@@ -28,6 +34,20 @@ from tfnorm.errors import InputError
     type=click.Choice(["tf_example", "classify", "regress"]),
     multiple=True,
     help="A further signature, of serialized tf.Example records. It may be repeated.",
+)
+@click.option(
+    "--feature-spec",
+    type=click.Path(path_type=Path),
+    show_default="as the inputs' dtypes and shapes have it",
+    help="A schema, or JSON that says how those records hold the inputs.",
+)
+@click.option(
+    "--warmup-batch-size",
+    "warmup_batch_sizes",
+    type=int,
+    multiple=True,
+    help="The size of a request, made of the examples, that the server replays before it takes "
+    "traffic. It may be repeated.",
 )
 @click.option(
     "--fold/--no-fold", default=True, help="Fold normalization into the layers around it."
@@ -45,6 +65,15 @@ from tfnorm.errors import InputError
     help="Whether an example scores the same in every batch but for rounding, or to the last bit.",
 )
 @click.option(
+    "--verify",
+    "verified",
+    is_flag=True,
+    help="Verify the export, and publish it only if it passes; so do the options for its report.",
+)
+@json_option
+@report_option("--junit", "junit_file", "JUnit XML")
+@report_option("--html", "html_file", "an HTML page")
+@click.option(
     "--serving-config",
     type=click.Path(path_type=Path),
     help="A new folder for a TensorFlow Serving deployment that fits the export.",
@@ -56,26 +85,33 @@ from tfnorm.errors import InputError
 def export(
     model: Path,
     directory: Path,
-    version: int | None,
     examples: Path | None,
+    feature_spec: Path | None,
+    warmup_batch_sizes: tuple[int, ...],
+    verified: bool,
+    json_file: Path | None,
+    junit_file: Path | None,
+    html_file: Path | None,
     serving_config: Path | None,
     name: str | None,
     **options: Any,
 ) -> int:
     """Export a .keras file for TensorFlow Serving.
 
-    The new version of MODEL goes to DIRECTORY, the folder of its versions.
+    The new version of MODEL goes to DIRECTORY, the folder of its versions. Where it is verified, the exit
+    status is 0 if no score depends on the batch, and 1 if one does or 2 if it could not tell: then no
+    version is left behind.
 
     \b
     Example:
       tfnorm export din.keras exports/din --examples examples.npz
       tfnorm export din.keras exports/din --examples examples.npz --serving-config deploy/din
       tfnorm export din.keras exports/din --examples examples.npz --signature tf_example
-      tfnorm export din.keras exports/din --examples examples.npz --batch-invariance bitwise
+      tfnorm export din.keras exports/din --examples examples.npz --verify --junit verify.xml
     """
-    from tfnorm.cli.output import show, statistics_line, two_columns
+    from tfnorm.cli.output import show, stages
     from tfnorm.examples.load import load_examples
-    from tfnorm.export import export_saved_model
+    from tfnorm.export import export_saved_model, load_feature_spec
     from tfnorm.export.deployment.batching import BATCH_SIZES
     from tfnorm.export.deployment.config import check_serving_config, write_serving_config
     from tfnorm.scorers.keras_model import KerasScorer, load_keras_file
@@ -84,26 +120,39 @@ def export(
         check_serving_config(serving_config, directory, name)
     elif name is not None:
         raise InputError("--name is the model's name in a deployment; it needs --serving-config")
+    verified = verified or any((json_file, junit_file, html_file))
+    if feature_spec is not None:
+        options["feature_spec"] = load_feature_spec(feature_spec)
+    if not warmup_batch_sizes and serving_config is not None and examples is not None:
+        warmup_batch_sizes = BATCH_SIZES
+    options["warmup_batch_sizes"] = warmup_batch_sizes
     loaded = load_keras_file(model)
     kept = None if examples is None else load_examples(examples, KerasScorer(loaded))
-    report = export_saved_model(
-        loaded,
-        directory,
-        version=version,
-        examples=kept,
-        warmup_batch_sizes=BATCH_SIZES if serving_config and kept else (),
-        **options,
-    )
-    table = two_columns("exported", str(report.path))
-    for kind, specs in (("input", report.inputs), ("output", report.outputs)):
-        for tensor, spec in specs.items():
-            table.add_row(kind, f"{tensor}: {spec.dtype.name} {spec.shape.as_list()}")
-    table.add_row("examples", f"{report.examples:,}")
-    table.add_row("statistics", statistics_line(report))
-    for layer, into in report.folded:
-        table.add_row("folded", f"{layer} into {into}")
-    for layer, reason in report.not_folded:
-        table.add_row("not folded", f"{layer}: {reason}")
+    if not verified:
+        report = export_saved_model(loaded, directory, examples=kept, **options)
+    elif kept is None:
+        raise InputError("--verify and its reports need --examples to verify the export with")
+    else:
+        from tfnorm.pipeline import deliver
+        from tfnorm.verify import Undecided
+        from tfnorm.verify.report.plot import check_matplotlib
+        from tfnorm.verify.report.text import render
+
+        files = (json_file, junit_file, html_file)
+        if html_file is not None:
+            check_matplotlib()
+        try:
+            with stages() as progress:
+                delivered = deliver(loaded, directory, kept, progress=progress, **options)
+        except Undecided as error:
+            write_verification(error.report, *files)
+            raise
+        write_verification(delivered.verdict, *files)
+        show(render(delivered.verdict))
+        if delivered.export is None:
+            return 1
+        report = delivered.export
+    table = _table(report)
     if serving_config is not None:
         written = write_serving_config(report.path, serving_config, name=name)
         labels = (f"{label} {number}" for label, number in written.labels.items())
@@ -111,6 +160,25 @@ def export(
         sizes = ", ".join(map(str, written.batching.sizes))
         table.add_row("batches of", sizes or f"none: {written.batching.obstacle}")
         table.add_row("deployment", str(serving_config))
-    table.add_row("next", f"tfnorm verify {report.path}")
+    if not verified:
+        table.add_row("next", f"tfnorm verify {report.path}")
     show(table)
     return 0
+
+
+def _table(report: ExportReport) -> Table:
+    from tfnorm.cli.output import statistics_line, two_columns
+
+    table = two_columns("exported", str(report.path))
+    for kind, specs in (("input", report.inputs), ("output", report.outputs)):
+        for tensor, spec in specs.items():
+            table.add_row(kind, f"{tensor}: {spec.dtype.name} {spec.shape.as_list()}")
+    if report.signatures:
+        table.add_row("signatures", ", ".join(report.signatures))
+    table.add_row("examples", f"{report.examples:,}")
+    table.add_row("statistics", statistics_line(report))
+    for layer, into in report.folded:
+        table.add_row("folded", f"{layer} into {into}")
+    for layer, reason in report.not_folded:
+        table.add_row("not folded", f"{layer}: {reason}")
+    return table

@@ -9,7 +9,7 @@ import click
 
 from tfnorm.cli.command import Command
 from tfnorm.cli.custom import custom_options
-from tfnorm.cli.files import json_option, report_option, write_json, write_views
+from tfnorm.cli.files import json_option, report_option, write_verification
 from tfnorm.cli.options import examples_option, feed_option, misfit_option, options_of, take
 from tfnorm.examples.spread import LIMIT
 from tfnorm.scorers.connection import Connection
@@ -89,8 +89,6 @@ def verify(
     """
     from tfnorm.cli.output import show, stages
     from tfnorm.verify import Undecided, batch_invariance
-    from tfnorm.verify.report.html import to_html
-    from tfnorm.verify.report.junit import to_junit
     from tfnorm.verify.report.plot import check_matplotlib
     from tfnorm.verify.report.text import render
 
@@ -110,8 +108,7 @@ def verify(
             )
     except Undecided as error:
         report, undecided = error.report, error
-    write_json(json_file, report.to_dict())
-    write_views(report, (junit_file, to_junit), (html_file, to_html))
+    write_verification(report, json_file, junit_file, html_file)
     show(render(report))
     if undecided is not None:
         raise undecided
