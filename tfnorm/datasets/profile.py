@@ -33,13 +33,15 @@ class Profile:
 
     Attributes:
         name: of the column.
-        kind: of its values, or of its lists': `integer`, `float`, `string` or `time`.
+        kind: of its values, or of its lists': `integer`, `float` (booleans too), `string`, `time`; or
+            `other` for a type that no feature has.
         is_list: whether some row has a list.
         rows: how many rows there are.
-        distinct: its values, up to so many that the rest does not matter.
+        distinct: its values, up to so many that the rest does not matter: none where all is null, and
+            None alone for times and for others.
         least: the least integer or number.
         greatest: the greatest.
-        shortest: of its lists.
+        shortest: of its lists; null is none.
         longest: of its lists.
         lengths: a digest of the lengths of all lists: equal where two columns go together. A value counts
             as a list of one, and null as the empty list.
@@ -63,12 +65,18 @@ class Profile:
             InputError: they are times and those before were not, or the reverse.
         """
         pa, compute = arrow.pyarrow(), arrow.pyarrow("compute")
-        kind, is_list = _type(array.type) or (self.kind, self.is_list)
+        kind, is_list = _type(array.type)
         self.rows += len(array)
+        if kind == "other":
+            if array.null_count < len(array):
+                self._widen(kind)
+                self.distinct = {None}
+            return
         self.is_list = self.is_list or is_list
         lengths = compute.list_value_length(array).fill_null(0) if is_list else array.is_valid()
         lengths = lengths.to_numpy(zero_copy_only=False).astype(np.int64)
-        self.shortest = int(lengths.min(initial=self.shortest))
+        there = array.is_valid().to_numpy(zero_copy_only=False)
+        self.shortest = int(lengths.min(initial=self.shortest, where=there))
         self.longest = int(lengths.max(initial=self.longest))
         self.lengths = hash((self.lengths, lengths.tobytes()))
         array = array.flatten() if is_list else array
@@ -77,23 +85,31 @@ class Profile:
         if arrow.is_string(array.type):
             array = array.cast(pa.large_binary())  # Arrow can do little with its views of strings.
         array = array.drop_null()
+        if kind == "float":
+            array = array.cast(pa.float64())
+            array = array.filter(compute.invert(compute.is_nan(array)))
         if not len(array):
             return
         self._widen(kind)
-        array = array.cast(pa.float64()) if kind == "float" else array
+        if pa.types.is_decimal(array.type):
+            array = array.cast(pa.int64())
         if kind in ("integer", "float"):
             ends = compute.min_max(array)
             self.least = min(self.least, ends["min"].as_py())
             self.greatest = max(self.greatest, ends["max"].as_py())
-        if self.kind != "time" and len(self.distinct) < _SAMPLED:
+        if self.kind == "time":
+            self.distinct = {None}
+        elif len(self.distinct) < _SAMPLED:
             found = array.unique().to_pylist()
             self.distinct |= set(map(_text, found) if self.kind == "string" else found)
 
     def _widen(self, kind: str) -> None:
         if kind == self.kind:
             return
-        if not self.distinct and self.kind != "time":  # There was nothing but nulls.
+        if not self.distinct:  # There was nothing but nulls.
             self.kind = kind
+        elif "other" in (kind, self.kind):
+            self.kind = "other"
         elif "time" in (kind, self.kind):
             raise InputError(
                 f"column {self.name!r} holds values of the kind {self.kind} and then of the kind {kind}; "
@@ -117,27 +133,24 @@ def profiles(files: Files) -> list[Profile]:
             for name in batch.schema.names:
                 array = batch.column(name)
                 array = array.combine_chunks() if hasattr(array, "combine_chunks") else array
-                known = _type(array.type)
-                if known is not None:
-                    found.setdefault(name, Profile(name, *known)).add(array)
+                found.setdefault(name, Profile(name, *_type(array.type))).add(array)
     return list(found.values())
 
 
-def _type(kind: Any) -> tuple[str, bool] | None:
-    """The kind of a type's values, and whether it is of lists; None where it is none to learn from."""
+def _type(kind: Any) -> tuple[str, bool]:
+    """The kind of a type's values, and whether it is of lists."""
     types = arrow.pyarrow().types
     is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
     kind = kind.value_type if is_list else kind
     kind = kind.value_type if types.is_dictionary(kind) else kind
-    if types.is_boolean(kind) or types.is_integer(kind):
+    # What is null everywhere is taken for whatever comes later.
+    if types.is_null(kind) or types.is_integer(kind) or arrow.is_whole_decimal(kind):
         return "integer", is_list
-    if types.is_floating(kind) or types.is_decimal(kind):
+    if types.is_boolean(kind) or types.is_floating(kind) or types.is_decimal(kind):
         return "float", is_list
-    if types.is_temporal(kind):
+    if types.is_timestamp(kind) or types.is_date(kind):
         return "time", is_list
-    if arrow.is_string(kind):
-        return "string", is_list
-    return None
+    return "string" if arrow.is_string(kind) else "other", is_list
 
 
 def _text(value: object) -> str:

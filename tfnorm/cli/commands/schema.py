@@ -31,16 +31,16 @@ def schema(files: tuple[str, ...], output: Path) -> int:
     Example:
       tfnorm schema 'train/*.parquet' --output schema.json
     """
-    from tfnorm import datasets
     from tfnorm.cli.output import show, two_columns
+    from tfnorm.datasets.draft import drafted
     from tfnorm.schema import History, Id
 
     if output.exists():
         raise InputError(f"--output {output} is there already; accepted: a new file")
-    drafted = datasets.draft(list(files))
-    drafted.save(output)
+    schema, left_out = drafted(list(files))
+    schema.save(output)
     table = two_columns("drafted", str(output))
-    for feature in drafted.features:
+    for feature in schema.features:
         if isinstance(feature, Id):
             kept = (
                 f"a vocabulary of {len(feature.known):,}"
@@ -55,12 +55,14 @@ def schema(files: tuple[str, ...], output: Path) -> int:
             said = f"history of {', '.join(pairs)}, up to {feature.length} steps"
         else:
             said = f"number{'' if feature.scale is None else f', scale {feature.scale}'}"
-        if feature.name in drafted.target:
+        if feature.name in schema.target:
             said += ", of the target"
         table.add_row(feature.name, said)
     for role in ("label", "group", "time"):
-        if getattr(drafted, role) is not None:
-            table.add_row(role, getattr(drafted, role))
+        if getattr(schema, role) is not None:
+            table.add_row(role, getattr(schema, role))
+    for name, reason in left_out.items():
+        table.add_row("left out", f"{name}: {reason}")
     table.add_row(
         "next", f"correct {output}, then: tfnorm train --schema {output} --train FILES --test FILES"
     )

@@ -69,6 +69,11 @@ def is_string(kind: pa.DataType) -> bool:
     )
 
 
+def is_whole_decimal(kind: pa.DataType) -> bool:
+    """Whether a type is of decimals without a fraction, as warehouses write integers."""
+    return bool(pyarrow().types.is_decimal(kind)) and kind.scale == 0
+
+
 def check_columns(names: list[str], columns: Mapping[str, Column], where: str) -> None:
     """Raise InputError unless each column is there."""
     if missing := [name for name in columns if name not in names]:
@@ -146,6 +151,8 @@ def _values(array: pa.Array, where: str, column: Column) -> tuple[np.ndarray, np
         if values.dtype.kind == "f":
             null = null | np.isnan(values)
         return values, null
+    if is_whole_decimal(kind):
+        return _numpy(array.cast(pa.int64()).fill_null(0)), null
     if pa.types.is_decimal(kind):
         return _numpy(array.cast(pa.float64()).fill_null(0.0)), null
     if is_string(kind):

@@ -101,8 +101,10 @@ def _read_csv(path: Path, columns: Mapping[str, Column], separator: str) -> Iter
     row = 0
     try:
         with _open(path) as file:
-            names = next(csv_rows(io.TextIOWrapper(file, "utf-8-sig", newline="")), [])
+            lines = csv_rows(io.TextIOWrapper(file, "utf-8-sig", newline=""))
+            names, first = next(lines, []), next(lines, [])
         arrow.check_columns(names, columns, str(path))
+        cells = dict(zip(names, first, strict=False))
         with _open(path) as file:
             reader = csv.open_csv(
                 file,
@@ -111,7 +113,7 @@ def _read_csv(path: Path, columns: Mapping[str, Column], separator: str) -> Iter
                     column_types={
                         name: pa.string() if column.shape else kind
                         for name, column in columns.items()
-                        if (kind := _arrow_type(column)) is not None
+                        if (kind := _arrow_type(column, _told(cells.get(name)))) is not None
                     },
                     include_columns=list(columns),
                 ),
@@ -147,8 +149,18 @@ def _split(cells: Any, column: Column, separator: str, where: str) -> Any:
         ) from error
 
 
-def _arrow_type(column: Column) -> Any:
+def _told(cell: str | None) -> bool | None:
+    """The boolean that a cell holds, if it does."""
+    return {"true": True, "false": False}.get((cell or "").lower())
+
+
+def _arrow_type(column: Column, value: object = None) -> Any:
+    """The type to read a column as whose values are like this one; None to let Arrow find it."""
     pa = arrow.pyarrow()
+    if isinstance(value, bool) and column.dtype == "float32":
+        return pa.bool_()
+    if isinstance(value, int) and column.dtype == "string":
+        return pa.int64()
     types = {
         "int32": pa.int64(),
         "int64": pa.int64(),
@@ -161,13 +173,6 @@ def _arrow_type(column: Column) -> Any:
 def _read_json(path: Path, columns: Mapping[str, Column]) -> Iterator[Table]:
     pa, arrow_json = arrow.pyarrow(), arrow.pyarrow("json")
 
-    fields = []
-    for name, column in columns.items():
-        if (kind := _arrow_type(column)) is not None:
-            fields.append(pa.field(name, pa.list_(kind) if column.shape else kind))
-    options = arrow_json.ParseOptions(
-        explicit_schema=pa.schema(fields), unexpected_field_behavior="infer"
-    )
     row = 0
     try:
         with _open(path) as file:
@@ -175,6 +180,14 @@ def _read_json(path: Path, columns: Mapping[str, Column]) -> Iterator[Table]:
                 lines = [line for line in lines if line.strip()]
                 if not lines:
                     continue
+                types = _json_types(lines, columns)
+                fields = [
+                    pa.field(name, pa.list_(kind) if columns[name].shape else kind)
+                    for name, kind in types.items()
+                ]
+                options = arrow_json.ParseOptions(
+                    explicit_schema=pa.schema(fields), unexpected_field_behavior="infer"
+                )
                 text = b"".join(line.rstrip(b"\n") + b"\n" for line in lines)
                 # A block must hold a whole line, however long.
                 read = arrow_json.ReadOptions(use_threads=False, block_size=len(text) + 1)
@@ -182,7 +195,7 @@ def _read_json(path: Path, columns: Mapping[str, Column]) -> Iterator[Table]:
                     found = arrow_json.read_json(io.BytesIO(text), read, options)
                 except pa.ArrowInvalid as error:
                     raise InputError(
-                        f"{path}, row {row + _first_bad(lines, columns)} can't be read: {error}"
+                        f"{path}, row {row + _first_bad(lines, columns, types)} can't be read: {error}"
                     ) from error
                 arrow.check_columns(found.column_names, columns, f"{path}, from row {row}")
                 yield arrow.table(found, columns, str(path), row)
@@ -191,14 +204,33 @@ def _read_json(path: Path, columns: Mapping[str, Column]) -> Iterator[Table]:
         raise InputError(f"{path}, after row {row} can't be read: {error}") from error
 
 
-def _first_bad(lines: list[bytes], columns: Mapping[str, Column]) -> int:
+def _json_types(lines: list[bytes], columns: Mapping[str, Column]) -> dict[str, Any]:
+    """The type to read each column as, by the first value that it has: an id may be 7 or "7"."""
+    first: dict[str, Any] = {}
+    for line in lines:
+        if len(first) == len(columns):
+            break
+        try:
+            form = json.loads(line)
+        except ValueError:
+            break
+        for name in columns.keys() - first.keys() if isinstance(form, dict) else ():
+            value = form.get(name)
+            values = value if isinstance(value, list) else [value]
+            if found := [v for v in values if v is not None]:
+                first[name] = found[0]
+    types = {name: _arrow_type(column, first.get(name)) for name, column in columns.items()}
+    return {name: kind for name, kind in types.items() if kind is not None}
+
+
+def _first_bad(lines: list[bytes], columns: Mapping[str, Column], types: Mapping[str, Any]) -> int:
     """The first line that isn't an object whose values have their types; the last if none is found."""
-    kinds: dict[str, tuple[type, ...]] = {
-        "int32": (int,),
-        "int64": (int,),
-        "string": (str,),
-        "float32": (int, float),
-        "any": (object,),
+    pa = arrow.pyarrow()
+    kinds: dict[Any, tuple[type, ...]] = {
+        pa.int64(): (int,),
+        pa.string(): (str,),
+        pa.float64(): (int, float),
+        pa.bool_(): (bool,),
     }
     for number, line in enumerate(lines):
         try:
@@ -207,14 +239,15 @@ def _first_bad(lines: list[bytes], columns: Mapping[str, Column]) -> int:
             return number
         if not isinstance(form, dict):
             return number
-        for name, column in columns.items():
+        for name, kind in types.items():
             value = form.get(name)
             if value is None:
                 continue
-            if isinstance(value, list) != bool(column.shape):
+            if isinstance(value, list) != bool(columns[name].shape):
                 return number
             if not all(
-                v is None or isinstance(v, kinds[column.dtype])
+                v is None
+                or (isinstance(v, kinds[kind]) and isinstance(v, bool) == (kind == pa.bool_()))
                 for v in (value if isinstance(value, list) else [value])
             ):
                 return number
