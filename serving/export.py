@@ -56,6 +56,12 @@ def arguments() -> argparse.Namespace:
         help="the size of a request that the server replays before it takes traffic; may be repeated",
     )
     parser.add_argument(
+        "--history-length",
+        type=lambda given: int(given) if given.isdecimal() else given,
+        metavar="N|schema",
+        help="how long the lists of a request are, so that a server can batch requests",
+    )
+    parser.add_argument(
         "--batch-invariance",
         choices=["tolerance", "bitwise"],
         default="tolerance",
@@ -90,6 +96,7 @@ def deliver(given: argparse.Namespace) -> tfnorm.Delivered:
         signatures=given.signatures,
         feature_spec=None if spec is None else tfnorm.export.load_feature_spec(spec),
         warmup_batch_sizes=given.warmup_batch_sizes,
+        history_length=given.history_length,
         batch_invariance=given.batch_invariance,
         allow_misfit_statistics=given.allow_misfit_statistics,
     )

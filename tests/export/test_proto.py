@@ -38,14 +38,14 @@ def marks(path):
 
 
 def test_an_input_gets_its_name_and_the_model_computes_what_it_did(saved):
-    proto.finish(saved, {"tfnorm_input_1": "user-id"}, {})
+    proto.finish(saved, {"tfnorm_input_1": "user-id"}, {}, {"serving_default": {}})
     with SavedModel(saved) as model:
         assert set(model.signature().inputs) == {"a", "user-id"}
         assert model.run({"a": X, "user-id": 2 * X})["y"].tolist() == (-3 * X).tolist()
 
 
 def test_a_signature_gets_its_method(saved):
-    proto.finish(saved, {}, {"regress": "tensorflow/serving/regress"})
+    proto.finish(saved, {}, {"regress": "tensorflow/serving/regress"}, {})
     with SavedModel(saved) as model:
         assert model.signature("regress").method_name == "tensorflow/serving/regress"
         assert model.signature().method_name == "tensorflow/serving/predict"
@@ -53,12 +53,12 @@ def test_a_signature_gets_its_method(saved):
 
 def test_the_marks_for_xla_are_taken_away(saved):
     assert marks(saved)
-    proto.finish(saved, {}, {})
+    proto.finish(saved, {}, {}, {})
     assert not marks(saved)
 
 
 def test_the_same_model_gives_the_same_bytes(saved):
-    proto.finish(saved, {}, {})
+    proto.finish(saved, {}, {}, {})
     first = (saved / "saved_model.pb").read_bytes()
-    proto.finish(saved, {}, {})
+    proto.finish(saved, {}, {}, {})
     assert (saved / "saved_model.pb").read_bytes() == first

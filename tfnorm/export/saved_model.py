@@ -20,6 +20,7 @@ from tfnorm.export.difference import SAVED_TOLERANCE, Arrays, Tried, difference
 from tfnorm.export.folding.checked import fold_and_trace
 from tfnorm.export.inputs import kept
 from tfnorm.export.inputs.guessed import random_features
+from tfnorm.export.inputs.lengths import HistoryLength, fitted_lists, with_lengths
 from tfnorm.export.publish import check_place, publish
 from tfnorm.export.records import warmup
 from tfnorm.export.records.signatures import (
@@ -88,6 +89,7 @@ def export_saved_model(
     signatures: Collection[str] = (),
     feature_spec: Mapping[str, Feature] | None = None,
     warmup_batch_sizes: Sequence[int] = (),
+    history_length: HistoryLength = None,
     allow_untrained_statistics: bool = False,
     allow_misfit_statistics: bool = False,
     batch_invariance: str = bitwise.TOLERANCE,
@@ -123,6 +125,11 @@ def export_saved_model(
             "" to the longest of the batch.
         warmup_batch_sizes: sizes of the requests, made of the examples, that TensorFlow Serving
             replays before it takes traffic: those that its batching may form.
+        history_length: how long the lists that requests have are, such as histories, so that a server
+            can batch requests; "schema" for the lengths that a model's schema has; None to leave their
+            axis free. In records, and wherever a server takes other lengths than the signature declares,
+            lists are padded at the end with 0 or "", or cut to their newest elements (or as the schema
+            says), in the graph.
         allow_untrained_statistics: export moving statistics that training has never updated.
         allow_misfit_statistics: export moving statistics that are not those of the examples.
         batch_invariance: "tolerance" leaves an example's score to move by rounding, a few bits, with
@@ -150,9 +157,11 @@ def export_saved_model(
     same_bits = bitwise.check_name(batch_invariance)
     warmup.check_warmup(warmup_batch_sizes, signatures, examples)
     arrays = None if examples is None else kept.as_arrays(examples)
-    called = interface(model, arrays)
+    called = with_lengths(interface(model, arrays), history_length)
     if arrays is not None:
         arrays = kept.fitted(arrays, called.inputs)
+        if history_length is not None:
+            arrays = kept.fitted(fitted_lists(called, arrays), called.declared)
     check_weights(model)
     found = structure(model)
     check_inference(found)
@@ -191,7 +200,8 @@ def export_saved_model(
 
     def write(work: Path) -> None:
         tf.saved_model.save(traced.module, str(work), functions)
-        proto.finish(work, traced.names, {name: METHODS[name][0] for name in signatures})
+        methods = {name: METHODS[name][0] for name in signatures}
+        proto.finish(work, traced.names, methods, {DEFAULT_SIGNATURE: called.declared})
         if arrays is not None:
             examples_file(work).parent.mkdir()
             kept.write(examples_file(work), arrays)
@@ -210,7 +220,7 @@ def export_saved_model(
     return ExportReport(
         path=path,
         version=int(path.name),
-        inputs=called.inputs,
+        inputs=called.declared,
         outputs=traced.outputs,
         signatures=signatures,
         examples=0 if arrays is None else len(next(iter(arrays.values()))),

@@ -50,6 +50,14 @@ if TYPE_CHECKING:
     "traffic. It may be repeated.",
 )
 @click.option(
+    "--history-length",
+    metavar="N|schema",
+    callback=lambda context, option, given: int(given) if given and given.isdecimal() else given,
+    show_default="any",
+    help="How long the lists of a request are, so that a server can batch requests, or schema for as long "
+    "as the model's schema says; records may have lists of any length.",
+)
+@click.option(
     "--fold/--no-fold", default=True, help="Fold normalization into the layers around it."
 )
 @click.option(
@@ -108,6 +116,7 @@ def export(
       tfnorm export din.keras exports/din --examples examples.npz --serving-config deploy/din
       tfnorm export din.keras exports/din --examples examples.npz --signature tf_example
       tfnorm export din.keras exports/din --examples examples.npz --verify --junit verify.xml
+      tfnorm export din.keras exports/din --examples examples.npz --history-length 50
     """
     from tfnorm.cli.output import show, stages
     from tfnorm.examples.load import load_examples

@@ -84,7 +84,7 @@ def _moved(saved: SavedModel, free: Mapping[str, tf.TensorSpec], examples: Path)
         return None
     return (
         f"TensorFlow Serving pads {names} with the first value of a request, "
-        f"which moves a score by {moved:.2g}; inputs of a fixed length need no padding"
+        f"which moves a score by {moved:.2g}; lists of a fixed length need no padding (--history-length)"
     )
 
 

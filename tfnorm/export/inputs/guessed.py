@@ -16,7 +16,7 @@ def random_features(called: Interface, found: Structure) -> dict[str, np.ndarray
     """Features that the model should take; None where no guess is possible, as for strings."""
     generator = np.random.default_rng(0)
     features: dict[str, np.ndarray] = {}
-    for name, spec in called.inputs.items():
+    for name, spec in called.declared.items():
         if spec.shape.rank is None:
             return None
         shape = [_ROWS, *(size or _FREE_AXIS for size in spec.shape[1:])]

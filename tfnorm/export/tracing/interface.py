@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -27,16 +27,23 @@ class Interface:
         inputs: name -> dtype and shape, the batch dimension free.
         tensors: name -> Keras tensor, for models that are a graph of them.
         arguments: features by name -> what to call the model with.
+        declared: as `inputs`, but as the signature has it, which may be less than what the graph takes.
+        prepared: features by name -> features as the model takes them.
     """
 
     model: keras.Model
     inputs: dict[str, tf.TensorSpec]
     tensors: dict[str, keras.KerasTensor]
     arguments: Callable[[Mapping[str, tf.Tensor]], Called]
+    declared: dict[str, tf.TensorSpec] = field(default_factory=dict)
+    prepared: Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]] = dict
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "declared", {**self.inputs, **self.declared})
 
     def score(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Call the model in inference mode."""
-        positional, named = self.arguments(features)
+        positional, named = self.arguments(self.prepared(features))
         outputs = self._named(self.model(*positional, training=False, **named))
         for name, output in outputs.items():
             if not tf.is_tensor(output):
