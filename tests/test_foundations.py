@@ -9,6 +9,7 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 import weakref
 
 import keras
@@ -373,6 +374,30 @@ def test_a_saved_model_loads_into_a_session_without_a_warning(saved, caplog, rec
         tf.get_logger().propagate = False
     assert not caplog.records
     assert not recwarn.list
+
+
+def test_a_session_is_called_without_its_checks_in_the_thread_of_the_caller():
+    threads = []
+
+    def note(x):
+        threads.append(threading.get_ident())
+        return x
+
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        fed = tf.compat.v1.placeholder(tf.float32, [None, 3], "fed")
+        tf.multiply(tf.numpy_function(note, [fed], tf.float32), 2.0, name="doubled")
+        tf.reduce_sum(fed, 0, name="summed")
+        call = _tensorflow.session_callable(session, ["fed:0"], ["summed:0", "doubled:0"])
+        summed, doubled = call(np.ones(4, np.float32))
+        for feeds, fetches in ((["fed:0"], ["none:0"]), (["none:0"], ["summed:0"])):
+            with pytest.raises(tf.errors.InvalidArgumentError, match=r"none:0.*not found"):
+                _tensorflow.session_callable(session, feeds, fetches)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="expect float"):
+            call(np.ones(4))
+    assert (summed, doubled.tolist()) == (4, [2, 2, 2, 2])
+    assert threads == [threading.get_ident()]
+    with pytest.raises(tf.errors.CancelledError, match="closed"):
+        call(np.ones(4, np.float32))
 
 
 def test_a_checkpoint_names_its_variables(saved):

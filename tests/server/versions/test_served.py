@@ -82,7 +82,7 @@ def test_a_request_in_flight_finishes_on_the_version_that_it_began_on(serve, pub
         assert old.number == 1
         assert old.model.run({"x": X})["score"][0] == 1
     assert states(model) == {2: "AVAILABLE", 1: "END"}
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(tf.errors.CancelledError, match="closed"):
         old.model.run({"x": X})
 
 

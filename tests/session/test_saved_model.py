@@ -3,20 +3,21 @@ import shutil
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from hand_made import saved
-from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfnorm.errors import InputError
+from tfnorm.layers import BatchNormalization
+from tfnorm.models import DIEN, DIN
 from tfnorm.session import (
     SavedModel,
     find_saved_model,
-    tensor_specs,
-    version_number,
     versions,
 )
 
@@ -67,27 +68,6 @@ def test_the_newest_complete_version_is_found(directory):
     assert find_saved_model(directory / "1") == directory / "1"
 
 
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [
-        ("1", 1),
-        ("0041", 41),
-        (str(2**63 - 1), 2**63 - 1),
-        (str(2**63), None),
-        ("9" * 20, None),
-        ("4\u0662", None),  # Python takes the Arabic digit, TensorFlow Serving does not.
-        ("-1", None),
-        ("1.0", None),
-        ("", None),
-    ],
-)
-def test_a_version_is_what_tensorflow_serving_takes_for_one(tmp_path, name, number):
-    assert version_number(name) == number
-    (tmp_path / "x" / name).mkdir(parents=True)
-    (tmp_path / "x" / name / "saved_model.pb").touch()
-    assert list(versions(tmp_path / "x")) == ([] if number is None else [number])
-
-
 @pytest.mark.parametrize("name", ["a[b]c", "[ab]", "a\\b", "a*"])
 def test_a_path_that_could_be_taken_for_a_pattern_is_loaded(directory, tmp_path, monkeypatch, name):
     shutil.copytree(directory / "12", tmp_path / name / "12")
@@ -107,28 +87,6 @@ def test_a_path_that_is_no_utf_8_is_refused_in_a_line_that_can_be_printed(direct
         SavedModel(path)
     assert str(error.value).isprintable()
     assert r"a\udcff' is no UTF-8" in str(error.value)
-
-
-@pytest.mark.parametrize("name", ["a" * 5_000, "a/" * 3_000, "a\0b"])
-def test_a_path_that_the_system_can_not_look_for_is_refused(name):
-    with pytest.raises(
-        InputError, match=r"can't be looked for: (File name too long|embedded null)"
-    ):
-        SavedModel("/" + name)
-
-
-def test_tensors_are_specified_in_the_order_of_their_names():
-    infos = {
-        name: meta_graph_pb2.TensorInfo(
-            dtype=tf.int32.as_datatype_enum, tensor_shape=tf.TensorShape([None, size]).as_proto()
-        )
-        for size, name in enumerate("cab")
-    }
-    assert list(tensor_specs(infos).items()) == [
-        ("a", tf.TensorSpec([None, 1], tf.int32, "a")),
-        ("b", tf.TensorSpec([None, 2], tf.int32, "b")),
-        ("c", tf.TensorSpec([None, 0], tf.int32, "c")),
-    ]
 
 
 def test_signatures_tell_dtypes_and_shapes(model):
@@ -226,3 +184,109 @@ def test_a_saved_model_without_its_variables_is_named(tmp_path):
         file.unlink()
     with pytest.raises(InputError, match="can't be loaded"):
         SavedModel(tmp_path)
+
+
+def test_an_output_may_be_an_input_and_two_inputs_the_same_tensor(tmp_path):
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        x = tf.compat.v1.placeholder(tf.float32, [None], "x")
+        info = tf.compat.v1.saved_model.build_tensor_info
+        doubled, given = info(2 * x), info(x)
+        builder = tf.compat.v1.saved_model.Builder(str(tmp_path / "1"))
+        definition = tf.compat.v1.saved_model.build_signature_def(
+            {"a": given, "b": given}, {"again": given, "doubled": doubled, "twice": doubled}, "p"
+        )
+        builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": definition})
+        builder.save()
+    x = np.array([1, 2], np.float32)
+    with SavedModel(tmp_path / "1") as loaded:
+        found = loaded.run({"a": x, "b": x})
+        assert {k: v.tolist() for k, v in found.items()} == {
+            "again": [1, 2],
+            "doubled": [2, 4],
+            "twice": [2, 4],
+        }
+        assert loaded.run({"a": x, "b": x}, outputs=["again"])["again"].tolist() == [1, 2]
+        assert loaded.run({"a": x, "b": x}, outputs=[]) == {}
+
+
+def test_a_signature_that_names_what_the_graph_lacks_is_refused(directory):
+    with SavedModel(directory) as loaded:
+        loaded.signature_defs["serving_default"].outputs["y"].name = "none:0"
+        with pytest.raises(InputError, match="its graph has no 'none:0', which signature 'serving"):
+            loaded.run({"x": np.zeros((1, 2), np.float32)})
+
+
+X = np.arange(12, dtype=np.float32).reshape(6, 2)
+LAID_OUT = {
+    "another byte order": X.astype(">f4"),
+    "columns first": np.asfortranarray(X),
+    "every second row from behind": X[::-2],
+    "one row many times": np.broadcast_to(X[1:2], (4, 2)),
+    "not aligned": np.frombuffer(b"-" + X.tobytes(), np.uint8)[1:].view(np.float32).reshape(6, 2),
+    "no row": X[:0],
+}
+
+
+@pytest.mark.parametrize("layout", LAID_OUT)
+def test_arrays_may_lie_in_memory_in_any_way(model, layout):
+    x = LAID_OUT[layout]
+    np.testing.assert_array_equal(model.run({"x": x})["y"], 3 * x)
+
+
+def test_scores_are_arrays_of_their_own(directory):
+    given = np.ones((1000, 2), np.float32)
+    with SavedModel(directory) as loaded:
+        scores = loaded.run({"x": given})["y"]
+        loaded.run({"x": 5 * given})
+    given[:] = 7
+    assert set(scores.flat) == {3}
+
+
+def keras_export(build, path):
+    build().export(str(path), verbose=False)
+
+
+def tower():
+    inputs = keras.Input((20,), name="x")
+    x = keras.layers.Dense(33, activation="relu")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(1, name="score")(BatchNormalization()(x)))
+
+
+def many_inputs(path):
+    specs = [tf.TensorSpec([None, 1], tf.float32, f"feature_{number}") for number in range(300)]
+    weights = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
+    saved(path, lambda *columns: tf.nn.relu(tf.concat(columns, 1) @ weights), *specs)
+
+
+ITEMS = {"item_count": 30, "category_count": 7}
+EXPORTS = {
+    "DIN": partial(keras_export, lambda: DIN(**ITEMS)),
+    "DIEN": partial(keras_export, lambda: DIEN(**ITEMS)),
+    "tower": partial(keras_export, tower),
+    "300 inputs": many_inputs,
+}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_scores_have_the_bits_of_a_plain_run_of_the_session(name, tmp_path):
+    keras.utils.set_random_seed(1)
+    EXPORTS[name](tmp_path / "1")
+    rng = np.random.default_rng(0)
+    with SavedModel(tmp_path / "1") as loaded:
+        features = {
+            key: rng.integers(1, 7, [9, *(size or 5 for size in spec.shape[1:])]).astype(
+                spec.dtype.as_numpy_dtype
+            )
+            for key, spec in loaded.signature().inputs.items()
+        }
+        definition = loaded.signature_defs["serving_default"]
+        outputs = {key: info.name for key, info in definition.outputs.items()}
+        for rows in (slice(0, 1), slice(1, 9)):
+            feeds = {key: array[rows] for key, array in features.items()}
+            plain = loaded.session.run(
+                outputs, {definition.inputs[key].name: array for key, array in feeds.items()}
+            )
+            found = loaded.run(feeds)
+            assert {key: array.tobytes() for key, array in found.items()} == {
+                key: array.tobytes() for key, array in plain.items()
+            }

@@ -1,0 +1,25 @@
+"""SavedModels in TensorFlow's C++ session: where they are, what their signatures take, and running them."""
+
+from tfnorm.session.paths import (
+    LAST_VERSION,
+    check_path,
+    find_saved_model,
+    version_number,
+    versions,
+    without_patterns,
+)
+from tfnorm.session.saved_model import SavedModel
+from tfnorm.session.signature import DEFAULT_SIGNATURE, Signature, tensor_specs
+
+__all__ = [
+    "DEFAULT_SIGNATURE",
+    "LAST_VERSION",
+    "SavedModel",
+    "Signature",
+    "check_path",
+    "find_saved_model",
+    "tensor_specs",
+    "version_number",
+    "versions",
+    "without_patterns",
+]

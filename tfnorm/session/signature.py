@@ -1,0 +1,94 @@
+"""A signature of a SavedModel, and whether arrays fit it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.errors import InputError
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One way to call a SavedModel: named tensors in, named tensors out."""
+
+    name: str
+    method_name: str
+    inputs: dict[str, tf.TensorSpec]
+    outputs: dict[str, tf.TensorSpec]
+
+    def check(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The arrays in the order of the inputs and in this machine's byte order.
+
+        Raises:
+            InputError: `feeds` has not each input, another one, or one of another dtype or shape.
+        """
+        if feeds.keys() != self.inputs.keys():
+            self.check_names(feeds)
+        arrays = []
+        for name, dtype, row in self._rows:
+            array = feeds[name]
+            if array.dtype != dtype or array.shape[1:] != row or not array.shape:
+                array = self._checked(name, array)
+            arrays.append(array)
+        return arrays
+
+    @functools.cached_property
+    def _rows(self) -> list[tuple[str, type | None, tuple[int, ...] | None]]:
+        return [(name, *_row(spec)) for name, spec in self.inputs.items()]
+
+    def _checked(self, name: str, array: np.ndarray) -> np.ndarray:
+        spec = self.inputs[name]
+        dtype = tf.string if array.dtype.kind in "OSU" else tf.as_dtype(array.dtype)
+        if dtype != spec.dtype or not spec.shape.is_compatible_with(array.shape):
+            raise InputError(
+                f"input {name!r} has dtype {dtype.name} and shape {list(array.shape)}; "
+                f"accepted: dtype {spec.dtype.name} and shape {_shape(spec)}"
+            )
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+    def check_names(self, feeds: Mapping[str, object]) -> None:
+        """Raise InputError unless `feeds` has each input and no other."""
+        if missing := self.inputs.keys() - feeds.keys():
+            raise InputError(
+                f"input {', '.join(map(repr, sorted(missing)))} is missing; {self._accepts()}"
+            )
+        if unknown := feeds.keys() - self.inputs.keys():
+            raise InputError(
+                f"there is no input {', '.join(map(repr, sorted(unknown)))}; {self._accepts()}"
+            )
+
+    def _accepts(self) -> str:
+        return f"signature {self.name!r} takes {', '.join(map(repr, self.inputs))}"
+
+
+def tensor_specs(
+    infos: Mapping[str, tf.compat.v1.saved_model.TensorInfo],
+) -> dict[str, tf.TensorSpec]:
+    """The inputs or outputs of a signature as its SignatureDef has them, in the order of their names."""
+    for name, info in infos.items():
+        sizes = [dim.size for dim in info.tensor_shape.dim]
+        if min(sizes, default=0) < -1:
+            raise ValueError(f"{name!r} has shape {sizes}")
+    return {
+        name: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype), name)
+        for name, info in sorted(infos.items())
+    }
+
+
+def _row(spec: tf.TensorSpec) -> tuple[type | None, tuple[int, ...] | None]:
+    """The dtype of what fits, and the shape of a row of it; None where these alone do not tell what fits."""
+    arrays = spec.dtype not in (tf.resource, tf.variant)
+    if arrays and spec.shape.rank and spec.shape[0] is None and spec.shape[1:].is_fully_defined():
+        return spec.dtype.as_numpy_dtype, tuple(spec.shape[1:])
+    return None, None
+
+
+def _shape(spec: tf.TensorSpec) -> str:
+    return str(spec.shape.as_list()) if spec.shape.rank is not None else "of any rank"
