@@ -1,1 +1,1 @@
-"""What others read and write: TensorFlow Serving's messages as arrays, and reports as JSON."""
+"""What others read and write: TensorFlow Serving's messages as arrays."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tfnorm.parity.ranking import RankingResult
 from tfnorm.replay.partial.worst import WorstCall
+from tfnorm.reports.provenance import Provenance
 
 EQUAL, DIFFERENT, UNKNOWN = "equal", "different", "could not tell"
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
@@ -53,25 +55,6 @@ class Dependence:
 
 
 @dataclass(frozen=True)
-class RankingResult:
-    """What the new scores mean for the requests, each of which is one ranking.
-
-    Attributes:
-        requests: those of two rows or more.
-        first_changed: of those, the share whose first place is another row.
-        pairs_changed: the share of pairs of rows of a request that are in another order.
-        tau: Kendall's tau-b of logged and new, the mean over the requests; None where none has one.
-        unranked: requests with NaN among their scores, which are left out.
-    """
-
-    requests: int
-    first_changed: float
-    pairs_changed: float
-    tau: float | None
-    unranked: int
-
-
-@dataclass(frozen=True)
 class QualityResult:
     """How well scores rank the labels.
 
@@ -95,7 +78,6 @@ class ModelResult:
     Attributes:
         target: the model.
         signature: that scored; None for a Keras model.
-        fingerprint: of its files, SHA-256 by 12 digits; None for a model in memory or behind a server.
         verdict: "equal", "different" or "could not tell".
         outputs: what was compared: the logged output, and the model's where that goes by another name.
         calls, rows: that were compared.
@@ -119,7 +101,6 @@ class ModelResult:
 
     target: str
     signature: str | None
-    fingerprint: str | None
     verdict: str
     outputs: list[str]
     calls: int
@@ -158,9 +139,7 @@ class ReplayResult:
         model: the log beside the model.
         against: the log beside the other model; None where there is none.
         atol, rtol, limit, seed: as given.
-        versions: package -> its version.
-        started: when, in UTC, as ISO 8601 has it.
-        seconds: how long it took.
+        provenance: the versions of the packages, when it was made, how long it took, and what of.
     """
 
     log: str
@@ -175,6 +154,4 @@ class ReplayResult:
     rtol: float
     limit: int | None
     seed: int
-    versions: dict[str, str]
-    started: str
-    seconds: float
+    provenance: Provenance

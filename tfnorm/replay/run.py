@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,10 +17,10 @@ from tfnorm.replay.log.call import Call
 from tfnorm.replay.log.files import open_log
 from tfnorm.replay.log.labels import Labels
 from tfnorm.replay.log.sampling import count, drawn
-from tfnorm.replay.provenance import package_versions
 from tfnorm.replay.report.report import ReplayReport
 from tfnorm.replay.rows_file import RowsFile
 from tfnorm.replay.tally import Tally
+from tfnorm.reports.provenance import Stopwatch
 from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.load import load_scorer
 from tfnorm.scorers.scorer import BareScorer, Scorer, completed
@@ -102,7 +100,7 @@ def replay(
         'equal'
     """
     _check(limit, atol, rtol, seed, threads)
-    started, begun = datetime.now(timezone.utc), time.monotonic()
+    watch = Stopwatch()
     name = str(labels) if labels is not None and not Path(labels).is_file() else LABELS
     joined = None if labels is None or not Path(labels).is_file() else Labels(Path(labels))
     targets = [model] if against is None else [model, against]
@@ -118,6 +116,8 @@ def replay(
         entries = opened.entries() if limit is None else drawn(opened, given, limit, seed)
         tally.run(entries, min(given, limit or 0), signature is None, threads)
         results = tally.results()
+        models = dict(zip(("model", "against"), scorers, strict=False))
+        provenance = watch.provenance(models, Path(log))
     return ReplayReport(
         log=str(log),
         verdict=results[0].verdict,
@@ -131,9 +131,7 @@ def replay(
         rtol=float(rtol),
         limit=limit,
         seed=int(seed),
-        versions=package_versions(),
-        started=started.isoformat(timespec="seconds"),
-        seconds=round(time.monotonic() - begun, 3),
+        provenance=provenance,
     )
 
 

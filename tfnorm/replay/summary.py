@@ -5,7 +5,6 @@ from __future__ import annotations
 from tfnorm.replay.judgement.diagnosis import Case, Diagnosis
 from tfnorm.replay.partial.partial import Partial
 from tfnorm.replay.partial.quality import Quality
-from tfnorm.replay.provenance import fingerprint
 from tfnorm.replay.results import (
     DIFFERENT,
     EQUAL,
@@ -13,7 +12,6 @@ from tfnorm.replay.results import (
     UNKNOWN,
     ModelResult,
     QualityResult,
-    RankingResult,
 )
 
 
@@ -24,7 +22,6 @@ def model_result(case: Case, found: Diagnosis) -> ModelResult:
     return ModelResult(
         target=case.scorer.name,
         signature=case.scorer.signature,
-        fingerprint=fingerprint(case.scorer.name),
         verdict=_verdict(partial),
         outputs=[str(pair) for pair in case.pairs],
         calls=partial.calls,
@@ -36,7 +33,7 @@ def model_result(case: Case, found: Diagnosis) -> ModelResult:
         max_abs_diff=partial.largest,
         quantiles={q: partial.quantiles.quantile(q) for q in QUANTILES},
         worst=partial.worst.calls(),
-        ranking=_ranking(partial),
+        ranking=partial.ranking.result,
         logged=_quality(partial.logged),
         new=_quality(partial.new),
         problems=dict(partial.problems),
@@ -55,19 +52,6 @@ def _verdict(partial: Partial) -> str:
     if not partial.equal:
         return DIFFERENT
     return UNKNOWN if partial.unfit or not partial.calls else EQUAL
-
-
-def _ranking(partial: Partial) -> RankingResult | None:
-    ranking = partial.ranking
-    if not ranking.requests:
-        return None
-    return RankingResult(
-        ranking.requests,
-        ranking.first_changed / ranking.requests,
-        ranking.pairs_changed / ranking.pairs,
-        ranking.mean_tau,
-        ranking.unranked,
-    )
 
 
 def _quality(quality: Quality | None) -> QualityResult | None:

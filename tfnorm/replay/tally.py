@@ -9,9 +9,10 @@ from itertools import chain
 import numpy as np
 
 from tfnorm.errors import InputError
+from tfnorm.parity.outputs import alike
 from tfnorm.replay.comparison.bounds import HEAD, Bounds
 from tfnorm.replay.comparison.compare import Compared, compare, refused
-from tfnorm.replay.comparison.outputs import Pair, alike, paired
+from tfnorm.replay.comparison.outputs import Pair, paired
 from tfnorm.replay.judgement.diagnosis import Case, diagnose
 from tfnorm.replay.judgement.sample import Sample, Seen, windows
 from tfnorm.replay.log.call import Call, Log, ModelSpec, Passed

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfnorm.protocol.document import Document, plain
+from tfnorm.reports.document import Document, plain
 from tfnorm.statistics.observation.moving import read
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfnorm.protocol.document import plain
+from tfnorm.reports.document import plain
 from tfnorm.statistics.judgement import (
     DOUBTFUL,
     FITS,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tfnorm.reports.provenance import Provenance
 from tfnorm.statistics.judgement import OFF
 from tfnorm.statistics.results import StatisticsFit
 
@@ -49,6 +50,7 @@ class CompositionResult:
         verdict: the worst of its outputs; for "parity", "difference" is what "dependence" is there.
         passed: whether each output passed.
         outputs: output name -> how far that one moved.
+        seconds: how long scoring it took.
     """
 
     name: str
@@ -61,6 +63,7 @@ class CompositionResult:
     verdict: str
     passed: bool
     outputs: dict[str, Move]
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,8 @@ class InvarianceResult:
             that isn't known.
         statistics_unknown: why it isn't known, of all of them or of some; None where it is.
         allow_misfit_statistics: whether it passes with statistics that are off.
+        provenance: the versions of the packages, when it was made, how long it took, and what of; reports
+            that are equal but for it are equal.
     """
 
     target: str
@@ -166,6 +171,7 @@ class InvarianceResult:
     statistics: StatisticsFit | None = None
     statistics_unknown: str | None = None
     allow_misfit_statistics: bool = False
+    provenance: Provenance | None = field(default=None, compare=False)
 
     @property
     def invariant(self) -> bool:

@@ -166,7 +166,13 @@ def verdict(
             missed.append(attempt)
         else:
             compared.append(
-                compare(references, attempt.composition, attempt.outputs, attempt.control)
+                compare(
+                    references,
+                    attempt.composition,
+                    attempt.outputs,
+                    attempt.control,
+                    attempt.seconds,
+                )
             )
     look_at_shapes(request.scorer, request.local, compared, pool)
     results = judge(references, compared)

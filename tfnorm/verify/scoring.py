@@ -24,6 +24,7 @@ class Attempt:
         composition: the composition.
         outputs: what the scorer gave for each batch; none where it was left out.
         control: what it gave for the batches of the control; None for the examples one at a time.
+        seconds: how long that took.
         left_out: why it was left out; None where it was scored.
         error: the model's refusal of what it has no good reason to refuse; else None.
         no_time: whether the budget did not do for it.
@@ -32,6 +33,7 @@ class Attempt:
     composition: Composition
     outputs: list[Scored]
     control: list[Scored] | None = None
+    seconds: float = 0.0
     left_out: str | None = None
     error: InputError | None = None
     no_time: bool = False
@@ -125,6 +127,7 @@ def attempts(runner: Runner, agenda: Agenda, rows: Rows, alone: list[Scored]) ->
             runner.skip_to(end)
             yield Attempt(composition, [], left_out=left_out, no_time=no_time)
             continue
+        before = runner.budget.clock()
         try:
             outputs = runner.scored(composition, rows, shapes)
         except Unreachable:
@@ -144,7 +147,8 @@ def attempts(runner: Runner, agenda: Agenda, rows: Rows, alone: list[Scored]) ->
             continue
         if composition.key in controls:
             kept[composition.key] = outputs
-        yield Attempt(composition, outputs, None if control is None else kept[control.key])
+        compared_with = None if control is None else kept[control.key]
+        yield Attempt(composition, outputs, compared_with, runner.budget.clock() - before)
 
 
 def _no_time(budget: Budget, composition: Composition, last: Composition) -> bool:

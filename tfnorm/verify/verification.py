@@ -15,6 +15,7 @@ from tfnorm.errors import InputError
 from tfnorm.examples.drawn import random_examples
 from tfnorm.examples.load import Examples, Loaded, load
 from tfnorm.examples.spread import LIMIT
+from tfnorm.reports.provenance import Stopwatch
 from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.inputs import constant
 from tfnorm.scorers.load import load_scorer
@@ -130,6 +131,7 @@ def batch_invariance(
         >>> batch_invariance(model, {"x": np.eye(3, dtype=np.float32)}).passed
         True
     """
+    watch = Stopwatch()
     _check(batch_sizes, allowed_batch_sizes, atol, rtol, seed, limit)
     if not budget > 0:
         raise InputError(f"budget is {budget!r}; accepted: seconds, more than 0")
@@ -183,6 +185,7 @@ def batch_invariance(
             statistics=fit,
             statistics_unknown=unknown,
             allow_misfit_statistics=allow_misfit_statistics,
+            provenance=watch.provenance({"model": scorer, "against": local}, loaded.rows),
         )
         if report.misfit:
             return replace(report, passed=False)

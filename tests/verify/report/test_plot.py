@@ -9,7 +9,7 @@ from verify.made_reports import make_report
 from tfnorm.errors import InputError
 from tfnorm.verify.report.plot import check_matplotlib, plot
 
-COLOURS = {"same": "#2a7f62", "rounding": "#4a6fa5", "dependence": "#c0392b"}
+COLOURS = {"same": "var(--good)", "rounding": "var(--point)", "dependence": "var(--bad)"}
 
 
 def _points(moves):
@@ -28,7 +28,7 @@ def _points(moves):
     drawn = plot(dataclasses.replace(report, compositions=results), "score")
     axes = drawn.partition('id="legend_1"')[0]
     points = re.findall(
-        r'<use xlink:href="#\w+" x="([\d.]+)" y="([\d.]+)" style="fill: (#\w+)', axes
+        r'<use xlink:href="#\w+" x="([\d.]+)" y="([\d.]+)" style="fill: (var\(--\w+\))', axes
     )
     return [(float(x), float(y), colour) for x, y, colour in points]
 

@@ -3,6 +3,7 @@ import math
 
 from verify.made_reports import make_report
 
+from tfnorm.reports.provenance import Provenance
 from tfnorm.verify import InvarianceReport
 from tfnorm.verify.report.text import to_text
 
@@ -27,9 +28,16 @@ def test_the_dict_is_what_the_json_says():
 
 
 def test_a_report_comes_back_from_its_json():
-    plain = {"stake": None, "culprit": None, "culprit_unknown": "it is far away"}
+    made = Provenance({"tfnorm": "0.1.0"}, "2026-01-02T03:04:05+00:00", 1.5, {"model": "01"})
+    plain = {
+        "provenance": made,
+        "stake": None,
+        "culprit": None,
+        "culprit_unknown": "it is far away",
+    }
     for report in (make_report(), make_report(math.inf, None), make_report(1e-7, 1, True, **plain)):
-        assert InvarianceReport.from_dict(json.loads(report.to_json())) == report
+        again = InvarianceReport.from_dict(json.loads(report.to_json()))
+        assert again == report and again.provenance == report.provenance
 
 
 def test_what_is_not_finite_is_null_so_that_any_reader_takes_it():

@@ -42,7 +42,9 @@ def test_a_passed_report_says_how_far_any_score_moved(passed):
     assert passed.max_abs_diff == 0
     compositions = len(passed.compositions)
     ending = f"PASSED  24 examples, {compositions} compositions: no score moves at all"
-    assert to_text(passed).rstrip().endswith(ending)
+    found, made = to_text(passed).rstrip().split("\n\n  tfnorm ")
+    assert found.endswith(ending)
+    assert passed.provenance.started.replace("+00:00", "Z") in made
     rounded = dataclasses.replace(passed, max_abs_diff=2.4e-7)
     assert "no score moves by more than 2.4e-07 (rounding)" in to_text(rounded)
 

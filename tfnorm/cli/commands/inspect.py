@@ -42,6 +42,7 @@ def inspect(
       tfnorm inspect exports/din
     """
     from tfnorm.cli.output import show
+    from tfnorm.reports.provenance import with_provenance
     from tfnorm.session import DEFAULT_SIGNATURE
     from tfnorm.verify import inspect_saved_model
     from tfnorm.verify.inspection.text import render, to_dict
@@ -53,5 +54,5 @@ def inspect(
         allow_misfit_statistics=allow_misfit_statistics,
     )
     write_json(json_file, to_dict(inspection))
-    show(render(inspection))
+    show(with_provenance(render(inspection), inspection.provenance))
     return 0 if inspection.passed else 1

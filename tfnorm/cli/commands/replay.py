@@ -80,6 +80,7 @@ def replay(
     from tfnorm.replay.report.junit import to_junit
     from tfnorm.replay.report.text import render
     from tfnorm.replay.run import replay
+    from tfnorm.reports.provenance import with_provenance
 
     connection = take(Connection, options)
     with stages() as progress:
@@ -92,5 +93,5 @@ def replay(
         )
     write_json(json_file, report.to_dict())
     write_views(report, (junit_file, to_junit), (html_file, to_html))
-    show(render(report))
+    show(with_provenance(render(report), report.provenance))
     return _STATUS[report.verdict]

@@ -40,6 +40,7 @@ def statistics(
       tfnorm statistics din.keras --examples held_out.npz --html statistics.html
     """
     from tfnorm.cli.output import show
+    from tfnorm.reports.provenance import with_provenance
     from tfnorm.verify.report.plot import check_matplotlib
     from tfnorm.verify.statistics.check import verify_statistics
     from tfnorm.verify.statistics.html import to_html
@@ -50,5 +51,5 @@ def statistics(
     report = verify_statistics(target, examples, signature=signature, feed=feed)
     write_json(json_file, report.to_dict())
     write_views(report, (html_file, to_html))
-    show(render(report))
+    show(with_provenance(render(report), report.provenance))
     return 1 if report.failed else 0 if report.passed else 2

@@ -88,6 +88,7 @@ def verify(
       tfnorm verify grpc://127.0.0.1:8500/din --against exports/din
     """
     from tfnorm.cli.output import show, stages
+    from tfnorm.reports.provenance import with_provenance
     from tfnorm.verify import Undecided, batch_invariance
     from tfnorm.verify.report.plot import check_matplotlib
     from tfnorm.verify.report.text import render
@@ -109,7 +110,7 @@ def verify(
     except Undecided as error:
         report, undecided = error.report, error
     write_verification(report, json_file, junit_file, html_file)
-    show(render(report))
+    show(with_provenance(render(report), report.provenance))
     if undecided is not None:
         raise undecided
     return 0 if report.passed else 1

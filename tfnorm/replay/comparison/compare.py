@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfnorm.differences import absolute_difference
+from tfnorm.parity.outputs import alike, ranking_column
 from tfnorm.replay.comparison.bounds import Bounds
-from tfnorm.replay.comparison.outputs import Pair, alike, ranking_column
+from tfnorm.replay.comparison.outputs import Pair
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from tfnorm.errors import InputError
+from tfnorm.parity.ranking import Ranking
 from tfnorm.replay.comparison.bounds import Bounds
 from tfnorm.replay.comparison.compare import Compared
 from tfnorm.replay.log.call import Call
 from tfnorm.replay.partial.points import Points
 from tfnorm.replay.partial.quality import Quality
 from tfnorm.replay.partial.quantiles import Quantiles
-from tfnorm.replay.partial.ranking import Ranking
 from tfnorm.replay.partial.worst import Worst, WorstCall
 from tfnorm.verify.judgement.comparison import FEWEST, MOST_AGREE
 from tfnorm.verify.judgement.reference import AT_EQUAL_SHAPES

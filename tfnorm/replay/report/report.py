@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from tfnorm.protocol.document import Document, infinite_if_none, plain
+from tfnorm.parity.ranking import RankingResult
 from tfnorm.replay.partial.worst import WorstCall
 from tfnorm.replay.report.text import to_text
 from tfnorm.replay.results import (
@@ -15,9 +15,10 @@ from tfnorm.replay.results import (
     Dependence,
     ModelResult,
     QualityResult,
-    RankingResult,
     ReplayResult,
 )
+from tfnorm.reports.document import Document, infinite_if_none, plain
+from tfnorm.reports.provenance import Provenance
 
 
 class ReplayReport(ReplayResult, Document):
@@ -59,6 +60,7 @@ class ReplayReport(ReplayResult, Document):
         for name in ("model", "against"):
             if fields[name] is not None:
                 fields[name] = _model(fields[name])
+        fields["provenance"] = Provenance(**fields["provenance"])
         return cls(**fields)
 
 

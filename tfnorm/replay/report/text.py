@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tfnorm.replay.report.words import figures, title, verdict_lines, worst_rows
 from tfnorm.replay.results import ReplayResult
+from tfnorm.reports.provenance import with_provenance
 from tfnorm.terminal import plain_text
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def to_text(report: ReplayResult, width: int = 100) -> str:
     Args:
         width: the longest line, in characters.
     """
-    return plain_text(render(report), width)
+    return plain_text(with_provenance(render(report), report.provenance), width)
 
 
 def _table(report: ReplayResult) -> Table:

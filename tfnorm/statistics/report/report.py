@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfnorm.protocol.document import Document
+from tfnorm.reports.document import Document
 from tfnorm.statistics.report.plot import plot
 from tfnorm.statistics.report.results import StatisticsResult
 from tfnorm.statistics.report.text import render, to_text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from tfnorm.reports.provenance import Provenance
 
 SEVERITIES = ("error", "warning", "info")
 
@@ -38,11 +40,14 @@ class Findings:
         directory: of the SavedModel.
         signature: the signature looked into.
         findings: worst first, then in the order of the graph.
+        provenance: the versions of the packages, when it was made, how long it took, and what of;
+            inspections that are equal but for it are equal.
     """
 
     directory: Path
     signature: str
     findings: tuple[Finding, ...]
+    provenance: Provenance | None = field(default=None, compare=False)
 
     @property
     def passed(self) -> bool:

@@ -16,7 +16,9 @@ from tfnorm.errors import InputError
 from tfnorm.examples.load import Examples, load
 from tfnorm.graph.inline import BrokenGraph
 from tfnorm.graph.ops import NORMALIZATIONS, ROOTS
+from tfnorm.reports.provenance import Stopwatch
 from tfnorm.scorers.load import load_scorer
+from tfnorm.scorers.scorer import Scorer
 from tfnorm.session import DEFAULT_SIGNATURE, find_saved_model
 from tfnorm.verify.inspection.findings import SEVERITIES, Finding, Findings
 from tfnorm.verify.inspection.model_checks import (
@@ -27,7 +29,13 @@ from tfnorm.verify.inspection.model_checks import (
 )
 from tfnorm.verify.inspection.op_checks import check_ops
 from tfnorm.verify.inspection.opened import open_graph
-from tfnorm.verify.inspection.statistics import WITHOUT, check_statistics, not_looked_at
+from tfnorm.verify.inspection.statistics import (
+    WITHOUT,
+    Rows,
+    check_statistics,
+    not_looked_at,
+    rows_of,
+)
 from tfnorm.verify.inspection.text import to_text
 from tfnorm.verify.inspection.variables import Variables
 
@@ -75,7 +83,7 @@ def inspect_saved_model(
         >>> [finding.op for finding in inspection.findings]     # doctest: +SKIP
         ['functional_1/dice_1/Mean', None]
     """
-    allow = allow_misfit_statistics
+    watch, allow = Stopwatch(), allow_misfit_statistics
     if Path(directory).suffix == ".keras":
         if signature != DEFAULT_SIGNATURE:
             raise InputError(
@@ -89,8 +97,8 @@ def inspect_saved_model(
                 assert saved is not None, "a Keras model can be written as one"
                 found = _findings(saved.path, signature)
             if found.normalizes or examples is not None:
-                found.add(check_statistics(scorer, examples, allow_misfit=allow))
-        return found.inspection(Path(directory), signature)
+                found.add_statistics(scorer, examples, allow)
+        return found.inspection(Path(directory), signature, watch)
     path = find_saved_model(directory)
     found = _findings(path, signature)
     if examples is not None or examples_file(path).exists() or statistics_file(path).exists():
@@ -100,10 +108,10 @@ def inspect_saved_model(
             found.add([not_looked_at(str(error))])
         else:
             with closing(scorer):
-                found.add(check_statistics(scorer, examples, allow_misfit=allow))
+                found.add_statistics(scorer, examples, allow)
     elif found.normalizes:
         found.add([not_looked_at(WITHOUT)])
-    return found.inspection(path, signature)
+    return found.inspection(path, signature, watch)
 
 
 class _Found:
@@ -112,14 +120,21 @@ class _Found:
     def __init__(self, findings: Iterable[Finding], *, normalizes: bool):
         self.normalizes = normalizes
         self._findings = list(findings)
+        self._rows: Rows | None = None
 
     def add(self, findings: Iterable[Finding]) -> None:
         self._findings += findings
 
-    def inspection(self, directory: Path, signature: str) -> Inspection:
+    def add_statistics(self, scorer: Scorer, examples: Examples | None, allow: bool) -> None:
+        own = examples is None
+        self._rows, without = rows_of(scorer, examples)
+        self.add(check_statistics(scorer, self._rows, without, own=own, allow_misfit=allow))
+
+    def inspection(self, directory: Path, signature: str, watch: Stopwatch) -> Inspection:
         unique = dict.fromkeys(self._findings)
         worst_first = sorted(unique, key=lambda f: SEVERITIES.index(f.severity))
-        return Inspection(directory, signature, tuple(worst_first))
+        made = watch.provenance({"model": directory}, self._rows)
+        return Inspection(directory, signature, tuple(worst_first), made)
 
 
 def _findings(path: Path, signature: str) -> _Found:

@@ -18,29 +18,38 @@ from tfnorm.verify.statistics.look import judgement
 WITHOUT = "there are no examples to compare them with; give some by --examples"
 
 
+Rows = dict[str, np.ndarray]
+
+
+def rows_of(scorer: Scorer, examples: Examples | None) -> tuple[Rows | None, str]:
+    """The examples that are given or, where none are, that the model keeps; or why there are none.
+
+    Raises:
+        InputError: the examples that were given can't be used.
+    """
+    if examples is not None:
+        return load(examples, scorer, LIMIT).rows, ""
+    if scorer.kept_examples is None:
+        return None, WITHOUT
+    try:
+        return load(None, scorer, LIMIT).rows, ""
+    except InputError as error:
+        return None, str(error)
+
+
 def check_statistics(
-    scorer: Scorer, examples: Examples | None, *, allow_misfit: bool
+    scorer: Scorer, rows: Rows | None, without: str, *, own: bool, allow_misfit: bool
 ) -> Iterator[Finding]:
     """What examples say of the statistics that a model normalizes with.
 
     Args:
         scorer: the model.
-        examples: some; None for those that it keeps, or for what it keeps of them.
+        rows: the examples; None for what the model keeps of some.
+        without: why there are none.
+        own: whether the model keeps them.
         allow_misfit: whether statistics that are off are no error.
-
-    Raises:
-        InputError: the examples that were given can't be used.
     """
-    rows: dict[str, np.ndarray] | None = None
-    without = WITHOUT
-    if examples is not None:
-        rows = load(examples, scorer, LIMIT).rows
-    elif scorer.kept_examples is not None:
-        try:
-            rows = load(None, scorer, LIMIT).rows
-        except InputError as error:
-            without = str(error)
-    fit, unknown = judgement([scorer], rows, without, own=examples is None)
+    fit, unknown = judgement([scorer], rows, without, own=own)
     if fit is not None:
         severity, advice = "info", ""
         if fit.verdict in (OFF, DOUBTFUL):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from tfnorm.reports.provenance import with_provenance
 from tfnorm.terminal import plain_text
 from tfnorm.verify.inspection.findings import SEVERITIES, Finding, Findings
 
@@ -37,7 +38,7 @@ def to_text(inspection: Findings, width: int = 100) -> str:
     Args:
         width: the longest line, in characters.
     """
-    return plain_text(render(inspection), width)
+    return plain_text(with_provenance(render(inspection), inspection.provenance), width)
 
 
 def to_dict(inspection: Findings) -> dict[str, object]:
@@ -47,6 +48,7 @@ def to_dict(inspection: Findings) -> dict[str, object]:
         "signature": inspection.signature,
         "passed": inspection.passed,
         "findings": [dataclasses.asdict(finding) for finding in inspection.findings],
+        "provenance": inspection.provenance and dataclasses.asdict(inspection.provenance),
     }
 
 

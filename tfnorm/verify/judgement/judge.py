@@ -26,10 +26,11 @@ from tfnorm.verify.results import (
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """One composition, with a comparison for each output."""
+    """One composition, with a comparison for each output, and how many seconds scoring it took."""
 
     composition: Composition
     comparisons: dict[str, Comparison]
+    seconds: float = 0.0
 
 
 def compare(
@@ -37,6 +38,7 @@ def compare(
     composition: Composition,
     scored: Sequence[Mapping[str, np.ndarray]],
     control: Sequence[Mapping[str, np.ndarray]] | None = None,
+    seconds: float = 0.0,
 ) -> Compared:
     """Compare what the scorer gave for the batches of a composition.
 
@@ -45,6 +47,7 @@ def compare(
         composition: which rows were in the batches.
         scored: what the scorer gave for each.
         control: what it gave for the batches of the composition's control; None where there is none.
+        seconds: how long scoring took.
     """
     comparisons = {
         name: Comparison(reference, control is not None, composition.same_shapes or None)
@@ -54,7 +57,7 @@ def compare(
         for name, comparison in comparisons.items():
             expected = None if control is None else control[number].get(name)
             comparison.add(outputs.get(name), batch, expected)
-    return Compared(composition, comparisons)
+    return Compared(composition, comparisons, seconds)
 
 
 def judge(outputs: Iterable[str], compared: Sequence[Compared]) -> list[CompositionResult]:
@@ -78,7 +81,7 @@ def judge(outputs: Iterable[str], compared: Sequence[Compared]) -> list[Composit
         }
         changed = [comparison.changed for comparison in one.comparisons.values()]
         rows_changed = int(np.logical_or.reduce(changed).sum())
-        results.append(_result(one.composition, moves, rows_changed))
+        results.append(_result(one, moves, rows_changed))
     return results
 
 
@@ -112,9 +115,8 @@ def over_all(dtype: str, moves: Sequence[Move]) -> OutputResult:
     )
 
 
-def _result(
-    composition: Composition, moves: dict[str, Move], rows_changed: int
-) -> CompositionResult:
+def _result(compared: Compared, moves: dict[str, Move], rows_changed: int) -> CompositionResult:
+    composition = compared.composition
     verdicts = {move.verdict for move in moves.values()}
     verdict = next(verdict for verdict in (DEPENDENCE, ROUNDING, SAME) if verdict in verdicts)
     if verdict == DEPENDENCE and composition.kind == "parity":
@@ -130,4 +132,5 @@ def _result(
         verdict=verdict,
         passed=all(move.passed for move in moves.values()),
         outputs=moves,
+        seconds=round(compared.seconds, 4),
     )

@@ -2,70 +2,39 @@
 
 from __future__ import annotations
 
-import re
-from xml.etree import ElementTree
-
+from tfnorm.reports.junit import ERROR, FAILURE, SKIPPED, Case, junit
 from tfnorm.verify.report.text import to_text
 from tfnorm.verify.results import CompositionResult, InvarianceResult
 
 STATISTICS = "moving statistics"
 
-# XML has no place for them, escaped or not.
-_CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
 
 def to_junit(report: InvarianceResult) -> str:
     """The report as JUnit XML; the first failure holds its terminal text."""
     failed = [result for result in report.compositions if not result.passed]
-    looked_at = report.statistics is not None
-    undecided = report.passed is None
+    cases = [
+        _case(result, to_text(report) if failed and result is failed[0] else None)
+        for result in report.compositions
+    ]
     skipped = dict(report.left_out)
-    if report.statistics_unknown is not None and not looked_at:
+    if report.statistics is not None:
+        outcome = FAILURE if report.misfit else None
+        text = to_text(report) if report.misfit and not failed else None
+        message = f"the moving statistics {report.statistics}"
+        cases.append(Case("tfnorm.verify.statistics", STATISTICS, 0.0, outcome, message, text))
+    elif report.statistics_unknown is not None:
         skipped[STATISTICS] = report.statistics_unknown
-    counts = {
-        "tests": str(len(report.compositions) + len(skipped) + looked_at + undecided),
-        "failures": str(len(failed) + report.misfit),
-        "errors": str(int(undecided)),
-        "skipped": str(len(skipped)),
-    }
-    suites = ElementTree.Element("testsuites", counts)
-    suite = ElementTree.SubElement(suites, "testsuite", {"name": _text(report.target), **counts})
-    for result in report.compositions:
-        case = ElementTree.SubElement(
-            suite,
-            "testcase",
-            {"classname": f"tfnorm.verify.{result.kind}".replace(" ", "_"), "name": _name(result)},
-        )
-        if not result.passed:
-            message = f"moves by up to {result.max_abs_diff:.1e}: {result.verdict}"
-            failure = ElementTree.SubElement(case, "failure", {"message": message})
-            if result is failed[0]:
-                failure.text = _text(to_text(report))
-    if looked_at:
-        case = ElementTree.SubElement(
-            suite, "testcase", {"classname": "tfnorm.verify.statistics", "name": STATISTICS}
-        )
-        if report.misfit:
-            message = _text(f"the moving statistics {report.statistics}")
-            failure = ElementTree.SubElement(case, "failure", {"message": message})
-            failure.text = None if failed else _text(to_text(report))
-    if undecided:
-        case = ElementTree.SubElement(
-            suite, "testcase", {"classname": "tfnorm.verify", "name": "verdict"}
-        )
-        ElementTree.SubElement(case, "error", {"message": "too little was scored to tell"})
-    for name, reason in skipped.items():
-        case = ElementTree.SubElement(
-            suite, "testcase", {"classname": "tfnorm.verify", "name": _text(name)}
-        )
-        ElementTree.SubElement(case, "skipped", {"message": _text(reason)})
-    ElementTree.indent(suites)
-    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+    if report.passed is None:
+        message = "too little was scored to tell"
+        cases.append(Case("tfnorm.verify", "verdict", 0.0, ERROR, message))
+    cases += [Case("tfnorm.verify", name, 0.0, SKIPPED, reason) for name, reason in skipped.items()]
+    return junit(report.target, cases, report.provenance)
 
 
-def _name(result: CompositionResult) -> str:
-    return _text(f"{result.name} ({result.batch_size} a batch)")
-
-
-def _text(text: str) -> str:
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+def _case(result: CompositionResult, text: str | None) -> Case:
+    of = f"tfnorm.verify.{result.kind}".replace(" ", "_")
+    name = f"{result.name} ({result.batch_size} a batch)"
+    if result.passed:
+        return Case(of, name, result.seconds)
+    message = f"moves by up to {result.max_abs_diff:.1e}: {result.verdict}"
+    return Case(of, name, result.seconds, FAILURE, message, text)

@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = {"same": "#2a7f62", "rounding": "#4a6fa5", DEPENDENCE: "#c0392b", DIFFERENCE: "#c0392b"}
+_OF_PAGE = {
+    "#000000": "currentColor",
+    "#2a7f62": "var(--good)",
+    "#4a6fa5": "var(--point)",
+    "#4878a8": "var(--point)",
+    "#c0392b": "var(--bad)",
+    "#c44e52": "var(--bad)",
+    "#e6e6e6": "var(--line)",
+    "#ebebeb": "var(--line)",
+}
+"""The colours of drawings -> those that a page has in their place, light or dark."""
+
+_LEGIBLE = 0.65
+"""How much smaller than drawn a drawing may be shown."""
+
 _MARKERS = {"same": "o", "rounding": "o", DEPENDENCE: "X", DIFFERENCE: "X"}
 
 
@@ -41,7 +56,7 @@ def plot(report: InvarianceResult, output: str) -> str:
     check_matplotlib()
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 3.4), layout="constrained")
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axes = figure.add_subplot()
     moves = [(r.batch_size, r.outputs[output]) for r in report.compositions]
     finite = [m.max_abs_diff for _, m in moves if 0 < m.max_abs_diff < math.inf]
@@ -71,16 +86,26 @@ def plot(report: InvarianceResult, output: str) -> str:
     axes.grid(color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    figure.legend(frameon=False, loc="outside upper right", ncols=len(_COLOURS))
     return as_svg(figure, output)
 
 
 def as_svg(figure: Figure, name: str) -> str:
-    """A figure as an element of a page on which no other figure has that name."""
+    """A figure in a box of a page on which no other figure has that name, in the page's colours."""
     from matplotlib import rc_context
 
+    for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+        patch.set_alpha(0.0)
     drawn = io.StringIO()
     # The same names for the same drawing, and others for that of another output on the page.
     with rc_context({"svg.hashsalt": name}):
         figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return re.sub(r"(?s)^.*?(?=<svg)", "", drawn.getvalue())
+    svg = re.sub(r"(?s)^.*?<svg", "", drawn.getvalue())
+    for colour, of_page in _OF_PAGE.items():
+        svg = svg.replace(colour, of_page)
+    # What has no colour of its own is black. Letters stay legible where the page is narrow: the box scrolls.
+    width = figure.get_figwidth() * 96
+    style = (
+        f'style="min-width: {_LEGIBLE * width:.0f}px; max-width: {width:.0f}px" fill="currentColor"'
+    )
+    return f'<div class="wide"><svg {style}{svg}</div>'

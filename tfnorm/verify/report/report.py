@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfnorm.errors import InputError
-from tfnorm.protocol.document import Document, infinite_if_none, plain
+from tfnorm.reports.document import Document, infinite_if_none, plain
+from tfnorm.reports.provenance import Provenance
 from tfnorm.statistics.results import StatisticsFit
 from tfnorm.verify.report.text import to_text
 from tfnorm.verify.results import (
@@ -67,6 +68,8 @@ class InvarianceReport(InvarianceResult, Document):
             fields["culprit"] = Culprit(**fields["culprit"])
         if fields["statistics"] is not None:
             fields["statistics"] = StatisticsFit.from_dict(fields["statistics"])
+        if fields["provenance"] is not None:
+            fields["provenance"] = Provenance(**fields["provenance"])
         return cls(**fields)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from tfnorm.reports.provenance import with_provenance
 from tfnorm.statistics.judgement import DOUBTFUL, OFF
 from tfnorm.statistics.results import REPAIR
 from tfnorm.terminal import plain_text
@@ -72,7 +73,7 @@ def to_text(report: InvarianceResult, width: int = 100) -> str:
     Args:
         width: the longest line, in characters.
     """
-    return plain_text(render(report), width)
+    return plain_text(with_provenance(render(report), report.provenance), width)
 
 
 def title(report: InvarianceResult) -> str:

@@ -10,6 +10,7 @@ import keras
 from tfnorm.errors import InputError
 from tfnorm.examples.load import Examples, load
 from tfnorm.examples.spread import LIMIT
+from tfnorm.reports.provenance import Stopwatch
 from tfnorm.scorers.inputs import constant
 from tfnorm.scorers.load import load_scorer
 from tfnorm.scorers.scorer import Fed, Scorer
@@ -57,16 +58,17 @@ def verify_statistics(
         >>> report.fit.verdict, report.fit.worst.name
         ('off', 'bn')
     """
+    watch = Stopwatch()
     scorer = load_scorer(target, signature=signature)
     try:
         if feed:
             scorer = Fed(scorer, {k: constant(k, v, scorer.inputs) for k, v in feed.items()})
-        return _report(scorer, examples)
+        return _report(scorer, examples, watch)
     finally:
         scorer.close()
 
 
-def _report(scorer: Scorer, examples: Examples | None) -> FitReport:
+def _report(scorer: Scorer, examples: Examples | None, watch: Stopwatch) -> FitReport:
     if examples is None and scorer.kept_examples is None:
         raise InputError(
             f"{scorer.name} comes with no examples; give some by --examples (examples=)"
@@ -86,6 +88,7 @@ def _report(scorer: Scorer, examples: Examples | None) -> FitReport:
         own=seen.own,
         target=scorer.name,
         signature=scorer.signature,
+        provenance=watch.provenance({"model": scorer}, rows),
     )
     if report.judged is None and not report.by_batch and not report.unseen:
         reason = seen.nothing or "it has no layer with moving statistics"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import numpy as np
 
+from tfnorm.reports.page import page, table
 from tfnorm.statistics.judgement import OFF
 from tfnorm.statistics.report.plot import Row, drawn
-from tfnorm.verify.report.html import page
 from tfnorm.verify.report.plot import as_svg, check_matplotlib
 from tfnorm.verify.statistics.results import FitResult
 from tfnorm.verify.statistics.text import COLUMNS, cells, title, verdict_lines, worst_first
@@ -33,17 +31,12 @@ def to_html(report: FitResult) -> str:
             for layer in layers[:_DRAWN]
         ]
         figure = drawn("the statistics in use beside those of the examples", rows)
-        head = "".join(f"<th>{column}</th>" for column in COLUMNS)
-        lines = "".join(
-            f"<tr><td>{escape(layer.name)}</td>"
-            + "".join(f"<td>{cell}</td>" for cell in cells(layer))
-            + "</tr>"
-            for layer in layers
-        )
+        cells_of = (((layer.name, *cells(layer)), False) for layer in layers)
         body = (
             f"<h2>The channels, by layer</h2>{as_svg(figure, 'statistics')}"
             f"<h2>The farthest channel of each layer, the farthest first</h2>"
-            f"<table><thead><tr><th>layer</th>{head}</tr></thead><tbody>{lines}</tbody></table>"
+            f"{table(('layer', *COLUMNS), cells_of)}"
         )
     word = "failed" if report.failed else "passed" if report.passed else "could not tell"
-    return page(title(report), word, verdict_lines(report), body, "moving statistics")
+    settings = "moving statistics"
+    return page(title(report), word, verdict_lines(report), body, settings, report.provenance)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from tfnorm.protocol.document import Document
+from tfnorm.reports.document import Document
 from tfnorm.verify.statistics.results import FitResult
 from tfnorm.verify.statistics.text import to_text
 
@@ -23,6 +24,7 @@ class FitReport(FitResult, Document):
         judged: what decides: `fit`, or `exported` for layers that were folded.
         failed: whether the statistics are off, or a layer has none.
         passed: whether all could be looked at, and none is off; what is doubtful passes.
+        provenance: the versions of the packages, when it was made, how long it took, and what of.
 
     Example:
 
@@ -46,4 +48,5 @@ class FitReport(FitResult, Document):
             "exported": None if self.exported is None else self.exported.to_dict(),
             "by_batch": list(self.by_batch),
             "unseen": list(self.unseen),
+            "provenance": None if self.provenance is None else asdict(self.provenance),
         }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tfnorm.reports.provenance import Provenance
 from tfnorm.statistics.judgement import DOUBTFUL, FITS, OFF, UNDECIDED
 from tfnorm.statistics.results import StatisticsFit
 
@@ -54,10 +55,13 @@ class FitResult(Look):
     Attributes:
         target: what was looked at.
         signature: its signature; None for a Keras model, which has none.
+        provenance: the versions of the packages, when it was made, how long it took, and what of; reports
+            that are equal but for it are equal.
     """
 
     target: str = ""
     signature: str | None = None
+    provenance: Provenance | None = field(default=None, compare=False)
 
     @property
     def failed(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tfnorm.reports.provenance import with_provenance
 from tfnorm.statistics.judgement import DOUBTFUL, OFF, UNDECIDED
 from tfnorm.statistics.results import REPAIR, LayerFit
 from tfnorm.terminal import plain_text
@@ -58,7 +59,7 @@ def to_text(report: FitResult, width: int = 100) -> str:
     Args:
         width: the longest line, in characters.
     """
-    return plain_text(render(report), width)
+    return plain_text(with_provenance(render(report), report.provenance), width)
 
 
 def title(report: FitResult) -> str:

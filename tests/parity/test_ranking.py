@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from tfnorm.replay.partial.ranking import Ranking
+from tfnorm.parity.ranking import Ranking
 
 
 def by_pairs(x, y):

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from tfnorm.protocol.document import Document, infinite_if_none, plain
+from tfnorm.reports.document import Document, infinite_if_none, plain
 
 
 def test_what_json_lacks_is_none_and_keys_are_strings():

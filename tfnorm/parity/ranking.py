@@ -1,4 +1,4 @@
-"""What other scores mean for a request, which is one ranking."""
+"""What other scores mean for rankings, such as a request's rows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,28 @@ from typing import Any
 import numpy as np
 
 
+@dataclass(frozen=True)
+class RankingResult:
+    """What the new scores mean for the requests, each of which is one ranking.
+
+    Attributes:
+        requests: those of two rows or more.
+        first_changed: of those, the share whose first place is another row.
+        pairs_changed: the share of pairs of rows of a request that are in another order.
+        tau: Kendall's tau-b of the two scores, the mean over the requests; None where none has one.
+        unranked: requests with NaN among their scores, which are left out.
+    """
+
+    requests: int
+    first_changed: float
+    pairs_changed: float
+    tau: float | None
+    unranked: int
+
+
 @dataclass
 class Ranking:
-    """How often logged and new scores rank the rows of a request otherwise, over all requests.
+    """How often two scores of each row rank the rows of a request otherwise, over all requests.
 
     Attributes:
         requests: those of two rows or more whose scores are numbers.
@@ -31,20 +50,20 @@ class Ranking:
     tau: float = 0.0
     unranked: int = 0
 
-    def add(self, logged: np.ndarray, new: np.ndarray) -> None:
+    def add(self, scores: np.ndarray, new: np.ndarray) -> None:
         """Compare two scores of each row of a request, `[rows]` both."""
-        count = len(logged)
+        count = len(scores)
         if count < 2:
             return
-        if np.isnan(logged).any() or np.isnan(new).any():
+        if np.isnan(scores).any() or np.isnan(new).any():
             self.unranked += 1
             return
         self.requests += 1
         # The first of those in the first place: a server that sorts stably shows that one.
-        self.first_changed += int(np.argmax(logged) != np.argmax(new))
+        self.first_changed += int(np.argmax(scores) != np.argmax(new))
         pairs = count * (count - 1) // 2
         self.pairs += pairs
-        ties, new_ties, both, discordant = _pairs(logged, new)
+        ties, new_ties, both, discordant = _pairs(scores, new)
         self.pairs_changed += discordant + ties + new_ties - 2 * both
         if ties < pairs and new_ties < pairs:
             concordant = pairs - ties - new_ties + both - discordant
@@ -57,6 +76,19 @@ class Ranking:
         """Add what another has counted."""
         for name, value in asdict(other).items():
             setattr(self, name, getattr(self, name) + value)
+
+    @property
+    def result(self) -> RankingResult | None:
+        """What it comes to; None where nothing was ranked."""
+        if not self.requests:
+            return None
+        return RankingResult(
+            self.requests,
+            self.first_changed / self.requests,
+            self.pairs_changed / self.pairs,
+            self.mean_tau,
+            self.unranked,
+        )
 
     @property
     def mean_tau(self) -> float | None:

@@ -1,0 +1,1 @@
+"""What all reports have: where they come from, and the forms that they take."""
