@@ -60,22 +60,40 @@ def to_array(what: str, proto: TensorProto, spec: tf.TensorSpec, max_bytes: int)
         InputError: `proto` is not a whole tensor, not one of `spec`, or it is over `max_bytes`.
     """
     shape = [dim.size for dim in proto.tensor_shape.dim]
-    came = f"{what} is a TensorProto of dtype {_named(proto.dtype)} and shape {_shown(shape)}"
+
+    def refused(why: object) -> InputError:
+        came = f"{what} is a TensorProto of dtype {_named(proto.dtype)} and shape {_shown(shape)}"
+        return InputError(f"{came}{why}")
+
     if proto.dtype not in _DTYPES:
-        raise InputError(f"{came}; accepted: dtypes of numbers, booleans and strings")
+        raise refused("; accepted: dtypes of numbers, booleans and strings")
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
-        raise InputError(f"{came}; accepted: shapes with every dimension known")
-    if _DTYPES[proto.dtype] != spec.dtype or not spec.shape.is_compatible_with(shape):
+        raise refused("; accepted: shapes with every dimension known")
+    if _DTYPES[proto.dtype] != spec.dtype or not fits(shape, spec):
         accepted = spec.shape.as_list() if spec.shape.rank is not None else "of any rank"
-        raise InputError(f"{came}; accepted: dtype {spec.dtype.name} and shape {accepted}")
+        raise refused(f"; accepted: dtype {spec.dtype.name} and shape {accepted}")
     size = array_bytes(shape, spec.dtype) + _characters(proto, shape)
     if size > max_bytes:
-        raise InputError(f"{came}, {size:,} bytes; accepted: up to {max_bytes:,} bytes")
+        raise refused(f", {size:,} bytes; accepted: up to {max_bytes:,} bytes")
     try:
+        if proto.tensor_content and spec.dtype != tf.string:
+            # As tf.make_ndarray has it, in a fifth of the time.
+            content = np.frombuffer(proto.tensor_content, spec.dtype.as_numpy_dtype)
+            return content.reshape(shape).copy()
         array: np.ndarray = tf.make_ndarray(proto)
     except (ValueError, OverflowError) as error:
-        raise InputError(f"{came} that can't be read: {error}") from error
+        raise refused(f" that can't be read: {error}") from error
     return array
+
+
+def fits(shape: Sequence[int], spec: tf.TensorSpec) -> bool:
+    """Whether a shape is one that the spec has; `is_compatible_with` takes ten times as long."""
+    if spec.shape.rank is None:
+        return True
+    sizes = spec.shape.as_list()
+    return len(sizes) == len(shape) and all(
+        size is None or size == given for given, size in zip(shape, sizes, strict=True)
+    )
 
 
 def _characters(proto: TensorProto, shape: Sequence[int]) -> int:

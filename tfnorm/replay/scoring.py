@@ -1,4 +1,7 @@
-"""Calls scored in the batches as logged, several at a time, and given in the order of the log."""
+"""Calls scored in the batches as logged, in several threads, and given in the order of the log.
+
+They come in blocks: what is done once a block is not done for each call.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,10 @@ from tfnorm.replay.log.call import Call, Passed
 from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.scorer import Scorer
 
+_CALLS, _ROWS = 32, 1024
+"""What a block holds at most: calls, and rows but for those of its last call."""
 _AHEAD = 4
-"""Calls that wait for each thread."""
+"""Blocks that wait for each thread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +48,12 @@ class Scored:
     answers: tuple[Answer, ...]
 
 
+Block = list[Scored | Passed]
+
+
 def scored(
     calls: Iterable[Call | Passed], scorers: Sequence[Scorer], threads: int | None = None
-) -> Iterator[Scored | Passed]:
+) -> Iterator[Block]:
     """Score the calls with each model, in order.
 
     Args:
@@ -60,24 +68,21 @@ def scored(
         threads = 1
     threads = threads or os.cpu_count() or 1
     if threads == 1:
-        for call in calls:
-            yield call if isinstance(call, Passed) else _scored(call, scorers)
+        for block in _blocks(calls):
+            yield _scored(block, scorers)
         return
-    waiting: deque[Passed | Future[Scored]] = deque()
+    waiting: deque[Future[Block]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="tfnorm-replay") as pool:
         try:
-            for call in calls:
-                waiting.append(
-                    call if isinstance(call, Passed) else pool.submit(_scored, call, scorers)
-                )
+            for block in _blocks(calls):
+                waiting.append(pool.submit(_scored, block, scorers))
                 if len(waiting) > _AHEAD * threads:
-                    yield _result(waiting.popleft())
+                    yield waiting.popleft().result()
             while waiting:
-                yield _result(waiting.popleft())
+                yield waiting.popleft().result()
         finally:
             for one in waiting:
-                if isinstance(one, Future):
-                    one.cancel()
+                one.cancel()
 
 
 def answer(call: Call, scorer: Scorer) -> Answer:
@@ -98,9 +103,21 @@ def answer(call: Call, scorer: Scorer) -> Answer:
         return Answer(fitted, None, f"the model refuses what production answered: {error}")
 
 
-def _scored(call: Call, scorers: Sequence[Scorer]) -> Scored:
-    return Scored(call, tuple(answer(call, scorer) for scorer in scorers))
+def _blocks(calls: Iterable[Call | Passed]) -> Iterator[list[Call | Passed]]:
+    block: list[Call | Passed] = []
+    rows = 0
+    for call in calls:
+        block.append(call)
+        rows += call.rows if isinstance(call, Call) else 0
+        if len(block) == _CALLS or rows >= _ROWS:
+            yield block
+            block, rows = [], 0
+    if block:
+        yield block
 
 
-def _result(one: Passed | Future[Scored]) -> Scored | Passed:
-    return one if isinstance(one, Passed) else one.result()
+def _scored(block: list[Call | Passed], scorers: Sequence[Scorer]) -> Block:
+    return [
+        one if isinstance(one, Passed) else Scored(one, tuple(answer(one, s) for s in scorers))
+        for one in block
+    ]

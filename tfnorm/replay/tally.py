@@ -11,7 +11,8 @@ import numpy as np
 from tfnorm.errors import InputError
 from tfnorm.parity.outputs import alike
 from tfnorm.replay.comparison.bounds import HEAD, Bounds
-from tfnorm.replay.comparison.compare import Compared, compare, refused
+from tfnorm.replay.comparison.compare import Answered, compare_all, refused
+from tfnorm.replay.comparison.fit import Fitted
 from tfnorm.replay.comparison.outputs import Pair, paired
 from tfnorm.replay.judgement.diagnosis import Case, diagnose
 from tfnorm.replay.judgement.sample import Sample, Seen, windows
@@ -20,14 +21,11 @@ from tfnorm.replay.log.labels import Labels
 from tfnorm.replay.partial.partial import Partial
 from tfnorm.replay.results import ModelResult
 from tfnorm.replay.rows_file import RowsFile
-from tfnorm.replay.scoring import Answer, Scored, scored
+from tfnorm.replay.scoring import Block, Scored, scored
 from tfnorm.replay.summary import model_result
 from tfnorm.scorers.scorer import Scorer
 from tfnorm.session import DEFAULT_SIGNATURE
 from tfnorm.verify.judgement.tolerance import Tolerance
-
-_SHOWN_EACH = 100
-"""Calls between two looks at how far it is."""
 
 
 class Tally:
@@ -88,11 +86,9 @@ class Tally:
         stream = self._counted(scored(calls, self._scorers, threads), total)
         head: list[Scored] = []
         rows = 0
-        for one in stream:
-            head.append(one)
-            rows += max(
-                (len(array) for array in one.call.outputs.values() if array.ndim), default=0
-            )
+        for block in stream:
+            head += block
+            rows += sum(one.call.rows for one in block)
             if rows >= HEAD:
                 break
         if not head:
@@ -100,7 +96,8 @@ class Tally:
         for place in range(len(self._scorers)):
             self._pairs.append(self._paired(place, head))
             self._partials.append(Partial(self._bounds(place, head), self._seed))
-        for before, of_call, after in windows(map(self._added, chain(head, stream))):
+        added = chain.from_iterable(map(self._added, chain([head], stream)))
+        for before, of_call, after in windows(added):
             for place, sample in enumerate(self._samples):
                 seen = of_call[place]
                 if seen is not None and seen.compared.problem is None:
@@ -152,14 +149,14 @@ class Tally:
                     call = Passed(number, f"model {call.spec.name!r} answered")
             yield call
 
-    def _counted(self, stream: Iterable[Scored | Passed], total: int) -> Iterator[Scored]:
-        for done, one in enumerate(stream, 1):
-            if self._progress is not None and (done % _SHOWN_EACH == 0 or done == total):
+    def _counted(self, stream: Iterable[Block], total: int) -> Iterator[list[Scored]]:
+        done = 0
+        for block in stream:
+            done += len(block)
+            if self._progress is not None:
                 self._progress(done, total)
-            if isinstance(one, Passed):
-                self.passed_over[one.reason] += 1
-            else:
-                yield one
+            self.passed_over.update(one.reason for one in block if isinstance(one, Passed))
+            yield [one for one in block if isinstance(one, Scored)]
 
     def _paired(self, place: int, head: Sequence[Scored]) -> list[Pair]:
         """The outputs that belong together, by the first call that a model gives any for."""
@@ -195,35 +192,58 @@ class Tally:
         tolerance = Tolerance(self._tolerance.atol, self._tolerance.rtol, precision=precision)
         return Bounds.of(tolerance, by_output)
 
-    def _added(self, one: Scored) -> list[Seen | None]:
-        """A call as each model has seen it, once it is added up."""
-        return [self._add(place, one.call, answer) for place, answer in enumerate(one.answers)]
+    def _added(self, block: list[Scored]) -> Iterator[tuple[Seen | None, ...]]:
+        """Calls as each model has seen them, once they are added up."""
+        by_model = (self._add(place, block) for place in range(len(self._scorers)))
+        return zip(*by_model, strict=True)
 
-    def _add(self, place: int, call: Call, answer: Answer) -> Seen | None:
-        partial = self._partials[place]
-        fitted = answer.fitted
-        if fitted is None or self._unpaired[place] is not None:
+    def _add(self, place: int, block: list[Scored]) -> list[Seen | None]:
+        partial, pairs = self._partials[place], self._pairs[place]
+        fitting = [
+            (at, one.call, one.answers[place], fitted)
+            for at, one in enumerate(block)
+            if (fitted := self._fitted(place, one)) is not None
+        ]
+        answered = [
+            Answered(call.outputs, answer.outputs, fitted.count)
+            for _, call, answer, fitted in fitting
+            if answer.outputs is not None
+        ]
+        compared = iter(compare_all(pairs, answered, partial.bounds))
+        found = [
+            next(compared)
+            if answer.outputs is not None
+            else refused(fitted.count, answer.problem or "the model gives nothing")
+            for _, _, answer, fitted in fitting
+        ]
+        partial.add(
+            [
+                (call, one, self._labels_of(call, fitted.count))
+                for (_, call, _, fitted), one in zip(fitting, found, strict=True)
+            ],
+            ranks=self._log.batches_known,
+        )
+        seen: list[Seen | None] = [None for _ in block]
+        for (at, call, answer, fitted), one in zip(fitting, found, strict=True):
+            if place == 0 and self._rows is not None and one.differs:
+                self._rows.write(call, fitted, answer.outputs, one, pairs)
+            if answer.outputs is not None:
+                seen[at] = Seen(call, fitted, answer.outputs, one)
+        return seen
+
+    def _fitted(self, place: int, one: Scored) -> Fitted | None:
+        """What a model was fed for a call; None, and that is counted, where nothing can be compared."""
+        partial, call, answer = self._partials[place], one.call, one.answers[place]
+        if answer.fitted is None or self._unpaired[place] is not None:
             partial.add_unfit(answer.problem or str(self._unpaired[place]))
             return None
         compared = any(pair.logged in call.outputs for pair in self._pairs[place])
         if answer.outputs is not None and not compared:
             partial.add_unfit(f"its answer has {', '.join(map(repr, sorted(call.outputs)))} alone")
             return None
-        for note in fitted.notes:
+        for note in answer.fitted.notes:
             partial.add_note(note)
-        found = self._compared(place, call, answer, fitted.count)
-        partial.add(call, found, self._labels_of(call, fitted.count), ranks=self._log.batches_known)
-        seen = None if answer.outputs is None else Seen(call, fitted, answer.outputs, found)
-        if place == 0 and self._rows is not None and found.differs:
-            self._rows.write(call, fitted, answer.outputs, found, self._pairs[0])
-        return seen
-
-    def _compared(self, place: int, call: Call, answer: Answer, rows: int) -> Compared:
-        if answer.outputs is None:
-            return refused(rows, answer.problem or "the model gives nothing")
-        return compare(
-            self._pairs[place], call.outputs, answer.outputs, rows, self._partials[place].bounds
-        )
+        return answer.fitted
 
     def _labels_of(self, call: Call, rows: int) -> np.ndarray | None:
         if self._labels is not None:

@@ -3,7 +3,7 @@ import pytest
 
 from tfnorm.errors import InputError
 from tfnorm.replay.comparison.bounds import Bounds
-from tfnorm.replay.comparison.compare import compare
+from tfnorm.replay.comparison.compare import Answered, compare, compare_all
 from tfnorm.replay.comparison.outputs import Pair, paired
 from tfnorm.verify.judgement.tolerance import Tolerance
 
@@ -13,7 +13,7 @@ SCORE = [Pair("score", "score")]
 def compared(logged, new, **options):
     bounds = Bounds(Tolerance(**{"precision": "float32"} | options), {"score": [1.0]})
     logged, new = np.asarray(logged), np.asarray(new)
-    return compare(SCORE, {"score": logged}, {"score": new}, len(new), bounds)
+    return compare(SCORE, Answered({"score": logged}, {"score": new}, len(new)), bounds)
 
 
 def test_names_that_are_the_same_belong_together():
@@ -102,6 +102,30 @@ def test_the_worst_value_is_told():
     found = compared(np.float32([[0.1, 0.2], [0.3, 0.4]]), np.float32([[0.1, 0.2], [0.3, 0.9]]))
     assert found.worst == (1, pytest.approx(0.4), pytest.approx(0.9))
     assert found.difference.tolist() == pytest.approx([0, 0.5])
+
+
+def test_calls_that_are_compared_together_are_what_each_is_by_itself():
+    rng = np.random.default_rng(0)
+    pairs = [*SCORE, Pair("shares", "classes")]
+    bounds = Bounds(Tolerance(precision="float32"), {"score": [0.5], "shares": [0.3, 0.3]})
+    calls = []
+    for number in range(40):
+        count = int(rng.integers(0, 6))
+        logged = {"score": rng.random((count, 1)), "shares": rng.random((count, 2))}
+        new = {"score": logged["score"][:, 0], "classes": logged["shares"] + 1e-3 * (number % 3)}
+        if number % 4 == 1:
+            logged["score"] = logged["score"].astype(np.float32)
+        if number % 5 == 1:
+            del logged["shares"]
+        if number % 7 == 1:
+            logged["score"] = np.zeros(count + 1)
+        calls.append(Answered(logged, new, count))
+    together = compare_all(pairs, calls, bounds)
+    assert {one.differs for one in together} == {True, False}
+    for call, one in zip(calls, together, strict=True):
+        alone = compare(pairs, call, bounds)
+        for name, value in vars(alone).items():
+            np.testing.assert_array_equal(getattr(one, name), value)
 
 
 def test_the_scale_is_the_median_of_the_logs_beginning():

@@ -5,11 +5,12 @@ import pytest
 
 from tfnorm.errors import InputError
 from tfnorm.replay import Bounds, Partial
-from tfnorm.replay.comparison.compare import compare, refused
+from tfnorm.replay.comparison.compare import Answered, compare, refused
 from tfnorm.replay.comparison.outputs import Pair
 from tfnorm.replay.log.call import Call, ModelSpec
 from tfnorm.verify.judgement.tolerance import Tolerance
 
+SCORE = [Pair("score", "score")]
 BOUNDS = Bounds(Tolerance(precision="float32"), {"score": [0.5]})
 
 
@@ -18,8 +19,8 @@ def add(partial, number, move, labels=None):
     logged = rng.random(6).astype(np.float32)
     new = (logged + np.float32(move) * rng.normal(size=6)).astype(np.float32)
     call = Call(number, {}, {"score": logged}, spec=ModelSpec(version=number % 2))
-    compared = compare([Pair("score", "score")], call.outputs, {"score": new}, 6, BOUNDS)
-    partial.add(call, compared, labels)
+    compared = compare(SCORE, Answered(call.outputs, {"score": new}, 6), BOUNDS)
+    partial.add([(call, compared, labels)])
 
 
 def filled(numbers):
@@ -58,7 +59,7 @@ def test_parts_with_other_bounds_do_not_merge():
 def test_what_can_not_be_compared_differs():
     partial = Partial(BOUNDS)
     call = Call(7, {}, {"score": np.zeros(3)})
-    partial.add(call, refused(3, "the model refuses it"), None)
+    partial.add([(call, refused(3, "the model refuses it"), None)])
     assert (partial.calls_different, partial.rows_different) == (1, 3)
     assert partial.problems == {"the model refuses it": 1}
     assert partial.largest == np.inf and not partial.equal
@@ -75,8 +76,8 @@ def test_rows_that_are_alike_are_rounded_alike():
     call = Call(0, {}, {"score": np.tile(np.linspace(0.1, 0.9, 10, dtype=np.float32), 20)})
     new = {"score": (call.outputs["score"] + np.float32(4e-6)).astype(np.float32)}
     partial = Partial(BOUNDS)
-    compared = compare([Pair("score", "score")], call.outputs, new, 200, BOUNDS)
-    partial.add(call, compared, None)
+    compared = compare(SCORE, Answered(call.outputs, new, 200), BOUNDS)
+    partial.add([(call, compared, None)])
     assert partial.equal
 
 
@@ -85,7 +86,7 @@ def test_nearly_all_values_off_the_same_way_are_no_rounding():
     for sign, one_way in ((np.ones(40), True), (np.where(np.arange(40) % 2, 1, -1), False)):
         new = {"score": (call.outputs["score"] + 4e-6 * sign).astype(np.float32)}
         partial = Partial(BOUNDS)
-        compared = compare([Pair("score", "score")], call.outputs, new, 40, BOUNDS)
+        compared = compare(SCORE, Answered(call.outputs, new, 40), BOUNDS)
         assert not compared.differs
-        partial.add(call, compared, None)
+        partial.add([(call, compared, None)])
         assert partial.one_way == one_way and partial.equal != one_way

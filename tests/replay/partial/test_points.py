@@ -10,7 +10,7 @@ def drawn(calls, seed=0):
     points = Points(seed)
     for number in calls:
         logged = number + np.arange(10) / 100
-        points.add(number, logged, -logged)
+        points.add(np.full(10, number), np.arange(10), logged, -logged)
     return points
 
 

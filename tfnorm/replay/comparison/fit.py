@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.examples.formats.records import example_row
 from tfnorm.examples.table import stacked
+from tfnorm.protocol.tensor_proto import fits
 from tfnorm.replay.log.call import Call
 from tfnorm.scorers.inputs import dimensions
 from tfnorm.scorers.scorer import Scorer
@@ -94,9 +95,9 @@ def _is_batched(name: str, array: np.ndarray, scorer: Scorer) -> bool:
 
 
 def _cast(array: np.ndarray, name: str, spec: tf.TensorSpec, notes: list[str]) -> np.ndarray:
-    if not spec.shape.is_compatible_with(array.shape):
+    if not fits(array.shape, spec):
         # A column of single values is one number a row to who writes a table.
-        if array.ndim == 1 and spec.shape.is_compatible_with([len(array), 1]):
+        if array.ndim == 1 and fits([len(array), 1], spec):
             array = array[:, None]
         else:
             raise Unfit(

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfnorm.errors import InputError
 from tfnorm.replay.comparison.bounds import Bounds
-from tfnorm.replay.comparison.compare import Compared, compare
+from tfnorm.replay.comparison.compare import Answered, Compared, compare
 from tfnorm.replay.comparison.outputs import Pair
 from tfnorm.replay.judgement.sample import Seen
 from tfnorm.scorers.connection import Unreachable
@@ -118,4 +118,4 @@ class Trial:
 
     def _compared(self, pairs: Sequence[Pair], logged: Outputs, found: Rescored) -> Compared:
         count = len(next(iter(found.outputs.values())))
-        return compare(pairs, logged, found.outputs, count, self.bounds)
+        return compare(pairs, Answered(logged, found.outputs, count), self.bounds)

@@ -40,6 +40,11 @@ class Call:
     labels: np.ndarray | None = None
     key: str | None = None
 
+    @property
+    def rows(self) -> int:
+        """How many rows it has, by what was answered."""
+        return max((len(array) for array in self.outputs.values() if array.ndim), default=0)
+
 
 @dataclass(frozen=True)
 class Passed:

@@ -13,12 +13,13 @@ from tfnorm.errors import InputError
 from tfnorm.examples.formats.records import prediction_log
 from tfnorm.examples.formats.tf_records import tf_records
 from tfnorm.examples.table import Inputs
-from tfnorm.protocol.tensor_proto import to_array
+from tfnorm.protocol.tensor_proto import FIELDS, to_array
 from tfnorm.replay.log.call import Call, ModelSpec, Passed
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.tensor_pb2 import TensorProto
 
+_ANY = {dtype: tf.TensorSpec(None, dtype) for dtype in FIELDS}
 # The largest tensor that a proto can hold.
 _MOST_BYTES = 2**31
 _NOT_LOOKED_AT = {
@@ -112,10 +113,10 @@ def _arrays(what: str, protos: Mapping[str, TensorProto]) -> dict[str, np.ndarra
 
 def _array(what: str, proto: TensorProto) -> np.ndarray:
     try:
-        dtype = tf.as_dtype(proto.dtype)
-    except TypeError:
-        dtype = tf.variant  # Which no array is of: that is said.
-    return to_array(what, proto, tf.TensorSpec(None, dtype), _MOST_BYTES)
+        spec = _ANY[tf.as_dtype(proto.dtype)]
+    except (TypeError, KeyError):
+        spec = tf.TensorSpec(None, tf.variant)  # Which no array is of: that is said.
+    return to_array(what, proto, spec, _MOST_BYTES)
 
 
 def _classes(answers: Any) -> dict[str, np.ndarray]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,10 @@ from tfnorm.verify.judgement.reference import AT_EQUAL_SHAPES
 
 _REASONS = 20
 _COUNTS = ("calls", "rows", "calls_different", "rows_different", "rows_changed")
+
+
+Added: TypeAlias = "tuple[Call, Compared, np.ndarray | None]"
+"""A call, its answer beside the model's, and the labels of its rows, NaN where one isn't known; or None."""
 
 
 class Partial:
@@ -71,43 +75,26 @@ class Partial:
         self.unfit: dict[str, int] = {}
         self.notes: dict[str, int] = {}
 
-    def add(
-        self, call: Call, compared: Compared, labels: np.ndarray | None, *, ranks: bool = True
-    ) -> None:
-        """Add a call.
+    def add(self, calls: Sequence[Added], *, ranks: bool = True) -> None:
+        """Add calls.
 
         Args:
-            call: the call.
-            compared: its answer beside the model's.
-            labels: `[rows]`, NaN where one isn't known; None without labels.
-            ranks: whether its rows were one ranking.
+            calls: the calls.
+            ranks: whether the rows of each were one ranking.
         """
-        self.calls += 1
-        self.rows += compared.rows
-        different = int(compared.different.sum())
-        self.calls_different += compared.differs
-        self.rows_different += different
-        by_version = self.versions.setdefault(
-            "" if call.spec.version is None else str(call.spec.version), [0, 0]
+        if not calls:
+            return
+        for call, compared, _ in calls:
+            self._add_call(call, compared)
+        difference = np.concatenate([compared.difference for _, compared, _ in calls])
+        self.rows += len(difference)
+        self.rows_different += sum(
+            int(compared.different.sum()) for _, compared, _ in calls if compared.differs
         )
-        by_version[0] += 1
-        by_version[1] += compared.differs
-        if compared.problem is not None:
-            self._count(self.problems, compared.problem)
-            self.largest = float("inf")
-        self.quantiles.add(compared.difference)
-        largest = float(compared.difference.max(initial=0.0))
-        self.largest = max(self.largest, largest)
-        self.rows_changed += int((compared.difference > 0).sum())
-        if compared.differs:
-            row, logged, new = compared.worst
-            self.worst.add(
-                WorstCall(
-                    call.number, call.key, compared.rows, different, largest, row, logged, new
-                )
-            )
-        if compared.logged is not None and compared.new is not None:
-            self._add_scores(call.number, compared.logged, compared.new, labels, ranks)
+        self.rows_changed += int(np.count_nonzero(difference))
+        self.largest = max(self.largest, float(difference.max(initial=0.0)))
+        self.quantiles.add(difference)
+        self._add_scores([one for one in calls if one[1].logged is not None], ranks)
 
     def add_unfit(self, reason: str) -> None:
         """Count a call that can't be given to the model."""
@@ -205,23 +192,51 @@ class Partial:
         made.versions = {version: list(counts) for version, counts in document["versions"].items()}
         return made
 
-    def _add_scores(
-        self,
-        number: int,
-        logged: np.ndarray,
-        new: np.ndarray,
-        labels: np.ndarray | None,
-        ranks: bool,
-    ) -> None:
+    def _add_call(self, call: Call, compared: Compared) -> None:
+        self.calls += 1
+        self.calls_different += compared.differs
+        version = "" if call.spec.version is None else str(call.spec.version)
+        by_version = self.versions.setdefault(version, [0, 0])
+        by_version[0] += 1
+        by_version[1] += compared.differs
+        if compared.problem is not None:
+            self._count(self.problems, compared.problem)
+            self.largest = float("inf")
+        if compared.differs:
+            self.worst.add(
+                WorstCall(
+                    call.number,
+                    call.key,
+                    compared.rows,
+                    int(compared.different.sum()),
+                    float(compared.difference.max(initial=0.0)),
+                    *compared.worst,
+                )
+            )
+
+    def _add_scores(self, calls: Sequence[Added], ranks: bool) -> None:
+        """Those of calls that have them."""
+        if not calls:
+            return
+        sizes = [compared.rows for _, compared, _ in calls]
+        logged, new = (
+            np.concatenate([getattr(compared, name) for _, compared, _ in calls])
+            for name in ("logged", "new")
+        )
+        starts = np.cumsum(sizes) - sizes
+        places = np.arange(len(logged)) - np.repeat(starts, sizes)
+        numbers = np.repeat([call.number for call, _, _ in calls], sizes)
         finite = np.isfinite(logged) & np.isfinite(new)
-        self.points.add(number, logged[finite], new[finite])
-        if ranks:
-            self.ranking.add(logged, new)
-        if labels is not None:
-            if self.logged is None or self.new is None:
-                self.logged, self.new = Quality(), Quality()
-            self.logged.add(labels, logged)
-            self.new.add(labels, new)
+        self.points.add(numbers[finite], places[finite], logged[finite], new[finite])
+        for start, size in zip(starts, sizes, strict=True) if ranks else ():
+            self.ranking.add(logged[start : start + size], new[start : start + size])
+        for start, (_, compared, labels) in zip(starts, calls, strict=True):
+            if labels is not None:
+                if self.logged is None or self.new is None:
+                    self.logged, self.new = Quality(), Quality()
+                rows = slice(start, start + compared.rows)
+                self.logged.add(labels, logged[rows])
+                self.new.add(labels, new[rows])
 
     @staticmethod
     def _count(counts: dict[str, int], reason: str, more: int = 1) -> None:

@@ -26,9 +26,11 @@ class Points:
         self._pairs = np.zeros((0, 2))
         self._limit = np.uint64(np.iinfo(np.uint64).max)
 
-    def add(self, number: int, logged: np.ndarray, new: np.ndarray) -> None:
-        """Draw from the rows of a call, `[rows]` both."""
-        ranks = _hash(np.arange(len(logged), dtype=np.uint64), number, self.seed)
+    def add(
+        self, numbers: np.ndarray, rows: np.ndarray, logged: np.ndarray, new: np.ndarray
+    ) -> None:
+        """Draw from rows: the number of the call, the place in it and both scores of each, `[rows]` all."""
+        ranks = _hash(numbers.astype(np.uint64), rows.astype(np.uint64), self.seed)
         drawn = ranks <= self._limit
         if drawn.any():
             self._take(ranks[drawn], np.stack([logged, new], 1)[drawn])
@@ -76,10 +78,10 @@ class Points:
             self._limit = self._ranks[-1]
 
 
-def _hash(rows: np.ndarray, number: int, seed: int) -> np.ndarray:
+def _hash(numbers: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
     """Splitmix64 of a row's place."""
     with np.errstate(over="ignore"):
-        x = rows + np.uint64((number << 24) & (2**64 - 1)) + np.uint64(seed) * np.uint64(2**62 + 1)
+        x = rows + (numbers << np.uint64(24)) + np.uint64(seed) * np.uint64(2**62 + 1)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             x = (x + np.uint64(0x9E3779B97F4A7C15)) if shift == 30 else x
             x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
