@@ -3,7 +3,19 @@
 from tfnorm._start import backend  # noqa: F401, I001 - before all that imports Keras
 
 import tfnorm.training.lazy_adam  # noqa: F401 - registered, as a .keras file may name it
-from tfnorm import datasets, export, layers, models, ops, schema, statistics, training, verify
+from tfnorm import (
+    datasets,
+    errors,
+    export,
+    layers,
+    metrics,
+    models,
+    ops,
+    schema,
+    statistics,
+    training,
+    verify,
+)
 from tfnorm._start.version import __version__
 from tfnorm.errors import InputError
 from tfnorm.export import export_saved_model, to_numpy
@@ -16,9 +28,9 @@ from tfnorm.verify import (
     assert_batch_invariant,
     inspect_saved_model,
     load_scorer,
+    verify_batch_invariance,
     verify_statistics,
 )
-from tfnorm.verify import batch_invariance as verify_batch_invariance
 
 __all__ = [
     "BatchNormalization",
@@ -31,11 +43,13 @@ __all__ = [
     "assert_batch_invariant",
     "datasets",
     "deliver",
+    "errors",
     "export",
     "export_saved_model",
     "inspect_saved_model",
     "layers",
     "load_scorer",
+    "metrics",
     "models",
     "ops",
     "recalibrate_statistics",

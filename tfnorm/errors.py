@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+__all__ = ["InputError"]
+
 
 class InputError(ValueError):
     """Something given from outside can't be used.

@@ -6,6 +6,8 @@ import numpy as np
 
 from tfnorm.errors import InputError
 
+__all__ = ["auc", "gauc", "has_gauc", "log_loss", "user_aucs"]
+
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float:
     """How often an example that was clicked has a higher score than one that wasn't.

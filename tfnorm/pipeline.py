@@ -26,7 +26,16 @@ from tfnorm.scorers.keras_model import KerasScorer, load_keras_file
 from tfnorm.statistics.moves import Recalibration
 from tfnorm.statistics.recalibrate import recalibrate_statistics
 from tfnorm.training import Progress, Recipe, Trained, train
-from tfnorm.verify import InvarianceReport, batch_invariance
+from tfnorm.verify import InvarianceReport, verify_batch_invariance
+
+__all__ = [
+    "KEPT_EXAMPLES",
+    "Delivered",
+    "MainJob",
+    "deliver",
+    "main_job",
+    "recalibrate_by_file",
+]
 
 KEPT_EXAMPLES = 512
 """Examples of the test split that an export keeps."""
@@ -142,7 +151,7 @@ def deliver(
             allow_misfit_statistics=allow_misfit_statistics,
             **options,
         )
-        verdict = batch_invariance(
+        verdict = verify_batch_invariance(
             staged.path,
             bitwise=options.get("batch_invariance") == BITWISE,
             allow_misfit_statistics=allow_misfit_statistics,
@@ -188,7 +197,7 @@ def main_job(
     if delivered.export is not None:
         with Server(place, "din", port=0, rest_port=0) as server:
             for api, url in (("gRPC", server.grpc_url), ("REST", server.rest_url)):
-                servers[api] = batch_invariance(
+                servers[api] = verify_batch_invariance(
                     url, examples, progress=_stage(progress, f"verify {api}")
                 )
     return MainJob(log.name, trained, delivered, servers)

@@ -13,7 +13,9 @@ from tfnorm.verify.report.report import InvarianceReport, Undecided
 from tfnorm.verify.results import Culprit
 from tfnorm.verify.statistics.check import verify_statistics
 from tfnorm.verify.statistics.report import FitReport
-from tfnorm.verify.verification import batch_invariance
+from tfnorm.verify.verification import verify_batch_invariance
+
+batch_invariance = verify_batch_invariance
 
 __all__ = [
     "Connection",
@@ -31,5 +33,6 @@ __all__ = [
     "load_scorer",
     "to_html",
     "to_junit",
+    "verify_batch_invariance",
     "verify_statistics",
 ]

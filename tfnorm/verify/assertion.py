@@ -9,13 +9,13 @@ import keras
 from tfnorm.examples.load import Examples
 from tfnorm.scorers.scorer import BareScorer
 from tfnorm.verify.report.text import to_text
-from tfnorm.verify.verification import batch_invariance
+from tfnorm.verify.verification import verify_batch_invariance
 
 
 def assert_batch_invariant(
     model: keras.Model | str | Path | BareScorer, examples: Examples | None = None
 ) -> None:
-    """Assert that a model's scores do not depend on the batch, as `batch_invariance` finds out.
+    """Assert that a model's scores do not depend on the batch, as `verify_batch_invariance` finds out.
 
     That alone: the examples of a test need not be those that the statistics of a model are of.
 
@@ -34,6 +34,6 @@ def assert_batch_invariant(
             assert_batch_invariant("exports/ranker", "examples.npz")
     """
     __tracebackhide__ = True  # pytest then points at the test.
-    report = batch_invariance(model, examples, allow_misfit_statistics=True)
+    report = verify_batch_invariance(model, examples, allow_misfit_statistics=True)
     if not report.passed:
         raise AssertionError(to_text(report))

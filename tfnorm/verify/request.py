@@ -44,7 +44,7 @@ class Request:
         examples: the examples.
         tolerance: how far a value may move.
         labels: 1 or 0 for each example; None where they aren't known.
-        batch_sizes, allowed, unpadded, seed: as `batch_invariance` has them.
+        batch_sizes, allowed, unpadded, seed: as `verify_batch_invariance` has them.
         budget: the seconds to score in.
     """
 

@@ -28,7 +28,7 @@ from tfnorm.verify.run import run
 from tfnorm.verify.statistics.look import judgement
 
 
-def batch_invariance(
+def verify_batch_invariance(
     target: keras.Model | str | Path | BareScorer,
     examples: Examples | None = None,
     *,
@@ -128,7 +128,7 @@ def batch_invariance(
     Example:
 
         >>> model = keras.Sequential([keras.Input((3,), name="x"), keras.layers.Dense(1)])
-        >>> batch_invariance(model, {"x": np.eye(3, dtype=np.float32)}).passed
+        >>> verify_batch_invariance(model, {"x": np.eye(3, dtype=np.float32)}).passed
         True
     """
     watch = Stopwatch()

@@ -89,7 +89,7 @@ def verify(
     """
     from tfnorm.cli.output import show, stages
     from tfnorm.reports.provenance import with_provenance
-    from tfnorm.verify import Undecided, batch_invariance
+    from tfnorm.verify import Undecided, verify_batch_invariance
     from tfnorm.verify.report.plot import check_matplotlib
     from tfnorm.verify.report.text import render
 
@@ -99,7 +99,7 @@ def verify(
     undecided = None
     try:
         with stages() as progress:
-            report = batch_invariance(
+            report = verify_batch_invariance(
                 target,
                 examples,
                 batch_sizes=batch_sizes or None,

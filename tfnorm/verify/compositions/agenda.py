@@ -76,7 +76,7 @@ def agenda(
         inputs: what the scorer takes; None where it doesn't say.
         remote: whether requests may be sent at the same time.
         requests: how many examples each logged request had; empty where they are no log.
-        batch_sizes: as `batch_invariance` has them.
+        batch_sizes: as `verify_batch_invariance` has them.
         allowed: the batch sizes that the server pads to.
         unpadded: the inputs whose zeros at the end are no padding.
         seed: of the shuffles.
