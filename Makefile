@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint notebooks
+.PHONY: demo test lint notebooks docs matrix
 
 demo: .venv/installed-serving
 	$(BIN)/tfnorm demo
@@ -14,6 +14,14 @@ lint: .venv/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+# Read from the repository and the installed packages alone: no network.
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# Hours for all cells; MATRIX_ARGS='--python 3.12 --versions oldest' is one.
+matrix: .venv/installed-matrix
+	$(BIN)/python scripts/matrix.py $(MATRIX_ARGS)
 
 notebooks: .venv/installed-notebooks
 	$(BIN)/python notebooks/run.py
