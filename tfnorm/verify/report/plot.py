@@ -39,7 +39,7 @@ def check_matplotlib() -> None:
     except ImportError as error:
         raise InputError(
             f"the page is drawn with matplotlib, which is not installed ({error}); "
-            "install it with: pip install 'tfnorm[notebooks]'"
+            "install it with: pip install 'tfnorm[report]'"
         ) from error
 
 
