@@ -56,6 +56,20 @@ def test_infinite_scores_are_ranked():
     assert ranking.pairs_changed == 3
 
 
+def test_requests_that_are_added_together_are_what_each_is_by_itself():
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(0, 30, 60)
+    x, y = rng.integers(0, 9, (2, sizes.sum())).astype(float)
+    x[rng.integers(0, len(x), 5)] = np.nan
+    together, apart = Ranking(), Ranking()
+    together.add(x, y, sizes)
+    for rows in np.split(np.arange(len(x)), np.cumsum(sizes)[:-1]):
+        apart.add(x[rows], y[rows])
+    assert together.tau == pytest.approx(apart.tau)
+    assert {**together.to_dict(), "tau": 0} == {**apart.to_dict(), "tau": 0}
+    assert together.unranked > 0
+
+
 def test_parts_merge_to_the_whole():
     rng = np.random.default_rng(0)
     calls = [(rng.normal(size=n), rng.normal(size=n)) for n in (3, 5, 8, 13)]

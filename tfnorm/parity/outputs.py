@@ -84,7 +84,7 @@ def alike(
     numbers = [array.dtype.kind in "biufcV" for array in (values, others)]
     if numbers[0] != numbers[1]:
         return f"one of {whose[0].removeprefix('the ')} and {whose[1]} is a string"
-    if is_floating(values) and is_floating(others) and values.dtype != others.dtype:
+    if values.dtype != others.dtype and is_floating(values) and is_floating(others):
         coarser = min((values.dtype, others.dtype), key=lambda dtype: dtype.itemsize)
         with np.errstate(over="ignore"):
             return values.astype(coarser), others.astype(coarser)

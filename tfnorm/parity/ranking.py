@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,27 +50,34 @@ class Ranking:
     tau: float = 0.0
     unranked: int = 0
 
-    def add(self, scores: np.ndarray, new: np.ndarray) -> None:
-        """Compare two scores of each row of a request, `[rows]` both."""
-        count = len(scores)
-        if count < 2:
+    def add(self, scores: np.ndarray, new: np.ndarray, sizes: Sequence[int] | None = None) -> None:
+        """Compare two scores of each row, `[rows]` both.
+
+        Args:
+            scores: the one.
+            new: the other.
+            sizes: how many rows each request has, which follow each other; None for those of one.
+        """
+        counts = np.array([len(scores)] if sizes is None else sizes)
+        request = np.repeat(np.arange(len(counts)), counts)
+        nan = np.isnan(scores) | np.isnan(new)
+        known = np.bincount(request[nan], minlength=len(counts)) == 0
+        self.unranked += int((~known & (counts > 1)).sum())
+        known &= counts > 1
+        scores, new, counts = scores[known[request]], new[known[request]], counts[known]
+        if not len(counts):
             return
-        if np.isnan(scores).any() or np.isnan(new).any():
-            self.unranked += 1
-            return
-        self.requests += 1
-        # The first of those in the first place: a server that sorts stably shows that one.
-        self.first_changed += int(np.argmax(scores) != np.argmax(new))
-        pairs = count * (count - 1) // 2
-        self.pairs += pairs
-        ties, new_ties, both, discordant = _pairs(scores, new)
-        self.pairs_changed += discordant + ties + new_ties - 2 * both
-        if ties < pairs and new_ties < pairs:
-            concordant = pairs - ties - new_ties + both - discordant
-            self.ranked += 1
-            self.tau += (concordant - discordant) / float(
-                np.sqrt(float(pairs - ties)) * np.sqrt(float(pairs - new_ties))
-            )
+        self.requests += len(counts)
+        self.first_changed += int((_first(scores, counts) != _first(new, counts)).sum())
+        pairs = counts * (counts - 1) // 2
+        ties, new_ties, both, discordant = _pairs(scores, new, counts)
+        self.pairs += int(pairs.sum())
+        self.pairs_changed += int((discordant + ties + new_ties - 2 * both).sum())
+        ranked = (ties < pairs) & (new_ties < pairs)
+        across = np.sqrt((pairs - ties)[ranked]) * np.sqrt((pairs - new_ties)[ranked])
+        concordant = pairs - ties - new_ties + both - discordant
+        self.ranked += int(ranked.sum())
+        self.tau += float(((concordant - discordant)[ranked] / across).sum())
 
     def merge(self, other: Ranking) -> None:
         """Add what another has counted."""
@@ -105,39 +112,51 @@ class Ranking:
         return cls(**document)
 
 
-def _pairs(x: np.ndarray, y: np.ndarray) -> tuple[int, int, int, int]:
-    """Pairs that are tied in x, in y and in both, and those that x and y put in opposite orders.
+def _first(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The row in each request's first place; of equal ones the first, as a server shows that sorts stably."""
+    starts = np.cumsum(counts) - counts
+    best = np.repeat(np.maximum.reduceat(scores, starts), counts)
+    places = np.flatnonzero(scores == best)
+    return places[np.searchsorted(places, starts)]
+
+
+def _pairs(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of each request, pairs that are tied in x, in y and in both, and those that x and y order otherwise.
 
     Source:
         Knight, 1966, A Computer Method for Calculating Kendall's Tau with Ungrouped Data.
     """
-    if np.array_equal(x, y):
-        x = np.sort(x)
-        ties = _within(x[1:] == x[:-1])
-        return ties, ties, ties, 0
-    order = np.lexsort((y, x))
-    x, y = x[order], y[order]
-    same_x, same_y = x[1:] == x[:-1], y[1:] == y[:-1]
-    by_y = np.sort(y)
-    ties_y = by_y[1:] == by_y[:-1]
-    discordant = 0 if (y[1:] >= y[:-1]).all() else _inversions(np.searchsorted(by_y, y))
-    return _within(same_x), _within(ties_y), _within(same_x & same_y), discordant
+    request = np.repeat(np.arange(len(counts)), counts)
+    together = request[1:] == request[:-1]
+    by_y = np.lexsort((y, request))
+    tied_y = together & (y[by_y][1:] == y[by_y][:-1])
+    # A rank is the place of the first that is equal, so that those of a request lie above those before it.
+    ranks = np.empty(len(y), np.int64)
+    ranks[by_y] = np.maximum.accumulate(
+        np.where(np.concatenate([[True], ~tied_y]), np.arange(len(y)), 0)
+    )
+    order = np.lexsort((ranks, x, request))
+    x, ranks = x[order], ranks[order]
+    tied_x = together & (x[1:] == x[:-1])
+    both = tied_x & (ranks[1:] == ranks[:-1])
+    ties = (_within(tied, request) for tied in (tied_x, tied_y, both))
+    return *ties, _inversions(ranks, request)
 
 
-def _within(same: np.ndarray) -> int:
-    """Pairs within the runs of a sorted array, of which `same` says where one goes on."""
-    if not same.any():
-        return 0
-    runs = np.diff(np.flatnonzero(np.concatenate([[True], ~same, [True]])))
-    return int((runs * (runs - 1) // 2).sum())
+def _within(same: np.ndarray, request: np.ndarray) -> np.ndarray:
+    """Of each request, pairs within the runs of sorted rows, of which `same` says where one goes on."""
+    starts = np.flatnonzero(np.concatenate([[True], ~same]))
+    runs = np.diff(starts, append=len(request))
+    return _counted(request[starts], runs * (runs - 1) // 2, request)
 
 
-def _inversions(ranks: np.ndarray) -> int:
-    """Pairs of which the earlier is the larger, by merging sorted blocks of doubling size."""
-    count, found, width = len(ranks), 0, 1
+def _inversions(ranks: np.ndarray, request: np.ndarray) -> np.ndarray:
+    """Of each request, pairs of which the earlier is the larger, by merging blocks of doubling size."""
+    count, width = len(ranks), 1
+    found = np.zeros(request[-1] + 1, np.int64)
     place = np.arange(count)
-    values = ranks.astype(np.int64)
-    while width < count:
+    values = ranks
+    while width < count and (values[1:] < values[:-1]).any():
         # Each block's values lie above those of the block before it.
         keys = values + (place // width) * (count + 1)
         right = (place // width) % 2 == 1
@@ -145,7 +164,12 @@ def _inversions(ranks: np.ndarray) -> int:
         not_above = np.searchsorted(
             keys, values[right] + (place[right] // width - 1) * (count + 1), side="right"
         )
-        found += int((left_start[right] + width - not_above).sum())
+        found += _counted(request[values[right]], left_start[right] + width - not_above, request)
         width *= 2
         values = values[np.lexsort((values, place // width))]
     return found
+
+
+def _counted(of: np.ndarray, pairs: np.ndarray, request: np.ndarray) -> np.ndarray:
+    """The sum of the pairs of each request."""
+    return np.bincount(of, pairs, minlength=request[-1] + 1).astype(np.int64)

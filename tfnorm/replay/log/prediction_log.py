@@ -19,7 +19,9 @@ from tfnorm.replay.log.call import Call, ModelSpec, Passed
 if TYPE_CHECKING:
     from tensorflow.core.framework.tensor_pb2 import TensorProto
 
-_ANY = {dtype: tf.TensorSpec(None, dtype) for dtype in FIELDS}
+_ANY_SHAPE = {dtype.as_datatype_enum: tf.TensorSpec(None, dtype) for dtype in FIELDS}
+# No array is of it: that is said.
+_NO_ARRAY = tf.TensorSpec(None, tf.variant)
 # The largest tensor that a proto can hold.
 _MOST_BYTES = 2**31
 _NOT_LOOKED_AT = {
@@ -108,15 +110,12 @@ class PredictionLogs:
 
 
 def _arrays(what: str, protos: Mapping[str, TensorProto]) -> dict[str, np.ndarray]:
-    return {name: _array(f"{what} {name!r}", proto) for name, proto in protos.items()}
-
-
-def _array(what: str, proto: TensorProto) -> np.ndarray:
-    try:
-        spec = _ANY[tf.as_dtype(proto.dtype)]
-    except (TypeError, KeyError):
-        spec = tf.TensorSpec(None, tf.variant)  # Which no array is of: that is said.
-    return to_array(what, proto, spec, _MOST_BYTES)
+    return {
+        name: to_array(
+            f"{what} {name!r}", proto, _ANY_SHAPE.get(proto.dtype, _NO_ARRAY), _MOST_BYTES
+        )
+        for name, proto in protos.items()
+    }
 
 
 def _classes(answers: Any) -> dict[str, np.ndarray]:
@@ -145,9 +144,7 @@ def _labels(examples: Any, name: str) -> np.ndarray | None:
 
 def _spec(logged: Any) -> ModelSpec:
     """Of the answer, which knows the version; of the request, where the answer doesn't say."""
-    specs = [logged.response.model_spec, logged.request.model_spec]
-    versions = [spec.version.value for spec in specs if spec.HasField("version")]
-    names = [spec.name for spec in specs if spec.name]
-    signatures = [spec.signature_name for spec in reversed(specs) if spec.signature_name]
-    first = ModelSpec(*(next(iter(found), None) for found in (names, versions, signatures)))
-    return first
+    answered, asked = logged.response.model_spec, logged.request.model_spec
+    version = next((s.version.value for s in (answered, asked) if s.HasField("version")), None)
+    signature = asked.signature_name or answered.signature_name
+    return ModelSpec(answered.name or asked.name or None, version, signature or None)

@@ -228,8 +228,8 @@ class Partial:
         numbers = np.repeat([call.number for call, _, _ in calls], sizes)
         finite = np.isfinite(logged) & np.isfinite(new)
         self.points.add(numbers[finite], places[finite], logged[finite], new[finite])
-        for start, size in zip(starts, sizes, strict=True) if ranks else ():
-            self.ranking.add(logged[start : start + size], new[start : start + size])
+        if ranks:
+            self.ranking.add(logged, new, sizes)
         for start, (_, compared, labels) in zip(starts, calls, strict=True):
             if labels is not None:
                 if self.logged is None or self.new is None:
