@@ -27,6 +27,8 @@ def absolute_difference(values: np.ndarray, reference: np.ndarray) -> np.ndarray
     Strings that are not the same are inf apart.
     """
     same = _same(values, reference)
+    if same.all():
+        return np.zeros(same.shape)
     if values.dtype.kind not in "biufcV":
         return np.where(same, 0.0, np.inf)
     kind = np.complex128 if values.dtype.kind == "c" else np.float64
@@ -44,6 +46,8 @@ def ulp_distance(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     inf where that says nothing: one of them is NaN or infinite, or they are unequal and no floats.
     """
     same = _same(values, reference)
+    if same.all():
+        return np.zeros(same.shape)
     if not is_floating(values):
         return np.where(same, 0.0, np.inf)
     first, second = _ordinal(values), _ordinal(reference)

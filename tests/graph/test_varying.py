@@ -1,8 +1,10 @@
 """Which tensors may differ from call to call."""
 
+import pytest
 from hand_made import node, nodes
+from tensorflow.core.framework import function_pb2, graph_pb2
 
-from tfnorm.graph.varying import assigned, hidden, varying
+from tfnorm.graph.varying import assigned, hidden, remembers, varying
 
 
 def test_what_the_inputs_flow_into_varies_and_constants_do_not():
@@ -81,3 +83,34 @@ def test_the_inside_of_a_loop_of_tf1_is_hidden_as_far_as_its_exit():
         node("after", "Neg", "exit:0"),
     )
     assert hidden(graph) == {"enter", "merge", "go", "switch", "body", "next"}
+
+
+def _function(name, *body):
+    made = function_pb2.FunctionDef(node_def=body)
+    made.signature.name = name
+    return made
+
+
+@pytest.mark.parametrize(
+    ("op", "kept"),
+    [
+        ("ReadVariableOp", False),
+        ("LookupTableFindV2", False),
+        ("MatMul", False),
+        ("AssignAddVariableOp", True),
+        ("RandomUniform", True),
+        ("Timestamp", True),
+        ("EagerPyFunc", True),
+        ("QueueDequeueV2", True),
+    ],
+)
+def test_a_graph_remembers_where_an_op_of_it_or_of_what_it_calls_keeps_something(op, kept):
+    called = node("y", "StatefulPartitionedCall", "x:0", f="outer")
+    graph_def = graph_pb2.GraphDef(node=[node("x", "Placeholder"), called])
+    graph_def.library.function.append(_function("outer", node("c", "PartitionedCall", f="inner")))
+    graph_def.library.function.append(_function("inner", node("o", op)))
+    assert remembers(graph_def, ["y:0"]) is kept
+    assert not remembers(graph_def, ["x:0"])
+    assert remembers(graph_def) is kept
+    waits = graph_pb2.GraphDef(node=[node("o", op), node("y", "Neg", "x:0", "^o")])
+    assert remembers(waits, ["y:0"]) is kept

@@ -216,3 +216,28 @@ def test_an_example_that_is_refused_in_any_company_is_not():
     assert taken_together(FunctionScorer(refuse), ROWS, 0, [2, 3]) is None
     with pytest.raises(Unreachable):
         taken_together(FunctionScorer(gone), ROWS, 0, [2, 3])
+
+
+def test_a_composition_in_the_very_batches_of_another_is_scored_once_but_for_repeats():
+    # With one feature, the row of the largest values is the highest-scoring example.
+    rows = {"x": np.array([2.0, 1.0])}
+    todo = agenda(rows, None, batch_sizes=[4])
+    scorer = FunctionScorer(_identity)
+    runner = Runner(scorer, todo.rows)
+    alone = runner.scored(todo.alone, rows)
+    pool = pooled(todo, rows, (0, 1))
+    attempted = list(attempts(runner, todo, pool, alone))
+    for attempt in attempted:
+        for batch, outputs in zip(attempt.composition.batches, attempt.outputs, strict=True):
+            np.testing.assert_array_equal(outputs["score"], pool["x"][batch])
+    found = _by_name(attempted)
+    for first, second in (
+        ("largest values", "highest-scoring"),
+        ("smallest values", "lowest-scoring"),
+    ):
+        assert found[f"among the {first}"].outputs is found[f"among the {second}"].outputs
+        assert found[f"among the {second}"].control is found["among other examples"].outputs
+    twice = found["the same batch twice"]
+    assert twice.outputs is not twice.control
+    assert found["one at a time, again"].outputs is not alone
+    assert runner.done == todo.rows > sum(len(feeds["x"]) for feeds in scorer.asked)

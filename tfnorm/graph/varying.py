@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from tensorflow.core.framework import node_def_pb2
+from tensorflow.core.framework import graph_pb2, node_def_pb2
 
-from tfnorm.graph.control_flow import BRANCHES, LOOPS
-from tfnorm.graph.nodes import data_inputs, producer
-from tfnorm.graph.ops import STATE_READS, is_assignment, is_stateful
+from tfnorm.graph.control_flow import BRANCHES, LOOPS, inner_nodes
+from tfnorm.graph.nodes import data_inputs, needed, producer
+from tfnorm.graph.ops import CLOCKS, STATE_READS, is_assignment, is_random, is_stateful
 
 Nodes = Mapping[str, node_def_pb2.NodeDef]
+
+_PYTHON = ("EagerPyFunc", "PyFunc")
+
+
+def remembers(graph_def: graph_pb2.GraphDef, outputs: Collection[str] = ()) -> bool:
+    """Whether what a call gives may depend on the calls before it, or on those beside it.
+
+    Args:
+        graph_def: the graph.
+        outputs: tensors that alone count, with what they need; none for the whole graph.
+    """
+    functions = {function.signature.name: function for function in graph_def.library.function}
+    called = needed(graph_def.node, outputs) if outputs else graph_def.node
+    return any(
+        is_assignment(node.op) or is_random(node.op) or node.op in {*CLOCKS, *_PYTHON}
+        for caller in called
+        for node in (caller, *inner_nodes(caller, functions))
+    )
 
 
 def assigned(nodes: Nodes) -> frozenset[str]:

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tfnorm._keras import built_shape, output_names
 from tfnorm.errors import InputError
+from tfnorm.graph.varying import remembers
 from tfnorm.scorers.inputs import check_names
 from tfnorm.scorers.messages import one_line
 from tfnorm.scorers.precision import Types, coarsest_of, coarsest_types
@@ -70,7 +71,9 @@ class KerasScorer(Scorer):
             if key not in self._graphs:
                 graph = self._graphs[key] = self._traced(specs)
                 tensors = {n: tensor.name for n, tensor in graph.structured_outputs.items()}
-                self._precisions = coarsest_types(graph.graph.as_graph_def(), tensors)
+                graph_def = graph.graph.as_graph_def()
+                self._precisions = coarsest_types(graph_def, tensors)
+                self.concurrent &= not remembers(graph_def)
                 self.precision = coarsest_of(self._precisions.values())
         try:
             outputs = self._graphs[key](

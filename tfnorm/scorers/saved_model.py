@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfnorm.assets import examples_file
 from tfnorm.errors import InputError
+from tfnorm.graph.varying import remembers
 from tfnorm.scorers.messages import one_line
 from tfnorm.scorers.precision import coarsest_of, coarsest_types
 from tfnorm.scorers.scorer import Scorer
@@ -19,8 +20,6 @@ from tfnorm.session import SavedModel
 
 class SavedModelScorer(Scorer):
     """Runs a signature of a SavedModel, or of the newest of its versions."""
-
-    concurrent = True
 
     def __init__(self, directory: str | Path, signature: str):
         self._model = SavedModel(directory)
@@ -32,10 +31,11 @@ class SavedModelScorer(Scorer):
         self.name = str(self._model.path)
         self.signature = signature
         self.defaults = self._model.defaults(signature)
-        outputs = self._model.signature_defs[signature].outputs
-        self._precisions = coarsest_types(
-            self._model.graph.as_graph_def(), {name: info.name for name, info in outputs.items()}
-        )
+        definition = self._model.signature_defs[signature]
+        outputs = {name: info.name for name, info in definition.outputs.items()}
+        graph_def = self._model.graph.as_graph_def()
+        self._precisions = coarsest_types(graph_def, outputs)
+        self.concurrent = not remembers(graph_def, outputs.values())
         self.precision = coarsest_of(self._precisions.values())
         kept = examples_file(self._model.path)
         self.kept_examples = kept if kept.is_file() else None

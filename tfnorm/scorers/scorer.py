@@ -57,7 +57,8 @@ class Scorer(BareScorer, Protocol):
         precision: the coarsest floating-point type that it computes in, such as "float16", once it
             has scored; None if unknown.
         remote: whether requests may be sent at the same time.
-        concurrent: whether `score` may be called from several threads at once.
+        concurrent: whether `score` may be called from several threads at once, and gives what it gives
+            one call after the other.
         kept_examples: the file of examples that an export keeps beside the model; None for none.
         defaults: input name -> what it is where `score` is not given it, of those that need not be given.
         constants: input name -> what it is in every batch, of those that are no part of the examples.

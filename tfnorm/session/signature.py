@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -31,17 +32,18 @@ class Signature:
         """
         if feeds.keys() != self.inputs.keys():
             self.check_names(feeds)
-        arrays = []
-        for name, dtype, row in self._rows:
+        arrays, fitted = [], self._fitted
+        for name in self.inputs:
             array = feeds[name]
-            if array.dtype != dtype or array.shape[1:] != row or not array.shape:
+            if fitted.get(name) != (array.dtype, array.shape[1:]) or not array.shape:
                 array = self._checked(name, array)
             arrays.append(array)
         return arrays
 
     @functools.cached_property
-    def _rows(self) -> list[tuple[str, type | None, tuple[int, ...] | None]]:
-        return [(name, *_row(spec)) for name, spec in self.inputs.items()]
+    def _fitted(self) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+        """Dtype, and shape of a row, of what last fitted an input that takes any number of rows."""
+        return {}
 
     def _checked(self, name: str, array: np.ndarray) -> np.ndarray:
         spec = self.inputs[name]
@@ -51,7 +53,11 @@ class Signature:
                 f"input {name!r} has dtype {dtype.name} and shape {list(array.shape)}; "
                 f"accepted: dtype {spec.dtype.name} and shape {_shape(spec)}"
             )
-        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+        if not array.dtype.isnative:
+            return array.astype(array.dtype.newbyteorder("="))
+        if array.shape and (spec.shape.rank is None or spec.shape[0] is None):
+            self._fitted[name] = (array.dtype, array.shape[1:])
+        return array
 
     def check_names(self, feeds: Mapping[str, object]) -> None:
         """Raise InputError unless `feeds` has each input and no other."""
@@ -80,14 +86,6 @@ def tensor_specs(
         name: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype), name)
         for name, info in sorted(infos.items())
     }
-
-
-def _row(spec: tf.TensorSpec) -> tuple[type | None, tuple[int, ...] | None]:
-    """The dtype of what fits, and the shape of a row of it; None where these alone do not tell what fits."""
-    arrays = spec.dtype not in (tf.resource, tf.variant)
-    if arrays and spec.shape.rank and spec.shape[0] is None and spec.shape[1:].is_fully_defined():
-        return spec.dtype.as_numpy_dtype, tuple(spec.shape[1:])
-    return None, None
 
 
 def _shape(spec: tf.TensorSpec) -> str:

@@ -102,7 +102,8 @@ def pooled(agenda: Agenda, examples: Rows, by_score: Sequence[int]) -> dict[str,
 def attempts(runner: Runner, agenda: Agenda, rows: Rows, alone: list[Scored]) -> Iterator[Attempt]:
     """Score the agenda's compositions, as far as the model takes them and the time allows.
 
-    Of what was scored no more is kept than what others are compared with.
+    What would be scored in the very batches of an earlier one is not scored again, but where that is what
+    is tried. Of what was scored no more is kept than what others are compared with, or the same as.
 
     Args:
         runner: what scores, and has the budget.
@@ -111,14 +112,18 @@ def attempts(runner: Runner, agenda: Agenda, rows: Rows, alone: list[Scored]) ->
         alone: what the scorer gave for the examples one at a time.
     """
     shapes = {name: array.shape[1:] for name, array in alone[0].items()}
-    controls = {one.control.key for one in agenda.compositions if one.control is not None}
+    twins = _twins(agenda.compositions, rows)
+    kept_for = {one.control.key for one in agenda.compositions if one.control is not None}
+    kept_for.update(twins.values())
     kept = {agenda.alone.key: alone}
     refused: dict[str, str] = {}
     *_, last = agenda.compositions
     for composition in agenda.compositions:
         end = runner.done + composition.rows
         control = composition.control
-        no_time = composition is not last and _no_time(runner.budget, composition, last)
+        same = kept.get(twins[composition.key]) if composition.key in twins else None
+        costly = same is None and composition is not last
+        no_time = costly and _no_time(runner.budget, composition, last)
         left_out = f"{runner.budget} does not do for it" if no_time else None
         if control is not None and control.key not in kept and not no_time:
             left_out = f"{control.name!r}, which it is compared with, was left out"
@@ -129,7 +134,7 @@ def attempts(runner: Runner, agenda: Agenda, rows: Rows, alone: list[Scored]) ->
             continue
         before = runner.budget.clock()
         try:
-            outputs = runner.scored(composition, rows, shapes)
+            outputs = same or runner.scored(composition, rows, shapes)
         except Unreachable:
             raise
         except InputError as error:
@@ -145,10 +150,37 @@ def attempts(runner: Runner, agenda: Agenda, rows: Rows, alone: list[Scored]) ->
             unexpected = None if composition.may_be_refused else error
             yield Attempt(composition, [], left_out=reason, error=unexpected)
             continue
-        if composition.key in controls:
+        if same is not None:
+            runner.skip_to(end)
+        if composition.key in kept_for:
             kept[composition.key] = outputs
         compared_with = None if control is None else kept[control.key]
         yield Attempt(composition, outputs, compared_with, runner.budget.clock() - before)
+
+
+def _twins(
+    compositions: Sequence[Composition], rows: Rows
+) -> dict[tuple[str, int], tuple[str, int]]:
+    """The key of each composition that has the very batches of an earlier one -> the key of that one."""
+    equal: dict[tuple[bytes, ...], int] = {}
+    count = len(next(iter(rows.values())))
+    kinds = np.array(
+        [
+            equal.setdefault(
+                tuple(array[n : n + 1].tobytes() for array in rows.values()), len(equal)
+            )
+            for n in range(count)
+        ]
+    )
+    first: dict[tuple[object, ...], tuple[str, int]] = {}
+    found = {}
+    for one in compositions:
+        if one.kind in ("repeat", "concurrent"):
+            continue
+        batches = (one.padding, *(kinds[batch].tobytes() for batch in one.batches))
+        if (key := first.setdefault(batches, one.key)) != one.key:
+            found[one.key] = key
+    return found
 
 
 def _no_time(budget: Budget, composition: Composition, last: Composition) -> bool:

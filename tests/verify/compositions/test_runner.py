@@ -6,6 +6,7 @@ from verify.made_scorers import FunctionScorer
 
 from tfnorm.errors import InputError
 from tfnorm.scorers.connection import Unreachable
+from tfnorm.verify.compositions.budget import Budget
 from tfnorm.verify.compositions.padding import Padding
 from tfnorm.verify.compositions.plan import Composition
 from tfnorm.verify.compositions.runner import CLIENTS, Runner
@@ -110,3 +111,68 @@ def test_rows_that_are_made_up_are_tried_in_batches_and_not_counted():
     assert [len(feeds["x"]) for feeds in scorer.asked] == [4, 1]
     assert runner.refusal(ROWS, 4) == "too large"
     assert runner.done == 0
+
+
+def _meeting(parties):
+    """A scorer whose second batch and those after it come back only once so many are under way together."""
+    together, asked = threading.Barrier(parties, timeout=60), []
+
+    def meet(feeds):
+        asked.append(feeds["x"].tolist())
+        if len(asked) > 1:
+            together.wait()
+        return _double(feeds)
+
+    return meet
+
+
+@pytest.mark.parametrize("cores", [2, 64])
+def test_batches_of_a_model_that_takes_them_so_are_under_way_together_after_the_first(
+    cores, monkeypatch
+):
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    threads = min(cores, 4)
+    count = 1 + 3 * threads
+    rows = {"x": np.arange(float(count))}
+    seen, clock = [], iter(range(1000))
+    scorer = FunctionScorer(_meeting(threads), concurrent=True)
+    budget = Budget(60.0, lambda: next(clock))
+    runner = Runner(scorer, count, lambda *counts: seen.append(counts), budget)
+    alone = Composition("alone", "reference", np.arange(count)[:, None])
+    scored = [*runner.scored(alone.part(0, 1), rows), *runner.scored(alone.part(1), rows)]
+    np.testing.assert_array_equal([outputs["score"] for outputs in scored], 2 * rows["x"][:, None])
+    assert seen == [(number, count) for number in range(1, count + 1)]
+    # A second for each batch or so many together, but for the first batch of all.
+    assert budget.spent == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("attributes", [{}, {"concurrent": True, "remote": True}])
+def test_batches_of_a_server_and_of_a_model_that_does_not_take_them_so_go_one_by_one(attributes):
+    under_way = []
+
+    def alone(feeds):
+        under_way.append(1)
+        assert len(under_way) == 1
+        under_way.pop()
+        return _double(feeds)
+
+    runner = Runner(FunctionScorer(alone, **attributes), 6)
+    for _ in range(2):
+        runner.scored(PAIRS, ROWS)
+
+
+def test_a_refusal_among_batches_that_are_under_way_together_says_the_first(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+
+    def refuse(feeds):
+        if feeds["id"][0] >= 2:
+            raise InputError(f"no {feeds['id'][0]}")
+        return _double(feeds)
+
+    runner = Runner(FunctionScorer(refuse, concurrent=True), 1234)
+    runner.skip_to(100)
+    with pytest.raises(InputError) as error:
+        runner.scored(PAIRS, ROWS)
+    assert str(error.value) == (
+        "stopped at 'pairs', in a batch of 2, after 102 of 1,234 rows: no 2"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +17,9 @@ from tfnorm.verify.compositions.plan import Composition
 
 CLIENTS = 8
 """Requests under way at the same time, where that is what is tried."""
+
+_MOST_THREADS = 4
+"""Batches of a model on this machine that are under way at the same time: large ones take memory each."""
 
 Rows = Mapping[str, np.ndarray]
 Scored = dict[str, np.ndarray]
@@ -60,25 +64,29 @@ class Runner:
         Raises:
             InputError: it refuses a batch, or stops answering.
         """
-        scored = []
-        before = self.budget.clock()
-        answers = self._answers(composition, rows)
-        for batch in composition.batches:
-            try:
-                outputs = next(answers)
-            except InputError:
-                self.budget.lose(self.budget.clock() - before)
-                raise
-            now = self.budget.clock()
-            self.budget.record(len(batch), now - before)
-            before = now
-            if composition.padding is not None:
-                outputs = {
-                    name: cropped(array, (shapes or {}).get(name, array.shape[1:]))
-                    for name, array in outputs.items()
-                }
-            scored.append(outputs)
-            self.skip_to(self.done + len(batch))
+        scored: list[Scored] = []
+        threads = self._threads(composition)
+        answers = self._answers(composition, rows, threads)
+        for start in range(0, len(composition.batches), threads):
+            before = self.budget.clock()
+            together = composition.batches[start : start + threads]
+            for batch in together:
+                try:
+                    outputs = next(answers)
+                except InputError as error:
+                    self.budget.lose(self.budget.clock() - before)
+                    where = f"{composition.name!r}, in a batch of {len(batch)}"
+                    raise self._stopped(where, error) from error
+                if composition.padding is not None:
+                    outputs = {
+                        name: cropped(array, (shapes or {}).get(name, array.shape[1:]))
+                        for name, array in outputs.items()
+                    }
+                scored.append(outputs)
+                self.skip_to(self.done + len(batch))
+            share = (self.budget.clock() - before) / len(together)
+            for batch in together:
+                self.budget.record(len(batch), share)
         return scored
 
     def skip_to(self, done: int) -> None:
@@ -100,32 +108,35 @@ class Runner:
             return str(error)
         return None
 
-    def _answers(self, composition: Composition, rows: Rows) -> Iterator[Scored]:
+    def _threads(self, composition: Composition) -> int:
+        """How many batches of the composition are under way at the same time."""
+        if composition.kind == "concurrent":
+            return CLIENTS
+        # What scores for the first time may be traced in it, and tells only then what it is like.
+        overlap = self._scorer.concurrent and not self._scorer.remote and self.done > 0
+        most = min(_MOST_THREADS, os.cpu_count() or 1) if overlap else 1
+        return max(1, min(most, len(composition.batches)))
+
+    def _answers(self, composition: Composition, rows: Rows, threads: int) -> Iterator[Scored]:
         """What the scorer gives, batch by batch."""
 
         def answer(batch: np.ndarray) -> Scored:
-            return self._score(composition, {name: array[batch] for name, array in rows.items()})
+            feeds = {name: array[batch] for name, array in rows.items()}
+            if composition.padding is not None:
+                feeds = composition.padding.apply(feeds)
+            return self._scorer.score(feeds)
 
-        if composition.kind != "concurrent":
+        if threads == 1:
             yield from map(answer, composition.batches)
             return
-        with ThreadPoolExecutor(CLIENTS) as clients:
-            asked = [clients.submit(answer, batch) for batch in composition.batches]
+        with ThreadPoolExecutor(threads) as pool:
+            asked = [pool.submit(answer, batch) for batch in composition.batches]
             try:
                 for future in asked:
                     yield future.result()
             finally:
                 for future in asked:
                     future.cancel()
-
-    def _score(self, composition: Composition, feeds: Scored) -> Scored:
-        if composition.padding is not None:
-            feeds = composition.padding.apply(feeds)
-        try:
-            return self._scorer.score(feeds)
-        except InputError as error:
-            size = len(next(iter(feeds.values())))
-            raise self._stopped(f"{composition.name!r}, in a batch of {size}", error) from error
 
     def _stopped(self, where: str, error: InputError) -> InputError:
         done = f"{self.done:,} of {self._expected:,} rows"
