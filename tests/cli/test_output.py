@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tfnorm import terminal
 from tfnorm.cli.output import auc, show, stages, two_columns
 
 
@@ -39,6 +40,22 @@ def test_each_stage_has_a_bar_on_a_terminal(monkeypatch):
     shown = stderr.getvalue()
     assert "train" in shown and "3/3" in shown
     assert "verify" in shown and "5/5" in shown
+
+
+def test_a_stage_whose_length_is_not_known_has_a_bar_until_the_next_begins(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "stderr", stderr := Terminal())
+    with stages() as progress:
+        progress("load", 0, 0)
+        (bars,) = terminal._shown
+        bars.refresh()
+        shown = [[task.description for task in bars.tasks]]
+        for stage, done, total in (("verify", 5, 5), ("search", 0, 0), ("search", 0, 0)):
+            progress(stage, done, total)
+            shown.append([task.description for task in bars.tasks])
+    assert shown == [["load"], ["verify"], ["verify", "search"], ["verify", "search"]]
+    assert "load" in stderr.getvalue()
+    assert [task.description for task in bars.tasks] == ["verify"]
 
 
 def test_elsewhere_nothing_is_shown(monkeypatch):

@@ -58,16 +58,32 @@ def statistics_line(report: ExportReport) -> str:
 
 @contextlib.contextmanager
 def stages() -> Iterator[Progress]:
-    """Show how far the stages of the work are, in examples, a bar each, on a terminal; nothing elsewhere."""
+    """Show how far the stages of the work are, in examples, a bar each, on a terminal; nothing elsewhere.
+
+    A total of 0 isn't known. A stage in which nothing is counted has a bar until the next one begins.
+    """
     with terminal_bars("examples", rate=True) as bars:
         tasks: dict[str, TaskID] = {}
+        uncounted: list[str] = []
+
+        def close_uncounted() -> None:
+            for stage in uncounted:
+                if bars is not None:
+                    bars.remove_task(tasks.pop(stage))
+            uncounted.clear()
 
         def progress(stage: str, done: int, total: int) -> None:
             if bars is None:
                 return
             if stage not in tasks:
+                close_uncounted()
                 tasks[stage] = bars.add_task(stage, total=None)
-            # A total of 0 isn't known.
-            bars.update(tasks[stage], completed=done, total=total or None)
+                uncounted.append(stage)
+            if done or total:
+                bars.update(tasks[stage], completed=done, total=total or None)
+                uncounted.clear()
 
-        yield progress
+        try:
+            yield progress
+        finally:
+            close_uncounted()

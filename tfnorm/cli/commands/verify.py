@@ -88,27 +88,35 @@ def verify(
       tfnorm verify grpc://127.0.0.1:8500/din --against exports/din
     """
     from tfnorm.cli.output import show, stages
-    from tfnorm.reports.provenance import with_provenance
-    from tfnorm.verify import Undecided, verify_batch_invariance
-    from tfnorm.verify.report.plot import check_matplotlib
-    from tfnorm.verify.report.text import render
 
     connection = take(Connection, options)
-    if html_file is not None:
-        check_matplotlib()
     undecided = None
-    try:
-        with stages() as progress:
+    with stages() as progress:
+        progress("load", 0, 0)
+        from tfnorm.reports.provenance import with_provenance
+        from tfnorm.verify import Undecided, verify_batch_invariance
+        from tfnorm.verify.report.plot import check_matplotlib
+        from tfnorm.verify.report.text import render
+
+        if html_file is not None:
+            check_matplotlib()
+
+        def scored(done: int, total: int) -> None:
+            progress("verify", done, total)
+            if done >= total:
+                progress("look for causes", 0, 0)
+
+        try:
             report = verify_batch_invariance(
                 target,
                 examples,
                 batch_sizes=batch_sizes or None,
                 connection=connection,
-                progress=lambda done, total: progress("verify", done, total),
+                progress=scored,
                 **options,
             )
-    except Undecided as error:
-        report, undecided = error.report, error
+        except Undecided as error:
+            report, undecided = error.report, error
     write_verification(report, json_file, junit_file, html_file)
     show(with_provenance(render(report), report.provenance))
     if undecided is not None:
