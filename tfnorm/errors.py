@@ -10,6 +10,14 @@ class InputError(ValueError):
 
     The message stands on its own in one line: it names what came, shows it and says what is accepted.
     The command line prints it and exits with status 2; the server answers with INVALID_ARGUMENT.
+
+    Example:
+
+        >>> try:
+        ...     tfnorm.BatchNormalization(momentum=2.0)
+        ... except tfnorm.InputError as error:
+        ...     print(error)
+        momentum must be in [0, 1], ...; received momentum=2.0
     """
 
     # As Exception itself is made: AutoGraph, which raises errors of a tf.function anew with the lines that

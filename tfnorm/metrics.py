@@ -134,7 +134,7 @@ def log_loss(labels: np.ndarray, scores: np.ndarray) -> float:
 
     Args:
         labels: `[N]`, 1 or 0.
-        scores: `[N]`, probabilities.
+        scores: `[N]`, probabilities from 0 to 1.
 
     Returns:
         A number, 0 for certainty that is right and log 2 for scores of 0.5.

@@ -48,6 +48,11 @@ class Delivered:
     Attributes:
         verdict: the verification of the file.
         export: what was published; None where the verification failed, and nothing was.
+
+    Example:
+
+        delivered = tfnorm.deliver("din.keras", "exports/din", "examples.npz")
+        print("refused" if delivered.export is None else delivered.export.path)
     """
 
     verdict: InvarianceReport
@@ -59,10 +64,15 @@ class MainJob:
     """What the whole main job gave.
 
     Attributes:
-        dataset: its name.
+        dataset: the name of the click log.
         trained: the model and its AUC.
         delivered: the export and the verification of the file.
         servers: target -> the verification of what a server on this machine answered.
+
+    Example:
+
+        job = main_job(tfnorm.datasets.synthetic(), "exports/din")
+        print(job.passed, job.trained.auc)
     """
 
     dataset: str
@@ -93,6 +103,10 @@ def recalibrate_by_file(model: keras.Model, examples: Path) -> Recalibration:
 
     Raises:
         InputError: the file can't be read or doesn't fit the model, or as `recalibrate_statistics` does.
+
+    Example:
+
+        print(recalibrate_by_file(model, Path("training.parquet")))
     """
     stream = Stream(examples, KerasScorer(model))
     taken = interface(model, next(iter(stream)))
@@ -124,7 +138,7 @@ def deliver(
             the export and verify it.
         version: a positive int; None for the next free one.
         allow_misfit_statistics: export moving statistics that are not those of the examples.
-        progress: called as the verification goes on.
+        progress: called as the verification goes on; None for nothing.
         **options: of `export_saved_model`. With `batch_invariance="bitwise"` the verification asks for
             identical bits.
 
@@ -181,10 +195,15 @@ def main_job(
         log: what to train and test on.
         directory: the folder of versions.
         recipe: how to train; None for the defaults.
-        progress: called as the work goes on.
+        progress: called as the work goes on; None for nothing.
 
     Raises:
         InputError: `directory` can't be written to.
+
+    Example:
+
+        job = main_job(tfnorm.datasets.synthetic(), "exports/din", tfnorm.training.Recipe(epochs=1))
+        print(job.passed)
     """
     from tfnorm.server import Server
 

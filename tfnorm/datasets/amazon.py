@@ -34,7 +34,7 @@ def amazon(directory: str | Path, category: str, *, seed: int = 0) -> ClickLog:
             `<category>.txt`, a user a line: `user item item ...`, items oldest first, ids from 1;
             `<category>_item2attributes.json`: `{"item": [attribute, ...]}`, ids from 1.
         category: such as `Beauty`.
-        seed: of the negatives.
+        seed: decides which negatives are drawn.
 
     Returns:
         The click log; its `best_auc` is None.

@@ -29,6 +29,12 @@ class Examples:
         labels: float32 `[N]`, 1 for a click.
         users: `[N]`; None where it isn't known.
         weights: float32 `[N]`, how much each counts; None where all count the same.
+
+    Example:
+
+        >>> examples = Examples({"item": np.array([3, 4])}, labels=np.array([1.0, 0.0], np.float32))
+        >>> len(examples)
+        2
     """
 
     features: dict[str, np.ndarray]
@@ -148,9 +154,15 @@ class ClickLog:
         train: the examples to train on.
         test: the examples to test on.
         item_count: item ids are in [0, item_count); 0 is padding.
-        category_count: category ids likewise.
+        category_count: category ids are in [0, category_count), likewise.
         history_length: T, the most items that a history has.
         best_auc: the AUC of the true click probabilities on `test`; None if they aren't known.
+
+    Example:
+
+        >>> log = tfnorm.datasets.synthetic(train_size=100, test_size=50)
+        >>> log.name, len(log.train), bool(log.train.features["item"].max() < log.item_count)
+        ('synthetic', 100, True)
     """
 
     name: str

@@ -20,7 +20,7 @@ def with_negatives(examples: Examples, *, seed: int = 0) -> Examples:
 
     Args:
         examples: what to train on.
-        seed: of the negatives.
+        seed: decides which negatives are drawn.
 
     Returns:
         The examples with two more features, int32 `[N, T]`: `negative_items` and

@@ -13,8 +13,8 @@ def split_by_user(examples: Examples, share: float, *, seed: int = 0) -> tuple[E
 
     Args:
         examples: what to split.
-        share: of the users that go to the second part, between 0 and 1.
-        seed: of their choice.
+        share: the share of the users that go to the second part, between 0 and 1.
+        seed: decides which users those are.
 
     Returns:
         The examples of the other users, and those of the chosen ones, in their order.

@@ -70,7 +70,20 @@ class Splits:
 
 
 def as_splits(log: ClickLog | Splits) -> Splits:
-    """A click log in memory as one that is read a part at a time."""
+    """A click log in memory as one that is read a part at a time.
+
+    Args:
+        log: such as `synthetic` and `amazon` give; a `Splits` is given back as it is.
+
+    Returns:
+        The log's two splits, with the name and the best AUC that it has.
+
+    Example:
+
+        >>> splits = as_splits(tfnorm.datasets.synthetic(train_size=100, test_size=50))
+        >>> splits.name, len(splits.train), len(splits.test)
+        ('synthetic', 100, 50)
+    """
     if isinstance(log, Splits):
         return log
     train, test = as_logs(log)

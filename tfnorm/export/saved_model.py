@@ -53,7 +53,7 @@ class ExportReport:
 
     Attributes:
         path: the SavedModel, `<directory>/<version>`.
-        version: its number.
+        version: the number of the version.
         inputs: input name -> dtype and shape, of the signature `serving_default`.
         outputs: output name -> dtype and shape.
         signatures: the further ones.
@@ -65,6 +65,11 @@ class ExportReport:
         statistics: whether the moving statistics fit the examples, which is also kept beside the
             model in `assets.extra/statistics.json`; None without examples, which it could not
             look at.
+
+    Example:
+
+        report = export_saved_model(model, "exports/ranker", examples={"x": x[:512]})
+        print(report.path, report.statistics, report.not_folded)
     """
 
     path: Path
@@ -111,7 +116,7 @@ def export_saved_model(
             subclassed model they also tell the names and dtypes of the inputs, which Keras
             doesn't keep: without them the inputs have the model's floating dtype. The moving
             statistics are compared with them; few examples, or those of other days than the
-            training's, decide less, and what they can't decide is not refused.
+            training's, decide less, and what they can't decide is not refused. None for none.
         fold: take BatchNormalization up into the Dense or Conv before it, or those after it, and
             make the moving statistics that remain, Dice's too, one multiply and add; a Whitening is
             taken up into the Dense after it. Where a mean is so far from zero that this would cost

@@ -35,27 +35,34 @@ class BatchNormalization(MovingStatistics):
         epsilon: added to the variance, 0 or more.
         center: whether there is a beta.
         scale: whether there is a gamma.
-        beta_initializer: of beta.
-        gamma_initializer: of gamma.
-        moving_mean_initializer: of the moving mean.
-        moving_variance_initializer: of the moving variance.
-        beta_regularizer: of beta.
-        gamma_regularizer: of gamma.
-        beta_constraint: of beta.
-        gamma_constraint: of gamma.
+        beta_initializer: what beta starts from, a `keras.initializers.Initializer` or the name of one; by
+            default "zeros".
+        gamma_initializer: what gamma starts from, a `keras.initializers.Initializer` or the name of one; by
+            default "ones".
+        moving_mean_initializer: what the moving mean starts from, likewise; by default "zeros".
+        moving_variance_initializer: what the moving variance starts from, likewise; by default "ones".
+        beta_regularizer: adds a penalty on beta to the loss, a `keras.regularizers.Regularizer` or the
+            name of one; None for no penalty.
+        gamma_regularizer: adds a penalty on gamma to the loss, a `keras.regularizers.Regularizer` or the
+            name of one; None for no penalty.
+        beta_constraint: what beta is projected to after each step, a `keras.constraints.Constraint` or
+            the name of one; None for no constraint.
+        gamma_constraint: what gamma is projected to after each step, a `keras.constraints.Constraint` or
+            the name of one; None for no constraint.
         synchronized: under a `tf.distribute` strategy, take the statistics of the global batch, each
             replica weighing by its own count. Otherwise each replica normalizes by its own batch.
         renorm: normalize as the running statistics would, within the clipping: batch
             renormalization. Inference is the same with it or without.
-        renorm_clipping: bounds of the correction, a dict with any of `"rmin"`, `"rmax"`, `"dmax"`.
+        renorm_clipping: bounds of the correction, a dict with any of `"rmin"`, `"rmax"`, `"dmax"`;
+            None for no bounds.
         renorm_momentum: the share, 0 to 1, that the running statistics of renorm keep.
         virtual_batch_size: normalize ghost batches of so many consecutive rows apart. A remainder is
             one smaller ghost batch. The moving statistics are fed the mean over the ghost batches,
-            each weighing by its rows.
+            each weighing by its rows. None for none.
         adjustment: a function of the inputs' shape (an int32 tensor) that gives `(scale, bias)`, to
             be applied in training to the normalized ghost batches, before gamma and beta. To be
             saved with the model it must be registered with
-            `keras.saving.register_keras_serializable`.
+            `keras.saving.register_keras_serializable`. None for none.
         unbiased_variance: feed the moving variance var_B m / (m - 1), with m values a channel.
         momentum_warmup: let update n, from 0, keep min(momentum, (1 + n) / (10 + n)).
         **kwargs: of `keras.layers.Layer`, such as `name`, `dtype` and `trainable`.

@@ -35,11 +35,14 @@ class Dice(MovingStatistics):
         momentum: the share, 0 to 1, that the moving statistics keep at each update. None for the
             cumulative average: after n batches, their mean.
         epsilon: added to the variance, 0 or more.
-        alpha_initializer: of alpha.
-        alpha_regularizer: of alpha.
-        alpha_constraint: of alpha.
-        moving_mean_initializer: of the moving mean.
-        moving_variance_initializer: of the moving variance.
+        alpha_initializer: what alpha starts from, a `keras.initializers.Initializer` or the name of one; by
+            default "zeros".
+        alpha_regularizer: adds a penalty on alpha to the loss, a `keras.regularizers.Regularizer` or the
+            name of one; None for no penalty.
+        alpha_constraint: what alpha is projected to after each step, a `keras.constraints.Constraint` or
+            the name of one; None for no constraint.
+        moving_mean_initializer: what the moving mean starts from, likewise; by default "zeros".
+        moving_variance_initializer: what the moving variance starts from, likewise; by default "ones".
         synchronized: under a `tf.distribute` strategy, take the statistics of the global batch, each
             replica weighing by its own count. Otherwise each replica normalizes by its own batch.
         unbiased_variance: feed the moving variance var_B m / (m - 1), with m values a channel.

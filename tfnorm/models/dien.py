@@ -59,19 +59,21 @@ class DIEN(keras.Model):
     its own.
 
     Args:
-        schema: the features of the log; or, as before there were schemas, `item_count`.
-        category_count: without a schema, the rows of the category table.
+        schema: the features of the log. None for `item_count` and `category_count` in its place; an int is
+            taken for `item_count`.
+        category_count: without a schema, how many rows the table of categories has; None with one.
         embedding_size: without a schema, the width of an item's embedding and of a category's; the
             states of both GRUs are as wide as k_t.
-        units: widths of the tower's hidden layers.
-        item_count: without a schema, the rows of the item table; ids are in [0, item_count), and 0 is
-            padding.
-        activation: of the tower, `dice` or `prelu`.
+        units: how many units each hidden layer of the tower has.
+        item_count: without a schema, how many rows the table of items has: ids are in [0, item_count),
+            and 0 is padding; None with one.
+        activation: what follows each hidden layer of the tower, `dice` or `prelu`.
         batch_normalization: False to give the tower its inputs as they are.
-        auxiliary_weight: of the auxiliary loss; with 0 no negatives are needed.
-        dropout: the share of the tower's hidden units that training leaves out.
-        embeddings_regularizer: of all tables, such as `keras.regularizers.L2(1e-6)`; it reads whole
-            tables in each step, which `LazyAdam`'s `embeddings_l2` does not.
+        auxiliary_weight: the factor of the auxiliary loss; with 0 no negatives are needed.
+        dropout: the share of the tower's hidden units that training leaves out, from 0 to below 1.
+        embeddings_regularizer: adds a penalty on all tables to the loss, such as
+            `keras.regularizers.L2(1e-6)`; None for no penalty. It reads whole tables in each step, which
+            `LazyAdam`'s `embeddings_l2` does not.
         **kwargs: of `keras.Model`, such as `name`.
 
     Inputs, by name: the schema's columns, as for `DIN`. In training also a negative for each step of

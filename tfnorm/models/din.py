@@ -32,21 +32,23 @@ class DIN(keras.Model):
     user's and the context's features join the tower.
 
     Args:
-        schema: the features of the log; or, as before there were schemas, `item_count`.
-        category_count: without a schema, the rows of the category table.
+        schema: the features of the log. None for `item_count` and `category_count` in its place; an int is
+            taken for `item_count`.
+        category_count: without a schema, how many rows the table of categories has; None with one.
         embedding_size: without a schema, the width of an item's embedding and of a category's.
-        attention_units: widths of the attention's hidden layers.
-        units: widths of the tower's hidden layers.
-        item_count: without a schema, the rows of the item table; ids are in [0, item_count), and 0 is
-            padding.
+        attention_units: how many units each hidden layer of the attention has.
+        units: how many units each hidden layer of the tower has.
+        item_count: without a schema, how many rows the table of items has: ids are in [0, item_count),
+            and 0 is padding; None with one.
         attention: False for the BaseModel, which knows a history by its mean alone: the tower is
             given [q, m].
         softmax: False for an attention without it, which keeps the intensity of an interest.
-        activation: of the tower, `dice` or `prelu`.
+        activation: what follows each hidden layer of the tower, `dice` or `prelu`.
         batch_normalization: False to give the tower its inputs as they are.
-        dropout: the share of the tower's hidden units that training leaves out.
-        embeddings_regularizer: of all tables, such as `keras.regularizers.L2(1e-6)`; it reads whole
-            tables in each step, which `LazyAdam`'s `embeddings_l2` does not.
+        dropout: the share of the tower's hidden units that training leaves out, from 0 to below 1.
+        embeddings_regularizer: adds a penalty on all tables to the loss, such as
+            `keras.regularizers.L2(1e-6)`; None for no penalty. It reads whole tables in each step, which
+            `LazyAdam`'s `embeddings_l2` does not.
         **kwargs: of `keras.Model`, such as `name`.
 
     Inputs, by name: the schema's columns, raw: hashing and look-ups are part of the model. Without a

@@ -42,13 +42,13 @@ def batch_normalization(
     Args:
         x: `[..., C, ...]`, floating point, rank 2 or more.
         mean: `[C]`, a moving mean; None for the mean of `x`, as in training.
-        variance: `[C]`, given where `mean` is.
+        variance: `[C]`, given where `mean` is; None to take that of `x`.
         gamma: `[C]`, the scale; None for 1.
         beta: `[C]`, the offset; None for 0.
         epsilon: keeps the root away from zero.
         axis: the channel axis.
         mask: bool, of the shape `x.shape[:-1]`, or of size 1 along any of its axes: the positions that
-            count in the statistics of `x`. It has no part in statistics that are given.
+            count in the statistics of `x`; None where all do. It has no part in statistics that are given.
 
     Returns:
         A tensor of the shape and dtype of `x`; the arithmetic is in float32 or wider.

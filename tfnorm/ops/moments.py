@@ -77,7 +77,7 @@ def moments(
         x: `[..., C, ...]`, floating point, rank 2 or more.
         axis: the channel axis.
         mask: bool, of the shape `x.shape[:-1]`, or of size 1 along any of its axes. Positions where it
-            is False don't count.
+            is False don't count. None where all do.
 
     Returns:
         `mean` and `variance`, each `[C]`, in float32, or float64 if `x` is float64. Both are 0 for a

@@ -29,6 +29,11 @@ class Cause:
         certain: whether scoring in that way gives what was logged; else it is what is left.
         calls: how many of the calls that were looked at it explains; 0 where it was not tried on calls.
         of: how many were looked at.
+
+    Example:
+
+        >>> Cause("version", "version 3 gives what was logged", True, 24, 24).certain
+        True
     """
 
     kind: str
@@ -76,7 +81,7 @@ class ModelResult:
     """What was logged, beside what one model gives.
 
     Attributes:
-        target: the model.
+        target: which model it is, as it was given.
         signature: that scored; None for a Keras model.
         verdict: "equal", "different" or "could not tell".
         outputs: what was compared: the logged output, and the model's where that goes by another name.
@@ -97,6 +102,11 @@ class ModelResult:
         causes: why they differ, the one that explains most first; empty where they don't.
         ruled_out: what does not explain it, a sentence each.
         points: some rows, logged and new.
+
+    Example:
+
+        result = tfnorm.replay("requests.tfrecord", "exports/ranker").model
+        print(result.verdict, result.max_abs_diff, [cause.said for cause in result.causes])
     """
 
     target: str
@@ -130,7 +140,7 @@ class ReplayResult:
     """Whether the answers in a log are a model's.
 
     Attributes:
-        log: the file.
+        log: the path of the file.
         verdict: that on the model; "equal", "different" or "could not tell".
         calls_given: how many calls the log has.
         calls_drawn: how many of them were looked at.
@@ -138,8 +148,9 @@ class ReplayResult:
         batches_known: whether the log says which rows were scored together.
         model: the log beside the model.
         against: the log beside the other model; None where there is none.
-        atol, rtol, limit, seed: as given.
-        provenance: the versions of the packages, when it was made, how long it took, and what of.
+        atol, rtol, limit, seed: the arguments that were given.
+        provenance: the versions of the packages, when it was made, how long it took, and what of; None where
+            nobody kept it.
     """
 
     log: str

@@ -68,20 +68,21 @@ def replay(
         against: another one, that is put beside it; None for none.
         labels: a file of labels with the columns `request`, `row` and `label`, or the name that labels have
             in the log; None for "labels", if the log has them.
-        score: of a table, the column of scores; None for one that is called as an output of the model, or
-            usually.
-        request: of a table, the column that is the same in the rows of a request; None for "request", if
+        score: the column of a table that has the scores; None for one that is called as an output of
+            the model, or usually.
+        request: the column of a table that is the same in the rows of a request; None for "request", if
             there is one.
         limit: how many requests are replayed, whole; of more, that many drawn at random; None for all.
-        atol: absolute tolerance; a wider one than this widens all bounds alike.
-        rtol: relative tolerance; likewise.
-        seed: of the draws.
-        signature: of a SavedModel or a server; None for the one that the log's first request asked, whose
-            other requests are then passed over.
+        atol: absolute tolerance, 1e-6 by default; a wider one widens all bounds alike.
+        rtol: relative tolerance, 1e-5 by default; likewise.
+        seed: decides which requests are drawn where there is a limit, and which are looked into.
+        signature: the name of a signature of a SavedModel or a server; None for the one that the log's
+            first request asked, whose other requests are then passed over.
         connection: how to reach a server; None for the defaults.
         rows_file: where the rows that differ are written, as JSON lines; None for nowhere.
         threads: in which requests are scored; None for one a core.
         progress: called with the requests scored so far and those there are; 0 where that isn't known.
+            None for nothing.
 
     Returns:
         The report; `verdict` is the answer, on `model`.

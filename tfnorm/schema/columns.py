@@ -13,15 +13,21 @@ class Column:
     """One column of a log, which is one input of a model.
 
     Attributes:
-        name: of the column and of the input.
-        dtype: of the input: `int32`, `int64`, `string` or `float32`.
+        name: the name of the column, and of the input.
+        dtype: what the input takes: `int32`, `int64`, `string` or `float32`.
         feature: the feature that it belongs to.
         size: ids are in [0, size); None where any value is taken.
-        shape: of a row: `()`, `(n,)` for a vector of n numbers, `(None,)` for a list.
+        shape: what a row has: `()`, `(n,)` for a vector of n numbers, `(None,)` for a list.
         limit: the most elements of a list that are kept; None for all.
         keep: which of a longer list are kept, `newest` (its last) or `oldest`.
         partner: the column whose list has as many elements, and whose padding tells the end; None
             for the column that decides that itself.
+
+    Example:
+
+        >>> schema = tfnorm.Schema([tfnorm.schema.Id("item", size=9)], target=["item"])
+        >>> schema.columns["item"].dtype, schema.columns["item"].shape
+        ('int64', ())
     """
 
     name: str

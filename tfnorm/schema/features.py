@@ -27,17 +27,17 @@ class Id:
     id 0, or the empty string.
 
     Args:
-        name: of the feature and of its column.
-        size: ids are in [0, size), or they are hashed into so many buckets. Not with a vocabulary.
-        width: of the embedding.
+        name: the name of the feature, and of its column.
+        size: ids are in [0, size), or they are hashed into so many buckets. None with a vocabulary.
+        width: how many numbers an embedding has.
         hashed: any id is taken, and those that share a bucket share an embedding.
         vocabulary: the ids there are, all strings or all integers, or the path of a file with a
-            string a line.
+            string a line; None for none.
         many: whether a row has a list of them.
         combine: `mean` or `sum` of the embeddings of a list.
         table: the name of the table; features that name the same one share it. None for one of its
             own, by the feature's name.
-        dtype: of the input, `int64`, `int32` or `string`; None for what fits: string where the ids
+        dtype: what the input takes, `int64`, `int32` or `string`; None for what fits: string where the ids
             are hashed or the vocabulary's are strings, else int64.
 
     Raises:
@@ -126,13 +126,14 @@ class Number:
     """A number, or a vector of them.
 
     Args:
-        name: of the feature and of its column.
+        name: the name of the feature, and of its column.
         length: how many numbers a row has; None for one.
         scale: None to take it as it is; `log` for sign(x) log(1 + |x|); `standard` for
             (x - mean) / deviation.
-        mean: of the training log, for `standard`: a number, or one for each of the vector; None where
-            it isn't known yet: `tfnorm.datasets.standardize` finds it.
-        deviation: likewise the standard deviation; where it is 0, x - mean is not divided.
+        mean: the mean over the training log, for `standard`: a number, or one for each of the vector;
+            None where it isn't known yet: `tfnorm.datasets.standardize` finds it.
+        deviation: the standard deviation, likewise; None where it isn't known yet. Where it is 0, x -
+            mean is not divided.
 
     Raises:
         InputError: an argument is not as said here; the message names the feature.
@@ -197,10 +198,11 @@ class History:
     A list ends where its first column does; what follows is padding: the id 0, or the empty string.
 
     Args:
-        name: of the feature.
+        name: the name of the feature.
         of: a target's id feature -> the column that holds the earlier ones of its kind; the first
             tells where a list ends.
-        numbers: of each step, such as how long it lasted: columns, or a `Number` for one to be scaled.
+        numbers: what else is known of each step, such as how long it lasted: columns, or a `Number` for
+            one to be scaled.
         length: the most steps that are kept.
         keep: which are kept of more, `newest` or `oldest`.
 

@@ -13,8 +13,8 @@ def item_schema(
 
     Args:
         item_count: item ids are in [0, item_count).
-        category_count: category ids likewise.
-        width: of an item's embedding and of a category's.
+        category_count: category ids are in [0, category_count).
+        width: how many numbers the embedding of an item has, and that of a category.
         length: the most items of a history that are kept.
 
     Returns:

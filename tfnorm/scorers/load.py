@@ -36,7 +36,7 @@ def load_scorer(
             (the newest is taken), `grpc://HOST:PORT/NAME[/VERSION]`, or
             `http://HOST:PORT/v1/models/NAME[/versions/N]`; `.../labels/LABEL` for the version that
             has a label, `grpcs` and `https` for TLS.
-        signature: of a SavedModel or a server; None for "serving_default".
+        signature: the name of a signature of a SavedModel or a server; None for "serving_default".
         connection: how to reach a server; None for the defaults.
 
     Returns:

@@ -29,6 +29,10 @@ def serve(server: Server, max_model_megabytes: int | None = None) -> None:
 
     Raises:
         InputError: as `Server.start`.
+
+    Example:
+
+        serve(Server("exports/ranker", "ranker"))
     """
     log = logging.getLogger("tfnorm.server")
     handler = logging.StreamHandler()

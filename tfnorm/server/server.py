@@ -40,9 +40,9 @@ class Server:
         directory: holds the versions of a SavedModel, each a folder named by its number.
         name: the model's name in requests.
         host: the address to listen on.
-        port: of the gRPC API; 0 for any free one.
-        rest_port: of the REST API; 0 for any free one.
-        poll_seconds: time between two looks for a newer version.
+        port: the port of the gRPC API; 0 for any free one.
+        rest_port: the port of the REST API; 0 for any free one.
+        poll_seconds: how many seconds pass between two looks for a newer version.
         max_request_bytes: what a request, its tensors, its outputs and its answer may each have. What
             it is parsed into may have four times as much, so that a request takes up to about ten
             times as much in all, beside what the model itself takes to work on its rows.

@@ -24,7 +24,7 @@ class StatisticsCallback(keras.callbacks.Callback):
     same numbers for the epochs. Each epoch takes one more pass over `dataset`, in inference.
 
     Args:
-        log_dir: of TensorBoard; events go to its folder `statistics`.
+        log_dir: the folder that TensorBoard reads; events go to its folder `statistics`.
         dataset: what the model is trained on, or a part of it, as `recalibrate_statistics` takes
             it.
         steps: batches to take at most; None for all.

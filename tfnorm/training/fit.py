@@ -32,14 +32,19 @@ class Trained:
     """A trained model and how well it ranks the test split.
 
     Attributes:
-        model: the model.
+        model: the Keras model, which has its best weights.
         auc: on the test split; None if all of its labels are the same.
         best_auc: the AUC of the true click probabilities there; None if they aren't known.
         gauc: the users' AUCs, weighted by their impressions; None if no user has both labels.
-        log_loss: the mean.
+        log_loss: the mean log loss of an example of the test split.
         recipe: how it was trained.
         history: what was measured after each epoch, with the moving averages of the training.
         recalibrated: what recalibration on the training log did; None where it was turned off.
+
+    Example:
+
+        trained = train(tfnorm.datasets.synthetic())
+        print(trained.auc, trained.best_auc, trained.recalibrated)
     """
 
     model: keras.Model
@@ -89,15 +94,16 @@ def train(
     Args:
         log: what to train and test on.
         recipe: how; None for the defaults.
-        checkpoints: a folder that gets the state of the training after each epoch. If it has one
-            of the same training, that is gone on with. The last one stays there, for a process that
-            is killed before the model is saved; `Resume(checkpoints).done()` removes it.
+        checkpoints: a folder that gets the state of the training after each epoch. If it has one of the
+            same training, that training goes on from there. None for none. The last one stays there,
+            for a process that is killed before the model is saved; `Resume(checkpoints).done()` removes
+            it.
         tensorboard: a folder that gets the losses, and histograms of activations, gradients and
-            moving statistics.
+            moving statistics; None for none.
         recalibrate: make the moving statistics those of the whole training log, under the final
             weights, before the model is scored. Moving averages are behind the weights, and after
             few steps hold a part of their initial values.
-        progress: called after each step, with how many examples are done.
+        progress: called after each step, with how many examples are done; None for nothing.
 
     Returns:
         The model and how well it ranks.

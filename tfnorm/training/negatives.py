@@ -34,7 +34,7 @@ class Negatives:
         log: the training log.
         by: `uniform` or `frequency`.
         pool: how many items, or targets, are kept at most.
-        seed: of the sample.
+        seed: decides which items or targets are kept.
 
     Raises:
         InputError: an argument is not as said here, or the log's schema has no history; when it draws: a

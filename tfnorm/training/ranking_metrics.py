@@ -29,8 +29,13 @@ class Ranking:
             has both labels.
         gauc_error: the standard error of `gauc` where it is that of some of the users; 0 where it is
             exact.
-        log_loss: the mean.
+        log_loss: the mean log loss of an example.
         rows: how many examples there are.
+
+    Example:
+
+        ranking = RankingMetrics(validation).measure(model)
+        print(ranking.auc, ranking.gauc, ranking.log_loss)
     """
 
     auc: float | None
@@ -68,7 +73,7 @@ class RankingMetrics(keras.callbacks.Callback):
         log: what to score; `users` or the schema's group tell whose row each is.
         batch_size: rows that are scored at once.
         exact: False for memory that does not grow with the rows.
-        prefix: of the names.
+        prefix: what the names of the figures begin with.
 
     Raises:
         InputError: `batch_size` is less than 1; when it runs: the model has several outputs, or a

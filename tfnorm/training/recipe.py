@@ -53,7 +53,7 @@ class Recipe:
         dropout: the share of the tower's hidden units that a step leaves out.
         positive_weight: how much an example with a click counts for, where one without counts for 1.
         negatives: how DIEN's auxiliary loss draws items that were not chosen.
-        seed: of the weights, of the order of the examples and of all that is drawn.
+        seed: decides the initial weights, the order of the examples and all that is drawn.
 
     Raises:
         InputError: there is no such model, or a number is out of range.

@@ -35,10 +35,10 @@ class Resume(keras.callbacks.Callback):
     when it is saved.
 
     Args:
-        directory: where they go; the newest one there is gone on with.
+        directory: the folder of the checkpoints; the training goes on from the newest one there.
         of: what decides the training, such as its settings and the log's fingerprint; a checkpoint of
             another is refused. None to take what is there.
-        stopping: the early stopping that takes part.
+        stopping: the early stopping that takes part; None for none.
 
     Raises:
         InputError: the checkpoint in `directory` is of another training, or is damaged.

@@ -106,6 +106,13 @@ class Culprit:
         source: `file:line` that made it, where the SavedModel was saved with debug info; else None.
         explanation: what it does to the batch, in a few words.
         advice: what to do instead.
+
+    Example:
+
+        >>> model = keras.Sequential([keras.Input((1,), name="x"), keras.layers.Softmax(axis=0)])
+        >>> report = tfnorm.verify_batch_invariance(model, {"x": np.arange(4.0)[:, None]})
+        >>> report.culprit.op_type
+        'Softmax'
     """
 
     op: str
@@ -137,15 +144,15 @@ class InvarianceResult:
         stake: what the moves mean for a ranking; None where nothing moves, or no output ranks.
         culprit: what makes the scores depend on the batch; None where they don't, or it isn't known.
         culprit_unknown: why it isn't known; None where it is, or where there is none.
-        atol, rtol, bitwise, seed: as they were given.
+        atol, rtol, bitwise, seed: the arguments that were given.
         budget: the seconds that scoring might take; inf for any.
         fed: input name -> what it was in every batch, by `feed` or by default, as JSON.
         statistics: whether the statistics that the model normalizes with fit the examples; None where
             that isn't known.
         statistics_unknown: why it isn't known, of all of them or of some; None where it is.
         allow_misfit_statistics: whether it passes with statistics that are off.
-        provenance: the versions of the packages, when it was made, how long it took, and what of; reports
-            that are equal but for it are equal.
+        provenance: the versions of the packages, when it was made, how long it took, and what of; None where
+            nobody kept it. Reports that are equal but for it are equal.
     """
 
     target: str

@@ -88,32 +88,32 @@ def verify_batch_invariance(
             before the target.
         batch_sizes: sizes to try, 2 or more each; None for 2, 3, 7, 8, 16, 31, 32, 64, 100, 256 and
             all examples at once, and one batch each of the sizes around powers of two.
-        atol: absolute tolerance; a wider one than this widens all bounds alike.
-        rtol: relative tolerance; likewise.
+        atol: absolute tolerance, 1e-6 by default; a wider one widens all bounds alike.
+        rtol: relative tolerance, 1e-5 by default; likewise.
         bitwise: asks for identical bits instead.
-        seed: of the shuffles.
-        signature: of a SavedModel or a server; None for "serving_default".
+        seed: decides the shuffles, and the examples that are drawn.
+        signature: the name of a signature of a SavedModel or a server; None for "serving_default".
         labels: `[examples]`, above 0.5 for the positive ones: AUC is then told by batch size.
-            Examples named "labels" that are no input do as well.
+            Examples named "labels" that are no input do as well. None without.
         allowed_batch_sizes: those that the server pads to (its `allowed_batch_sizes`); no larger
             batch is tried.
         unpadded: inputs whose zeros (or empty strings) at the end are values, and no padding; more of
             them are not added there.
-        against: a model on this machine whose scores the target's should be equal to.
+        against: a model on this machine whose scores the target's should be equal to; None for none.
         connection: how to reach a server; None for the defaults.
-        limit: how many examples to score; of more, that many evenly spread; None for all.
-        random: draw that many examples from the signature instead.
+        limit: how many examples to score, 4,096 by default; of more, that many evenly spread; None for all.
+        random: draw that many examples from the signature instead; None for none.
         feed: input name -> a value that it is given in every batch, such as `{"keep_prob": 1.0}`, for
             inputs that are no part of an example; an input that has a row for each example gets it in each.
             `against` is given it too. None for none. Inputs that have a default in the signature, or in
             its graph, need none.
         allow_misfit_statistics: let it pass where the statistics that the model normalizes with are not
             those of the examples.
-        budget: the seconds that scoring may take, beside the first batch; inf for as long as it takes.
-            Of many examples as many are scored as there is time for, but not under 32, or 4 where even
-            the most telling compositions of those take too long. These come first, and the report lists
-            what there was no time for.
-        progress: called with the rows scored so far and the rows there are.
+        budget: the seconds that scoring may take, beside the first batch, 30 by default; inf for as
+            long as it takes. Of many examples as many are scored as there is time for, but not under
+            32, or 4 where even the most telling compositions of those take too long. These come first,
+            and the report lists what there was no time for.
+        progress: called with the rows scored so far and the rows there are; None for nothing.
 
     Returns:
         The report; `passed` is the answer.

@@ -28,7 +28,7 @@ def arrays(
             a two-dimensional array, padded at its end, or an object: a list or an array.
         schema: the features that it holds.
         nulls: what becomes of what is NaN; see `Log`.
-        name: of the log, for messages.
+        name: what messages call the log.
 
     Returns:
         The log.

@@ -47,6 +47,14 @@ class Log:
     Raises:
         InputError: `nulls` is none of these. What is wrong with a row is found when it is read: a value
             that isn't as the schema says, or null; the message names file, row and column.
+
+    Example:
+
+        >>> schema = tfnorm.Schema([tfnorm.schema.Id("item", size=9)], target=["item"])
+        >>> columns = {"item": np.arange(6), "label": np.array([1, 0, 0, 1, 0, 0])}
+        >>> log = tfnorm.datasets.arrays(columns, schema)
+        >>> len(log), len(log.batches(4))
+        (6, 2)
     """
 
     schema: Schema

@@ -33,7 +33,7 @@ def csv(files: Files, schema: Schema, *, nulls: str = "error", separator: str = 
         files: a path, a folder, a pattern such as `train/*.csv`, or a list of them.
         schema: the features that it holds.
         nulls: what becomes of what is null; see `Log`.
-        separator: of the values of a list.
+        separator: what stands between the values of a list.
 
     Returns:
         The log.

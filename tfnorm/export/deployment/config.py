@@ -42,6 +42,11 @@ class ServingConfig:
         name: the model's, in requests.
         labels: "stable" and "canary" -> version.
         batching: how the server batches.
+
+    Example:
+
+        config = write_serving_config("exports/ranker/2", "deploy/ranker-2")
+        print(config.name, config.labels)
     """
 
     directory: Path

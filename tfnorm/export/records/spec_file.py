@@ -29,7 +29,7 @@ def load_feature_spec(path: str | os.PathLike[str]) -> dict[str, Feature]:
          "history": {"kind": "RaggedFeature", "dtype": "int64", "value_key": "clicks"}}
 
     Args:
-        path: of the file.
+        path: the path of the file.
 
     Returns:
         Input name -> feature.

@@ -29,6 +29,12 @@ class Bounds:
     Attributes:
         tolerance: atol and rtol, and what the model computes in.
         scales: output name -> the median magnitude of each value of a row.
+
+    Example:
+
+        >>> kept = {"atol": 1e-6, "rtol": 1e-5, "precision": "float32", "scales": {"score": [0.5]}}
+        >>> Bounds.from_dict(kept).scales["score"]
+        [0.5]
     """
 
     tolerance: Tolerance

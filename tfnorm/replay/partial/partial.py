@@ -35,7 +35,7 @@ class Partial:
 
     Args:
         bounds: what is rounding.
-        seed: of the rows that are kept for a plot.
+        seed: decides which rows are kept for a plot.
 
     Attributes:
         calls, rows: that were compared.

@@ -46,6 +46,11 @@ class BatchingParameters:
     Raises:
         InputError: they contradict one another.
 
+    Example:
+
+        >>> BatchingParameters(max_batch_size=64, allowed_batch_sizes=(16, 64)).filled_up(20)
+        64
+
     Source:
         https://github.com/tensorflow/serving/blob/master/tensorflow_serving/batching/README.md
     """
@@ -97,6 +102,13 @@ def read_batching_parameters(file: str | os.PathLike[str]) -> BatchingParameters
 
     Raises:
         InputError: it can't be read, is no such message, or its values contradict one another.
+
+    Example:
+
+        >>> import pathlib
+        >>> _ = pathlib.Path("batching.config").write_text("max_batch_size { value: 128 }")
+        >>> read_batching_parameters("batching.config").max_batch_size
+        128
     """
     try:
         message = text_format.Parse(Path(file).read_text("utf-8"), _message()())

@@ -18,10 +18,16 @@ class StatisticsReport(StatisticsResult, Document):
     """Whether moving statistics are those of a dataset. Print it for a table and what to do next.
 
     Attributes:
-        model: its name.
+        model: the name of the model.
         batches: how many it was run on.
         layers: those with moving statistics, in the order in which the model calls them.
         passed: whether each layer that is called in inference, and there is one, is "ok".
+
+    Example:
+
+        >>> model = keras.Sequential([keras.Input((1,)), tfnorm.BatchNormalization()])
+        >>> tfnorm.statistics_report(model, np.ones((8, 1), np.float32)).passed
+        False
     """
 
     def to_dict(self) -> dict[str, Any]:

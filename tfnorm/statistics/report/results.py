@@ -40,6 +40,13 @@ class LayerStatistics:
             variance are the data's; NaN for a channel without values, inf where a statistic is not
             finite.
         std_ratio: `[C]`, sqrt((moving variance + epsilon) / (variance + epsilon)), likewise.
+
+    Example:
+
+        >>> model = keras.Sequential([keras.Input((1,)), tfnorm.BatchNormalization(name="bn")])
+        >>> layer = tfnorm.statistics_report(model, np.ones((8, 1), np.float32)).layers[0]
+        >>> layer.name, layer.state
+        ('bn', 'never updated')
     """
 
     name: str

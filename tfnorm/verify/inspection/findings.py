@@ -22,6 +22,11 @@ class Finding:
         layer: the Keras layer around it, or else the name scope; None where there is none.
         message: what was found.
         advice: what to do; empty where there is nothing to do.
+
+    Example:
+
+        for finding in tfnorm.inspect_saved_model("exports/ranker").findings:
+            print(finding.severity, finding.op, finding.message)
     """
 
     severity: str
@@ -37,11 +42,11 @@ class Findings:
     """All that is to know about a SavedModel.
 
     Args:
-        directory: of the SavedModel.
+        directory: where the SavedModel is.
         signature: the signature looked into.
         findings: worst first, then in the order of the graph.
         provenance: the versions of the packages, when it was made, how long it took, and what of;
-            inspections that are equal but for it are equal.
+            None where nobody kept it. Inspections that are equal but for it are equal.
     """
 
     directory: Path

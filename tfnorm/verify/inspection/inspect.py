@@ -41,7 +41,14 @@ from tfnorm.verify.inspection.variables import Variables
 
 
 class Inspection(Findings):
-    """What `inspect_saved_model` found; as a string, it is the text that `tfnorm inspect` prints."""
+    """What `inspect_saved_model` found; as a string, it is the text that `tfnorm inspect` prints.
+
+    Example:
+
+        inspection = tfnorm.inspect_saved_model("exports/ranker")
+        print(inspection)
+        assert not [finding for finding in inspection.findings if finding.severity == "error"]
+    """
 
     def __str__(self) -> str:
         return to_text(self)
@@ -66,7 +73,7 @@ def inspect_saved_model(
     Where there are examples, the moving statistics are compared with them, as `verify_statistics` does.
 
     Args:
-        directory: of the SavedModel, or the folder of its versions (the newest is taken); or a
+        directory: the folder of the SavedModel, or the folder of its versions (the newest is taken); or a
             `.keras` file, of which what it would export is inspected.
         signature: the signature to look into.
         examples: arrays by input name, or a file of them; None for those that an export keeps, or for

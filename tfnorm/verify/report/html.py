@@ -13,8 +13,19 @@ from tfnorm.verify.results import InvarianceResult
 def to_html(report: InvarianceResult) -> str:
     """The report as a page: the verdict, a plot for each output, and every composition.
 
+    Args:
+        report: what a verification found.
+
+    Returns:
+        The page, as HTML that needs nothing else.
+
     Raises:
         InputError: matplotlib is not installed.
+
+    Example:
+
+        page = to_html(tfnorm.verify_batch_invariance("exports/ranker"))
+        Path("verdict.html").write_text(page)
     """
     plots = "".join(
         f"<h2>How far {escape(name)} moves, by batch size</h2>{plot(report, name)}"

@@ -10,7 +10,19 @@ STATISTICS = "moving statistics"
 
 
 def to_junit(report: InvarianceResult) -> str:
-    """The report as JUnit XML; the first failure holds its terminal text."""
+    """The report as JUnit XML; the first failure holds its terminal text.
+
+    Args:
+        report: what a verification found.
+
+    Returns:
+        The XML, with a test case for each composition.
+
+    Example:
+
+        text = to_junit(tfnorm.verify_batch_invariance("exports/ranker"))
+        Path("verdict.xml").write_text(text)
+    """
     failed = [result for result in report.compositions if not result.passed]
     cases = [
         _case(result, to_text(report) if failed and result is failed[0] else None)

@@ -79,6 +79,13 @@ class Undecided(InputError):
     Args:
         reason: why it is, in a line.
         report: what is known; its `passed` is None.
+
+    Example:
+
+        try:
+            report = tfnorm.verify_batch_invariance("exports/ranker", budget=0.1)
+        except tfnorm.verify.Undecided as undecided:
+            print(undecided, undecided.report.left_out)
     """
 
     def __init__(self, reason: str, report: InvarianceReport):

@@ -42,8 +42,9 @@ def verify_statistics(
         examples: arrays by input name, `[examples, ...]`, or a file of them, as
             `verify_batch_invariance` takes it; of many, 4,096 evenly spread are looked at. None for
             those that an export keeps beside the model.
-        signature: of a SavedModel; None for "serving_default".
-        feed: input name -> what it is in every batch, of those that are no part of the examples.
+        signature: the name of a signature of a SavedModel; None for "serving_default".
+        feed: input name -> what it is in every batch, of those that are no part of the examples; None for
+            none.
 
     Returns:
         The report: `print` it, or take its `passed`, `failed`, `fit`, `by_batch` and `unseen`.

@@ -18,13 +18,15 @@ class FitReport(FitResult, Document):
         signature: its signature; None for a Keras model, which has none.
         fit: whether the statistics fit; None where none could be looked at.
         nothing: why none could be looked at; None where some could.
-        exported: what the examples of an export said when it was written.
+        exported: what the examples of an export said when it was written; None where it keeps no word
+            of them.
         by_batch: the layers that normalize by the moments of each batch, without any statistics.
         unseen: the layers in loops, and in branches that the examples do not decide.
         judged: what decides: `fit`, or `exported` for layers that were folded.
         failed: whether the statistics are off, or a layer has none.
         passed: whether all could be looked at, and none is off; what is doubtful passes.
-        provenance: the versions of the packages, when it was made, how long it took, and what of.
+        provenance: the versions of the packages, when it was made, how long it took, and what of; None where
+            nobody kept it.
 
     Example:
 
