@@ -605,36 +605,68 @@ def test_a_wrong_guess_at_the_scope_of_vectorized_map_is_an_error_not_a_silence(
         _tensorflow.vectorized_map_detector()
 
 
-BOUNDED = """
+TENSOR_MEMORY = """
+import sys
 import tensorflow as tf
-from tfnorm._tensorflow import bounded_allocations
+from tfnorm._tensorflow import tensor_memory
 from tfnorm.scorers.messages import one_line
-with bounded_allocations(64):
+
+def resident():
+    with open("/proc/self/statm", encoding="ascii") as pages:
+        return int(pages.read().split()[1]) / 2**8
+
+bound = int(sys.argv[1]) or None
+with tensor_memory(bound):
     print(float(tf.reduce_sum(tf.ones([2**22]))))
+before = resident()
 for size in (2**25, 2**22):
     try:
         print(float(tf.reduce_sum(tf.ones([size]))))
     except tf.errors.ResourceExhaustedError as error:
         print(one_line(error))
+print(resident() - before)
 """
 
 
+@pytest.fixture(scope="module")
+def tensor_memory():
+    """What a process prints, by its bound."""
+    started = {
+        bound: subprocess.Popen(
+            [sys.executable, "-c", TENSOR_MEMORY, str(bound)], stdout=subprocess.PIPE, text=True
+        )
+        for bound in (0, 64)
+    }
+    printed = {bound: process.communicate(timeout=120)[0] for bound, process in started.items()}
+    assert [process.returncode for process in started.values()] == [0, 0]
+    return {bound: text.splitlines() for bound, text in printed.items()}
+
+
 @pytest.mark.slow
-def test_tensors_take_no_more_than_the_bound_and_what_fits_goes_on():
-    done = subprocess.run(
-        [sys.executable, "-c", BOUNDED], capture_output=True, text=True, timeout=120, check=True
-    )
-    fits, refused, goes_on = done.stdout.splitlines()
+def test_tensors_take_no_more_than_the_bound_and_what_fits_goes_on(tensor_memory):
+    fits, refused, goes_on, _ = tensor_memory[64]
     assert fits == goes_on == "4194304.0"
     assert "OOM when allocating tensor with shape[33554432] and type float" in refused
     assert "allocator" not in refused
 
 
-def test_the_bound_is_no_longer_said_afterwards(monkeypatch):
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel says there what a process has")
+def test_without_a_bound_what_tensors_took_is_given_back(tensor_memory):
+    """oneDNN's allocator would keep 128 MB of it."""
+    *sums, kept = tensor_memory[0]
+    assert sums == ["4194304.0", "33554432.0", "4194304.0"]
+    assert float(kept) < 32
+
+
+def test_what_tensors_may_take_is_no_longer_said_afterwards(monkeypatch):
     monkeypatch.setenv("TF_CPU_BFC_MEM_LIMIT_IN_MB", "7")
     monkeypatch.delenv("TF_CPU_ALLOCATOR_USE_BFC", raising=False)
     before = dict(os.environ)
-    with _tensorflow.bounded_allocations(64):
+    with _tensorflow.tensor_memory(64):
         assert os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"] == "64"
         assert os.environ["TF_CPU_ALLOCATOR_USE_BFC"] == "true"
+    assert dict(os.environ) == before
+    with _tensorflow.tensor_memory(None):
+        assert os.environ["TF_ONEDNN_USE_SYSTEM_ALLOCATOR"] == "true"
     assert dict(os.environ) == before

@@ -224,17 +224,22 @@ def session_callable(
 
 
 @contextmanager
-def bounded_allocations(megabytes: int) -> Iterator[None]:
-    """Give TensorFlow no more memory for tensors than that; a run that needs more raises RESOURCE_EXHAUSTED.
+def tensor_memory(megabytes: int | None) -> Iterator[None]:
+    """Have TensorFlow take memory for tensors as a server should: what a run took, it gives back.
 
-    It counts for the process whose first session or eager op comes while this lasts, and for all its
-    tensors: weights, and what is computed from them at a time. TensorFlow waits ten seconds for others to
-    give memory back before it raises, and keeps what it once had for the next run.
+    With a bound, a run that needs more raises RESOURCE_EXHAUSTED, after the ten seconds that TensorFlow waits
+    for others to give memory back; the allocator that keeps the bound keeps what it once had for the next
+    run, and so does the one that oneDNN brings, which this replaces. It counts for the process whose first
+    session or eager op comes while this lasts, and for all its tensors: weights, and what is computed from
+    them at a time.
     """
-    variables = {
-        "TF_CPU_ALLOCATOR_USE_BFC": "true",
-        "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(megabytes),
-    }
+    if megabytes is None:
+        variables = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "true"}
+    else:
+        variables = {
+            "TF_CPU_ALLOCATOR_USE_BFC": "true",
+            "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(megabytes),
+        }
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

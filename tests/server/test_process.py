@@ -81,21 +81,14 @@ def test_an_interrupt_while_the_model_loads_is_no_error(everything_directory, mo
     serve(server)
 
 
-@pytest.mark.parametrize(
-    ("given", "bound"),
-    [
-        (64, "64"),
-        (None, str(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 2**22)),
-    ],
-)
-def test_the_models_are_bounded_when_they_are_loaded(
-    given, bound, everything_directory, monkeypatch
-):
+@pytest.mark.parametrize("given", [64, None])
+def test_the_models_are_bounded_when_they_are_loaded(given, everything_directory, monkeypatch):
     class Started(Exception):
         pass
 
     def start(_):
-        assert os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"] == bound
+        bound = os.environ.get("TF_CPU_BFC_MEM_LIMIT_IN_MB")
+        assert bound == (None if given is None else str(given))
         raise Started
 
     monkeypatch.setattr(Server, "start", start)

@@ -31,7 +31,7 @@ from tfnorm.cli.serving import needs_serving
 @click.option(
     "--max-model-megabytes",
     type=click.IntRange(1),
-    show_default="three quarters of this machine's memory",
+    show_default="what the machine has",
     help="What the models may take, their weights and all that they compute at a time.",
 )
 def serve(
