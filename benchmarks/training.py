@@ -4,7 +4,8 @@
     python benchmarks/training.py --torch-python /path/to/python   # one that has torch
 
 - tfnorm: `tfnorm.models.DIN`, `tfnorm.training.LazyAdam`, Keras's `fit`.
-- keras: the same model of Keras's own layers, `keras.optimizers.Adam`, `fit`.
+- keras: the same model of Keras's own layers, `keras.optimizers.Adam`, `fit`; its attention is Dense layers
+  on [q, k, q - k, q k], as in the DIEN authors' code and as PyTorch's here.
 - torch: the same model of PyTorch's layers, `SparseAdam` for the tables and `Adam` for the rest, a loop.
 - torch.compile: dense gradients, `Adam` for all, the model compiled; for small tables.
 
@@ -55,11 +56,13 @@ def tfnorm_or_keras(who: str, items: int, batch: int, steps: int) -> Callable[[]
     import keras
 
     import tfnorm
-    from tfnorm.models.embedding import IdEmbedding
+    from tfnorm.models import IdEmbedding, TargetAttention
 
     def of_keras(layer: keras.layers.Layer) -> keras.layers.Layer:
         from models import keras_layers
 
+        if isinstance(layer, TargetAttention):
+            return plain_attention(layer.units)
         if isinstance(layer, IdEmbedding):
             return keras.layers.Embedding(layer.input_dim, layer.output_dim, name=layer.name)
         return keras_layers(layer)
@@ -74,6 +77,32 @@ def tfnorm_or_keras(who: str, items: int, batch: int, steps: int) -> Callable[[]
     features, labels = examples(items, batch * steps)
     data = tfnorm.datasets.Examples(features, labels).batches(batch)
     return lambda: model.fit(data, verbose=0, shuffle=False)
+
+
+def plain_attention(units: tuple[int, ...]):
+    """Target attention of Keras's layers."""
+    import keras
+    from keras import ops
+
+    class Attention(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(name="attention")
+            hidden = [keras.layers.Dense(n, activation="sigmoid") for n in units]
+            self.mlp = keras.Sequential([*hidden, keras.layers.Dense(1, use_bias=False)])
+
+        def build(self, query_shape, keys_shape, valid_shape):
+            self.mlp.build((*keys_shape[:-1], 4 * keys_shape[-1]))
+
+        def call(self, query, keys, valid):
+            wide = ops.broadcast_to(ops.expand_dims(query, 1), ops.shape(keys))
+            scores = self.mlp(ops.concatenate([wide, keys, wide - keys, wide * keys], -1))[..., 0]
+            scores = ops.softmax(ops.where(valid, scores, scores.dtype.min))
+            return ops.einsum("nt,ntd->nd", ops.where(valid, scores, 0), keys)
+
+        def compute_output_shape(self, query_shape, keys_shape, valid_shape):
+            return query_shape
+
+    return Attention()
 
 
 def parts(items: int, batch: int, steps: int) -> dict[str, float]:

@@ -5,7 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.layers import BatchNormalization, Dice
-from tfnorm.models import DIEN
+from tfnorm.models import DIEN, IdEmbedding
+from tfnorm.training import LazyAdam
 
 CHANNELS = 3
 EPSILON = 0.01
@@ -158,3 +159,17 @@ def train_dien(strategy):
         model.compile(keras.optimizers.SGD(0.5), "binary_crossentropy")
     losses = model.fit(examples.batch(8), epochs=2, verbose=0).history["loss"]
     return losses, [weight.numpy() for weight in model.weights]
+
+
+def train_lazily(strategy):
+    """The weights after steps of LazyAdam: of a table, of which a batch has a few rows, and of others."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        ids = keras.Input((3,), dtype="int32")
+        rows = keras.layers.Flatten()(IdEmbedding(9, 2)(ids))
+        model = keras.Model(ids, keras.layers.Dense(1)(rows))
+        model.compile(LazyAdam(0.01), "mse")
+    ids = np.arange(1, 25, dtype=np.int32).reshape(8, 3) % 7
+    examples = tf.data.Dataset.from_tensor_slices((ids, np.arange(8.0)[:, np.newaxis]))
+    model.fit(examples.batch(4), epochs=2, verbose=0)
+    return [weight.numpy() for weight in model.weights]

@@ -65,6 +65,8 @@ def main(path):
     pair = tf.distribute.MirroredStrategy(devices[:2], cross_device_ops=reduction)
     results["dien/losses"], trained = cases.train_dien(pair)
     results.update({f"dien/weight {n}": weight for n, weight in enumerate(trained)})
+    lazily = cases.train_lazily(pair)
+    results.update({f"lazily/weight {n}": weight for n, weight in enumerate(lazily)})
     np.savez(path, **results)
 
 

@@ -16,6 +16,10 @@ from oracles import assert_close
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 CASES = pytest.mark.parametrize("case", cases.ARGUMENTS)
+LEARNS = pytest.mark.skipif(
+    tuple(map(int, keras.__version__.split(".")[:2])) < (3, 8),
+    reason="in this Keras not even a Dense learns on replicas what it learns on one device",
+)
 SYNCHRONIZED = pytest.mark.parametrize("case", ["bn synchronized", "dice synchronized"])
 
 
@@ -81,12 +85,15 @@ def test_the_synchronized_variance_is_right_far_from_zero(results, case, ratio, 
     np.testing.assert_allclose(results[f"{case}/variance/{ratio}"], expected, rtol=bound)
 
 
-@pytest.mark.skipif(
-    tuple(map(int, keras.__version__.split(".")[:2])) < (3, 8),
-    reason="in this Keras not even a Dense learns on replicas what it learns on one device",
-)
+@LEARNS
 def test_dien_learns_on_replicas_what_it_learns_on_one_device(results):
     losses, weights = cases.train_dien(tf.distribute.get_strategy())
     np.testing.assert_allclose(results["dien/losses"], losses, rtol=1e-5)
     for n, weight in enumerate(weights):
         assert_close(results[f"dien/weight {n}"], weight)
+
+
+@LEARNS
+def test_lazy_adam_moves_on_replicas_what_it_moves_on_one_device(results):
+    for n, weight in enumerate(cases.train_lazily(tf.distribute.get_strategy())):
+        np.testing.assert_allclose(results[f"lazily/weight {n}"], weight, rtol=1e-5, atol=1e-6)

@@ -80,11 +80,26 @@ class LazyAdam(keras.optimizers.Adam):
         variable: tf.Variable,
         learning_rate: tf.Tensor,
     ) -> None:
-        if not isinstance(gradient, tf.IndexedSlices):
-            super().update_step(gradient, variable, learning_rate)
-            return
         momentum, velocity = adam_moments(self, variable)
         dtype = variable.dtype
+        step = tf.cast(self.iterations + 1, dtype)
+        learning_rate = tf.cast(learning_rate, dtype)
+        powers = [tf.cast(beta, dtype) ** step for beta in (self.beta_1, self.beta_2)]
+        if not isinstance(gradient, tf.IndexedSlices):
+            # One op does what a dozen do in Keras's, of which a model with small tables feels the calls.
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=momentum.value.handle,
+                v=velocity.value.handle,
+                beta1_power=powers[0],
+                beta2_power=powers[1],
+                lr=learning_rate,
+                beta1=tf.cast(self.beta_1, dtype),
+                beta2=tf.cast(self.beta_2, dtype),
+                epsilon=tf.cast(self.epsilon, dtype),
+                grad=tf.cast(gradient, dtype),
+            )
+            return
         rows, place = tf.unique(gradient.indices)
         g = tf.math.unsorted_segment_sum(tf.cast(gradient.values, dtype), place, tf.size(rows))
         if self.embeddings_l2:
@@ -94,9 +109,7 @@ class LazyAdam(keras.optimizers.Adam):
         self.assign(momentum, tf.IndexedSlices(m, rows))
         self.assign(velocity, tf.IndexedSlices(v, rows))
 
-        step = tf.cast(self.iterations + 1, dtype)
-        rate = tf.cast(learning_rate, dtype) * tf.sqrt(1 - self.beta_2**step)
-        rate /= 1 - self.beta_1**step
+        rate = learning_rate * tf.sqrt(1 - powers[1]) / (1 - powers[0])
         self.assign_sub(variable, tf.IndexedSlices(rate * m / (tf.sqrt(v) + self.epsilon), rows))
 
     def get_config(self) -> dict[str, Any]:
