@@ -42,6 +42,23 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
     return float(wins / (positives * negatives))
 
 
+def auc_or_none(labels: np.ndarray | None, scores: np.ndarray) -> float | None:
+    """The AUC; None where there are no labels, or they are all the same, or some score is NaN.
+
+    Args:
+        labels: `[N]`, 1 (positive) or 0 (negative); None for none.
+        scores: `[N]`, of any scale.
+
+    Example:
+
+        >>> auc_or_none(np.array([1, 1]), np.array([0.1, 0.4])) is None
+        True
+    """
+    if labels is None or np.isnan(scores).any() or len(np.unique(np.asarray(labels) > 0.5)) < 2:
+        return None
+    return auc(labels, scores)
+
+
 def gauc(labels: np.ndarray, scores: np.ndarray, users: np.ndarray) -> float:
     """How well a model ranks what each user is shown: their AUCs, weighted by their impressions.
 

@@ -239,7 +239,7 @@ def test_two_models_that_keep_no_examples_say_so(kept):
 
 def test_against_a_model_with_other_outputs_nothing_can_be_told():
     other = function_of(lambda x, ids: {"a": x[:, 0], "b": x[:, 1]})
-    with pytest.raises(InputError, match="can't be compared"):
+    with pytest.raises(InputError, match="which of them belong together is not known"):
         batch_invariance(function_of(lambda x, ids: x[:, 0]), EXAMPLES, against=other)
 
 

@@ -9,7 +9,8 @@ from tfnorm.verify.compositions.plan import Composition
 from tfnorm.verify.judgement.judge import compare, judge
 from tfnorm.verify.judgement.reference import Reference
 from tfnorm.verify.judgement.tolerance import Tolerance
-from tfnorm.verify.stake import at_stake, checked_labels, pairs_changed, stake
+from tfnorm.verify.results import Stake
+from tfnorm.verify.stake import at_stake, auc_by_size, checked_labels, most_changed, pairs_changed
 
 BEFORE = np.array([0.1, 0.2, 0.2, 0.4, 0.3])
 AFTER = np.array([0.3, 0.2, 0.1, 0.5, 0.5])
@@ -27,7 +28,7 @@ def test_pairs_that_change_order_are_counted_one_by_one():
     assert pairs_changed(BEFORE, -BEFORE) == 0.9
 
 
-def test_of_many_examples_some_are_ranked():
+def test_many_examples_are_all_ranked():
     scores = np.random.default_rng(0).normal(size=20_000)
     assert pairs_changed(scores, -scores) == 1
     assert pairs_changed(scores, np.random.default_rng(1).permutation(scores)) == pytest.approx(
@@ -45,20 +46,27 @@ def test_the_composition_that_changes_most_pairs_is_told_and_auc_by_size():
         (_composition("among zeros", 4, "neighbours"), -BEFORE),
         (_composition("batches of 3", 3), BEFORE),
     ]
-    found = stake("score", BEFORE, moved, LABELS)
-    assert (found.output, found.composition, found.batch_size) == ("score", "among zeros", 4)
-    assert found.pairs_changed == 0.9
-    assert found.auc == {1: auc(LABELS, BEFORE), 2: auc(LABELS, AFTER), 3: auc(LABELS, BEFORE)}
-    assert stake("score", BEFORE, moved[2:], None).composition is None
-    assert stake("score", BEFORE, moved, None).auc == {}
+    nothing = Stake("score", None, None, 0.0, {})
+    assert most_changed(nothing, BEFORE, moved) == Stake("score", "among zeros", 4, 0.9, {})
+    assert most_changed(nothing, BEFORE, moved[2:]) == nothing
+    found = auc_by_size(BEFORE, moved, LABELS)
+    assert found == {1: auc(LABELS, BEFORE), 2: auc(LABELS, AFTER), 3: auc(LABELS, BEFORE)}
+    assert auc_by_size(BEFORE, moved, None) == {}
+    # Of few examples, all may have the same label.
+    assert auc_by_size(BEFORE, moved, np.ones(5)) == {}
+
+
+def test_a_score_that_becomes_nan_comes_last():
+    assert pairs_changed(BEFORE, np.where(BEFORE == 0.4, np.nan, BEFORE)) == 0.4
+    assert pairs_changed(BEFORE * np.nan, BEFORE * np.nan) == 0
 
 
 def test_auc_is_told_of_sizes_that_all_examples_were_scored_in():
     few = Composition("a batch of 4", "size", np.arange(4)[None])
-    assert stake("score", BEFORE, [(few, AFTER)], LABELS).auc == {1: auc(LABELS, BEFORE)}
+    assert auc_by_size(BEFORE, [(few, AFTER)], LABELS) == {1: auc(LABELS, BEFORE)}
 
 
-def _at_stake(names, moved, kind="size"):
+def _at_stake(names, moved, labels=LABELS):
     """What is at stake of outputs that are all `BEFORE` alone and, in a batch of 5, `moved`."""
     tolerance = Tolerance(precision="float32")
     references = {
@@ -69,9 +77,9 @@ def _at_stake(names, moved, kind="size"):
         name: moved if reference.values.ndim == 1 else moved[:, None] * [1, 1]
         for name, reference in references.items()
     }
-    composition = Composition("all at once", kind, np.arange(5)[None])
+    composition = Composition("all at once", "size", np.arange(5)[None])
     compared = [compare(references, composition, [outputs])]
-    return at_stake(references, compared, judge(references, compared), LABELS)
+    return at_stake(references, compared, judge(references, compared), labels)
 
 
 def test_at_stake_is_the_first_output_that_ranks_and_moves():
@@ -81,10 +89,11 @@ def test_at_stake_is_the_first_output_that_ranks_and_moves():
     assert found.auc == {1: auc(LABELS, BEFORE), 5: auc(LABELS, AFTER)}
 
 
-def test_nothing_is_at_stake_where_moves_are_rounding_or_another_models():
-    assert _at_stake(["score"], BEFORE + 1e-8) is None
-    parity = _at_stake(["score"], AFTER, kind="parity")
-    assert parity.composition is None and parity.auc == {1: auc(LABELS, BEFORE)}
+def test_where_moves_are_rounding_labels_tell_the_auc_by_size_and_else_nothing():
+    found = _at_stake(["score", "pair"], BEFORE + 1e-8)
+    assert (found.output, found.composition, found.pairs_changed) == ("score", None, 0.0)
+    assert found.auc == {1: auc(LABELS, BEFORE), 5: auc(LABELS, BEFORE + 1e-8)}
+    assert _at_stake(["score"], BEFORE + 1e-8, labels=None) is None
 
 
 @pytest.mark.parametrize(

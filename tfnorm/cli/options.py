@@ -84,9 +84,9 @@ def _help_and_default(meaning: str, default: Any) -> dict[str, Any]:
     }
 
 
-def pairs(separator: str) -> dict[str, Any]:
+def pairs(separator: str, value: str = "VALUE") -> dict[str, Any]:
     """What makes an option one of names and values, that is given for each, such as 'NAME: VALUE'."""
-    shown = f"NAME{separator}VALUE"
+    shown = f"NAME{separator}{value}"
     shown = f"'{shown}'" if " " in shown else shown
 
     def taken(
@@ -94,10 +94,10 @@ def pairs(separator: str) -> dict[str, Any]:
     ) -> dict[str, str]:
         found = {}
         for given in values:
-            name, between, value = given.partition(separator.strip())
+            name, between, said = given.partition(separator.strip())
             if not between or not name.strip():
                 raise InputError(f"{option.opts[0]} is {given!r}; accepted: {shown}")
-            found[name.strip()] = value.strip()
+            found[name.strip()] = said.strip()
         return found
 
     return {"multiple": True, "metavar": shown, "callback": taken}

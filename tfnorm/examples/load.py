@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,7 +44,13 @@ def load_examples(examples: Examples | None, scorer: Scorer) -> dict[str, np.nda
     return load(examples, scorer).rows
 
 
-def load(examples: Examples | None, scorer: Scorer, limit: int | None = None) -> Loaded:
+def load(
+    examples: Examples | None,
+    scorer: Scorer,
+    limit: int | None = None,
+    *,
+    unread: Collection[str] = (),
+) -> Loaded:
     """Examples as the scorer takes them.
 
     Args:
@@ -54,6 +60,7 @@ def load(examples: Examples | None, scorer: Scorer, limit: int | None = None) ->
             "labels" and is no input is taken for labels.
         scorer: what will score them.
         limit: how many to keep, evenly spread; None for all. A file is read in bounded memory.
+        unread: what is left out where it is there: the inputs of another model.
 
     Returns:
         The examples, cast where that loses no more than digits: float64 to float32, int64 to an
@@ -71,6 +78,8 @@ def load(examples: Examples | None, scorer: Scorer, limit: int | None = None) ->
         source, table = "examples", _given(examples, scorer, limit)
     arrays = dict(table.arrays)
     labels = None if LABELS in (scorer.inputs or ()) else arrays.pop(LABELS, None)
+    for name in unread:
+        arrays.pop(name, None)
     rows = fitted(arrays, scorer, source)
     check_count(source, rows)
     left_out = _left_out(table, source, scorer.name, limit)

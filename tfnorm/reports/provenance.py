@@ -34,7 +34,7 @@ class Provenance:
         seconds: how long it took.
         fingerprints: what was looked at, such as "model" and "examples" -> SHA-256 of it, by 12 digits; of a
             file its bytes, of a SavedModel those of its graph, variables and assets, of a Keras model in
-            memory its weights, of examples their arrays. A server has none, nor has a model without weights.
+            memory its configuration and weights, of examples their arrays. A server has none.
     """
 
     versions: dict[str, str]
@@ -127,10 +127,20 @@ def _of_model(model: Model | Path) -> str | None:
         # A name of a scorer of one's own need not be one that a file can have.
         found = None
     loaded = model.keras_model() if found is None else None
-    weights = [] if loaded is None else loaded[0].weights
-    if not weights:
+    if loaded is None:
         return found
-    return _digits(_parts_of({str(n): weight.numpy() for n, weight in enumerate(weights)}))
+    weights = loaded[0].weights
+    arrays = {str(number): weight.numpy() for number, weight in enumerate(weights)}
+    described = _described(loaded[0])
+    return _digits((described, *_parts_of(arrays))) if described or arrays else None
+
+
+def _described(model: keras.Model) -> bytes:
+    """What the model is, as its file would have it; nothing of a class that can't be saved."""
+    try:
+        return str(model.to_json()).encode()
+    except (NotImplementedError, TypeError, ValueError):
+        return b""
 
 
 def _parts_of(arrays: Mapping[str, np.ndarray]) -> Iterable[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -40,11 +40,12 @@ class Request:
 
     Attributes:
         scorer: what is verified.
-        local: a model on this machine whose scores the scorer's should be equal to; None for none.
+        local: another model, whose scores the scorer's should be equal to; None for none.
         examples: the examples.
         tolerance: how far a value may move.
         labels: 1 or 0 for each example; None where they aren't known.
-        batch_sizes, allowed, unpadded, seed: as `verify_batch_invariance` has them.
+        batch_sizes, allowed, unpadded, seed, outputs: as `verify_batch_invariance` has them.
+        local_rows: the examples as the other model takes them; None where it takes the same inputs.
         budget: the seconds to score in.
     """
 
@@ -58,11 +59,18 @@ class Request:
     unpadded: Sequence[str]
     seed: int
     budget: Budget = field(default_factory=Budget)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    local_rows: Mapping[str, np.ndarray] | None = None
 
     @property
     def count(self) -> int:
         """How many examples there are."""
         return len(next(iter(self.examples.rows.values())))
+
+    @property
+    def rows_of_other(self) -> Mapping[str, np.ndarray]:
+        """The examples as the other model takes them."""
+        return self.examples.rows if self.local_rows is None else self.local_rows
 
     @property
     def fed(self) -> dict[str, str]:
@@ -99,6 +107,8 @@ class Request:
                 requests=[],
             ),
             labels=None if self.labels is None else self.labels[chosen],
+            local_rows=self.local_rows
+            and {name: array[chosen] for name, array in self.local_rows.items()},
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tfnorm.parity.ranking import RankingResult
 from tfnorm.reports.provenance import Provenance
 from tfnorm.statistics.judgement import OFF
 from tfnorm.statistics.results import StatisticsFit
@@ -82,7 +83,7 @@ class Stake:
 
     Attributes:
         output: its name.
-        composition: where most pairs of examples change order; None where none does.
+        composition: where most pairs of examples change order; None where none does but by rounding.
         batch_size: of that composition.
         pairs_changed: the share of pairs that change order there, from 0 to 1.
         auc: batch size -> AUC of the examples scored in batches of that size; empty without labels.
@@ -93,6 +94,53 @@ class Stake:
     batch_size: int | None
     pairs_changed: float
     auc: dict[int, float]
+
+
+PARITY_QUANTILES = (0.5, 0.9, 0.99, 0.999)
+"""Of the differences from another model, that are told."""
+
+
+@dataclass(frozen=True)
+class ParityOutput:
+    """How far an output is from another model's, the examples one at a time.
+
+    Attributes:
+        other: the other model's output.
+        rows_different: the examples of which a value differs by more than rounding.
+        max_abs_diff: the largest |difference|; inf where a value is no number, or they can't be compared.
+        quantiles: share -> the difference that this share of the examples is not above; empty where the two
+            can't be compared.
+        ranking: what it means for rankings; None where the output has not one number for each example.
+        auc: of the model's scores; None without labels, or where they are all the same.
+        auc_other: of the other's.
+    """
+
+    other: str
+    rows_different: int
+    max_abs_diff: float
+    quantiles: dict[float, float]
+    ranking: RankingResult | None
+    auc: float | None
+    auc_other: float | None
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far a model's scores are from another's.
+
+    Attributes:
+        against: the other model.
+        outputs: output name -> how far it is from the other model's.
+        lacking: the outputs that are compared with none.
+        unasked: the other model's outputs that none is compared with.
+        per_request: whether each logged request is one ranking; else all examples are.
+    """
+
+    against: str
+    outputs: dict[str, ParityOutput]
+    lacking: list[str]
+    unasked: list[str]
+    per_request: bool
 
 
 @dataclass(frozen=True)
@@ -141,7 +189,8 @@ class InvarianceResult:
         outputs: output name -> its dtype and its worst.
         compositions: each way of putting the examples in batches, in the order in which they ran.
         left_out: composition -> why it was not run.
-        stake: what the moves mean for a ranking; None where nothing moves, or no output ranks.
+        stake: what the moves mean for a ranking; None where nothing but rounding moves and there are no
+            labels, or no output ranks.
         culprit: what makes the scores depend on the batch; None where they don't, or it isn't known.
         culprit_unknown: why it isn't known; None where it is, or where there is none.
         atol, rtol, bitwise, seed: the arguments that were given.
@@ -151,6 +200,7 @@ class InvarianceResult:
             that isn't known.
         statistics_unknown: why it isn't known, of all of them or of some; None where it is.
         allow_misfit_statistics: whether it passes with statistics that are off.
+        parity: how far the scores are from another model's; None where they were compared with none.
         provenance: the versions of the packages, when it was made, how long it took, and what of; None where
             nobody kept it. Reports that are equal but for it are equal.
     """
@@ -178,6 +228,7 @@ class InvarianceResult:
     statistics: StatisticsFit | None = None
     statistics_unknown: str | None = None
     allow_misfit_statistics: bool = False
+    parity: Parity | None = None
     provenance: Provenance | None = field(default=None, compare=False)
 
     @property

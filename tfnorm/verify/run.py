@@ -10,19 +10,19 @@ import tensorflow as tf
 
 from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
+from tfnorm.parity.outputs import alike
 from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.precision import coarsest_of
-from tfnorm.scorers.scorer import Scorer
 from tfnorm.verify.blame import blame
-from tfnorm.verify.compositions.plan import Composition
 from tfnorm.verify.compositions.runner import Runner, Scored
 from tfnorm.verify.judgement.judge import Compared, compare, judge, over_all, refused_alone
 from tfnorm.verify.judgement.reference import NUMBERLESS, Reference
 from tfnorm.verify.judgement.tolerance import UNKNOWN
 from tfnorm.verify.judgement.votes import shared_parts
+from tfnorm.verify.parity import Beside
 from tfnorm.verify.report.report import InvarianceReport, Undecided
 from tfnorm.verify.request import Request, fewer, within_budget
-from tfnorm.verify.results import DEPENDENCE, CompositionResult, Stake, largest
+from tfnorm.verify.results import DEPENDENCE, CompositionResult, Parity, Stake, largest
 from tfnorm.verify.scoring import (
     Attempt,
     attempts,
@@ -48,6 +48,7 @@ class Judged:
         left_out: composition -> why it was not run.
         precision: the coarsest type that the model computes in; None if unknown.
         stake: what the moves mean for a ranking; None where nothing is at stake.
+        parity: how far the scores are from another model's; None where there is none.
         worst: the examples' numbers, those first that a dependence moves in most compositions; None where
             none was scored alone.
         undecided: why no verdict can rest on what was run, as long as nothing moved; None where one can.
@@ -58,6 +59,7 @@ class Judged:
     left_out: dict[str, str]
     precision: str | None = None
     stake: Stake | None = None
+    parity: Parity | None = None
     worst: np.ndarray | None = None
     undecided: str | None = None
 
@@ -100,12 +102,13 @@ def run(request: Request, progress: Callable[[int, int], None] | None = None) ->
         max_abs_diff=max((result.max_abs_diff for result in judged.results), default=0.0),
         max_ulp=largest(result.max_ulp for result in judged.results),
         outputs={
-            name: over_all(dtype, [result.outputs[name] for result in judged.results])
+            name: over_all(dtype, [r.outputs[name] for r in judged.results if name in r.outputs])
             for name, dtype in judged.dtypes.items()
         },
         compositions=judged.results,
         left_out={**judged.left_out, **request.examples.left_out},
         stake=judged.stake,
+        parity=judged.parity,
         culprit=culprit,
         culprit_unknown=unknown,
         atol=float(request.tolerance.atol),
@@ -154,12 +157,11 @@ def verdict(
         result = refused_alone(outputs, request.count, size, str(error.__cause__))
         dtypes = {name: tf.as_dtype(array.dtype).name for name, array in outputs.items()}
         return request, Judged([result], dtypes, todo.left_out)
-    precisions = _precisions(request, alone[0], todo.usual_size)
+    beside = Beside.of(request, todo.alone, alone[0])
+    precisions = _precisions(request, beside, alone[0], todo.usual_size)
     references = _references(request, alone, precisions)
     pool = pooled(todo, rows, next(iter(references.values())).extremes())
     compared: list[Compared] = []
-    if request.local is not None:
-        compared.append(_parity(request, request.local, precisions, todo.alone, alone))
     missed: list[Attempt] = []
     for attempt in attempts(runner, todo, pool, alone):
         if attempt.left_out is not None:
@@ -176,14 +178,20 @@ def verdict(
             )
     look_at_shapes(request.scorer, request.local, compared, pool)
     results = judge(references, compared)
+    parity: list[CompositionResult] = []
+    apart = None
+    if beside is not None:
+        result, apart = beside.judged(request, precisions, alone)
+        parity.append(result)
     scored = [one.composition for one in compared]
     untold = _unclear(compared) or _untold(references, compared, request.count)
     return request, Judged(
-        results=results,
+        results=[*parity, *results],
         dtypes={name: reference.dtype for name, reference in references.items()},
         left_out={**todo.left_out, **no_time, **left_out(scored, missed)},
         precision=coarsest_of(precisions.values()),
         stake=at_stake(references, compared, results, request.labels),
+        parity=apart,
         worst=_worst_first(compared, results, request.count),
         undecided=too_little(scored, missed, request.budget)
         or (untold and f"{request.scorer.name}: {untold}"),
@@ -239,26 +247,34 @@ def _untold(
     )
 
 
-def _precisions(request: Request, alone: Scored, batch_size: int) -> dict[str, str | None]:
+def _precisions(
+    request: Request, beside: Beside | None, alone: Scored, batch_size: int
+) -> dict[str, str | None]:
     """The coarsest type that each output is computed in; None where that isn't known.
 
-    A server does not tell. It is taken to compute as the model on this machine does where it scores a
-    batch as that one does, and else in `UNKNOWN`, or what is coarser still.
+    A server does not tell. It is taken to compute as the other model does where it scores a batch as that
+    one does, and else in `UNKNOWN`, or what is coarser still.
     """
-    scorer, local = request.scorer, request.local
-    if local is None or all(scorer.precision_of(name) is not None for name in alone):
+    scorer = request.scorer
+    if beside is None or all(scorer.precision_of(name) is not None for name in alone):
         return {name: scorer.precision_of(name) for name in alone}
     numbers = np.resize(np.arange(request.count), batch_size)
     batch = {name: array[numbers] for name, array in request.examples.rows.items()}
-    ours, theirs = scorer.score(batch), local.score(batch)
+    theirs_too = {name: array[numbers] for name, array in request.rows_of_other.items()}
+    ours, theirs = scorer.score(batch), beside.scorer.score(theirs_too)
 
     def coarsest(name: str) -> str:
-        local_type = local.precision_of(name) or UNKNOWN
-        tolerance = replace(request.tolerance, precision=local_type)
-        rows = theirs[name] if name in theirs and theirs[name].ndim else np.zeros(1)
-        if Reference(list(rows[:, None]), tolerance).explains(ours[name]):
-            return local_type
-        return max(local_type, UNKNOWN, key=epsilon)
+        other = beside.pairs.get(name)
+        if other is None:
+            return UNKNOWN
+        known = beside.scorer.precision_of(other) or UNKNOWN
+        rows = alike(ours[name], theirs[other], batch_size)
+        tolerance = replace(request.tolerance, precision=known)
+        if not isinstance(rows, str) and Reference(list(rows[1][:, None]), tolerance).explains(
+            rows[0]
+        ):
+            return known
+        return max(known, UNKNOWN, key=epsilon)
 
     return {name: scorer.precision_of(name) or coarsest(name) for name in alone}
 
@@ -280,28 +296,3 @@ def _references(
             f"{request.scorer.name} gives no output, so that there is nothing to compare"
         )
     return references
-
-
-def _parity(
-    request: Request,
-    local: Scorer,
-    precisions: Mapping[str, str | None],
-    alone: Composition,
-    expected: list[Scored],
-) -> Compared:
-    """The examples one at a time by the model on this machine, compared with the scorer's."""
-    scored = Runner(local, alone.rows).scored(alone, request.examples.rows)
-    if missing := scored[0].keys() ^ expected[0].keys():
-        raise InputError(
-            f"{request.scorer.name} gives {', '.join(expected[0])} and {local.name} "
-            f"{', '.join(scored[0])}: {', '.join(sorted(missing))} can't be compared"
-        )
-    of_both = {
-        name: max(precision or UNKNOWN, local.precision_of(name) or UNKNOWN, key=epsilon)
-        for name, precision in precisions.items()
-    }
-    return compare(
-        _references(request, expected, of_both),
-        Composition(f"against {local.name}", "parity", alone.batches),
-        scored,
-    )

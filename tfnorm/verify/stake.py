@@ -1,36 +1,30 @@
-"""What moved scores mean for a ranking: pairs that change order, and AUC by batch size."""
+"""What moved scores mean for a ranking: pairs that change order; and AUC by batch size."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from tfnorm.errors import InputError
-from tfnorm.metrics import auc
+from tfnorm.metrics import auc_or_none
+from tfnorm.parity.ranking import Ranking
 from tfnorm.verify.compositions.plan import Composition
 from tfnorm.verify.judgement.judge import Compared
 from tfnorm.verify.judgement.reference import Reference
 from tfnorm.verify.results import DEPENDENCE, CompositionResult, Stake
 
-RANKED = 2048
-"""Examples that are ranked against each other; of more, as many evenly spread."""
+Moved = Sequence[tuple[Composition, np.ndarray]]
+"""Compositions, and the examples' scores in each."""
 
 
 def pairs_changed(before: np.ndarray, after: np.ndarray) -> float:
-    """The share of pairs of examples that are in another order after; a tie is an order too."""
-    count = len(before)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, RANKED)).astype(int))
-    before, after = before[chosen], after[chosen]
-    changed = sum(
-        int(
-            np.count_nonzero(
-                np.sign(before[i + 1 :] - before[i]) != np.sign(after[i + 1 :] - after[i])
-            )
-        )
-        for i in range(len(chosen) - 1)
-    )
-    return changed / (len(chosen) * (len(chosen) - 1) / 2)
+    """The share of pairs of examples that are in another order; a tie is one too, and NaN is last."""
+    ranking = Ranking()
+    before, after = (np.where(np.isnan(scores), -np.inf, scores) for scores in (before, after))
+    ranking.add(before, after)
+    return ranking.pairs_changed / ranking.pairs
 
 
 def at_stake(
@@ -39,7 +33,9 @@ def at_stake(
     results: Sequence[CompositionResult],
     labels: np.ndarray | None,
 ) -> Stake | None:
-    """What the moves mean of the first output that ranks; None where they are only rounding.
+    """What the moves mean of the first output that ranks and moves by more than rounding.
+
+    Where none does, it is the AUC of the first that ranks; None without labels.
 
     Args:
         references: output name -> the examples one at a time.
@@ -47,38 +43,48 @@ def at_stake(
         results: the verdicts on them.
         labels: 1 or 0 for each example; None where they aren't known.
     """
-    for name, reference in references.items():
-        if reference.ranks and any(r.outputs[name].verdict == DEPENDENCE for r in results):
-            moved = [
-                (one.composition, scores)
-                for one in compared
-                if one.composition.kind != "parity"
-                and (scores := one.comparisons[name].scores) is not None
-            ]
-            return stake(name, reference.values.reshape(-1).astype(np.float64), moved, labels)
-    return None
+    ranked = [name for name, reference in references.items() if reference.ranks]
+    moving = [
+        name for name in ranked if any(r.outputs[name].verdict == DEPENDENCE for r in results)
+    ]
+    if not moving and (labels is None or not ranked):
+        return None
+    name = (moving or ranked)[0]
+    alone = references[name].values.reshape(-1).astype(np.float64)
+    moved = [
+        (one.composition, scores)
+        for one in compared
+        if (scores := one.comparisons[name].scores) is not None
+    ]
+    found = Stake(name, None, None, 0.0, auc_by_size(alone, moved, labels))
+    return most_changed(found, alone, moved) if moving else found
 
 
-def stake(
-    output: str,
-    alone: np.ndarray,
-    moved: Sequence[tuple[Composition, np.ndarray]],
-    labels: np.ndarray | None,
-) -> Stake:
-    """What the moves of an output mean.
+def most_changed(stake: Stake, alone: np.ndarray, moved: Moved) -> Stake:
+    """It with the composition in which most pairs change order.
 
     Args:
-        output: its name.
+        stake: what is at stake besides.
         alone: the scores of the examples one at a time.
-        moved: each composition and the examples' scores in it.
-        labels: 1 or 0 for each example; None where they aren't known.
+        moved: their scores in each composition.
     """
-    worst, name, size = 0.0, None, None
     for composition, scores in moved:
         share = pairs_changed(alone, scores)
-        if share > worst:
-            worst, name, size = share, composition.name, composition.batch_size
-    by_size: Mapping[int, np.ndarray] = {
+        if share > stake.pairs_changed:
+            name, size = composition.name, composition.batch_size
+            stake = replace(stake, composition=name, batch_size=size, pairs_changed=share)
+    return stake
+
+
+def auc_by_size(alone: np.ndarray, moved: Moved, labels: np.ndarray | None) -> dict[int, float]:
+    """Batch size -> AUC of the examples scored in batches of that size; empty without labels.
+
+    Args:
+        alone: the scores of the examples one at a time.
+        moved: their scores in each composition.
+        labels: 1 or 0 for each example; None where they aren't known.
+    """
+    by_size = {
         1: alone,
         **{
             composition.batch_size: scores
@@ -86,14 +92,8 @@ def stake(
             if composition.kind == "size" and composition.rows >= len(alone)
         },
     }
-    known = {}
-    if labels is not None:
-        known = {size: _auc(labels, scores) for size, scores in sorted(by_size.items())}
-    return Stake(output, name, size, worst, {k: v for k, v in known.items() if v is not None})
-
-
-def _auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
-    return None if np.isnan(scores).any() else auc(labels, scores)
+    found = {size: auc_or_none(labels, scores) for size, scores in sorted(by_size.items())}
+    return {size: value for size, value in found.items() if value is not None}
 
 
 def checked_labels(labels: np.ndarray, count: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.examples.drawn import random_examples
@@ -41,7 +42,8 @@ def verify_batch_invariance(
     labels: np.ndarray | None = None,
     allowed_batch_sizes: Sequence[int] = (),
     unpadded: Sequence[str] = (),
-    against: keras.Model | str | Path | None = None,
+    against: keras.Model | str | Path | BareScorer | None = None,
+    outputs: Mapping[str, str] | None = None,
     connection: Connection | None = None,
     limit: int | None = LIMIT,
     random: int | None = None,
@@ -99,7 +101,11 @@ def verify_batch_invariance(
             batch is tried.
         unpadded: inputs whose zeros (or empty strings) at the end are values, and no padding; more of
             them are not added there.
-        against: a model on this machine whose scores the target's should be equal to; None for none.
+        against: another model whose scores the target's should be equal to, for the examples one at a time;
+            it may take other inputs and give other outputs. The report's `parity` says how far they are
+            apart, and what that means for rankings. None for none.
+        outputs: output name -> the other model's that it is compared with. None for those of the same name
+            or, where none is, for single ones whatever their names.
         connection: how to reach a server; None for the defaults.
         limit: how many examples to score, 4,096 by default; of more, that many evenly spread; None for all.
         random: draw that many examples from the signature instead; None for none.
@@ -137,7 +143,12 @@ def verify_batch_invariance(
         raise InputError(f"budget is {budget!r}; accepted: seconds, more than 0")
     if random is not None and examples is not None:
         raise InputError("both examples and random were given; accepted: one of them")
-    with _opened(target, signature, connection) as scorer, _opened_local(against) as local:
+    if outputs and against is None:
+        raise InputError("output names another model's outputs; it needs against, that model")
+    with (
+        _opened(target, signature, connection) as scorer,
+        _opened_other(against, connection) as local,
+    ):
         constants, columns = _constants(feed or {}, scorer)
         both = scorer, local
         scorer, local = _fed(*both, {**constants, **columns})
@@ -146,10 +157,13 @@ def verify_batch_invariance(
             examples = random_examples(scorer, random, seed, local)
         elif examples is None and local is not None:
             examples = local.kept_examples or scorer.kept_examples
-        loaded = load(examples, scorer, limit)
+        loaded, of_other = _loaded(examples, scorer, local, limit)
         if columns:
             loaded = _with_columns(loaded, columns)
             scorer, local = _fed(*both, constants)
+            if of_other is not None and local is not None:
+                taken = columns.keys() & (local.inputs or columns).keys()
+                of_other = _with_columns(of_other, {name: columns[name] for name in taken})
         if labels is None:
             labels = loaded.labels
         elif loaded.given != len(next(iter(loaded.rows.values()))):
@@ -168,13 +182,16 @@ def verify_batch_invariance(
             unpadded,
             int(seed),
             Budget(budget),
+            outputs or {},
+            None if of_other is None else of_other.rows,
         )
         undecided = None
         try:
             report = run(request, progress)
         except Undecided as error:
             report, undecided = error.report, error
-        models = [scorer] if local is None else [scorer, local]
+        same = all(result.passed for result in report.compositions if result.kind == "parity")
+        models = [scorer, local] if local is not None and same else [scorer]
         # Of as many examples as there was time for.
         rows = request.of(report.examples).examples.rows if random is None else None
         named = isinstance(examples, str | Path)
@@ -292,9 +309,27 @@ def _opened(
 
 
 @contextmanager
-def _opened_local(against: keras.Model | str | Path | None) -> Iterator[Scorer | None]:
+def _opened_other(
+    against: keras.Model | str | Path | BareScorer | None, connection: Connection | None
+) -> Iterator[Scorer | None]:
     if against is None:
         yield None
         return
-    with _opened(against, None, None) as scorer:
+    with _opened(against, None, connection) as scorer:
         yield scorer
+
+
+def _loaded(
+    examples: Examples | None, scorer: Scorer, other: Scorer | None, limit: int | None
+) -> tuple[Loaded, Loaded | None]:
+    """The examples as the model takes them, and as the other does where it takes other inputs."""
+    ours = scorer.inputs
+    theirs = None if other is None else other.inputs
+    if ours is None or theirs is None or other is None or _types(ours) == _types(theirs):
+        return load(examples, scorer, limit), None
+    loaded = load(examples, scorer, limit, unread=theirs.keys() - ours.keys())
+    return loaded, load(examples, other, limit, unread=ours.keys() - theirs.keys())
+
+
+def _types(inputs: Mapping[str, tf.TensorSpec]) -> dict[str, tf.DType]:
+    return {name: spec.dtype for name, spec in inputs.items()}

@@ -58,8 +58,15 @@ def test_a_model_is_compared_with_another(clean, defect, examples, capsys):
     assert run("verify", clean, *options, "--against", clean) == 0
     with_itself = capsys.readouterr().out
     assert "PASSED" in with_itself
-    assert run("verify", clean, *options, "--against", defect) == 2
-    assert "can't be compared" in capsys.readouterr().err
+    assert run("verify", clean, *options, "--against", defect) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "of 24 rows differ by more than rounding" in said and "differ on purpose" in said
+    named = ["--output", "output_0=score"]
+    assert run("verify", clean, *options, "--against", defect, *named) == 1
+    assert run("verify", clean, *options, "--against", clean, *named) == 2
+    assert "output names 'score', which the other model does not" in capsys.readouterr().err
+    assert run("verify", clean, *options, "--against", clean, "--output", "score") == 2
+    assert "--output is 'score'; accepted: NAME=OTHER" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_the_page_says_what_the_terminal_says_and_shows_every_composition():
     page = _Page(to_html(make_report()))
     assert "FAILED a score moves by up to 2.5e-01" in page.text
     assert "culprit d/Mean: Mean over the batch, in layer d (model.py:3)" in page.text
-    assert "batches of 2 2 3 2.5e-01 7 dependence one at a time" in page.text
+    assert "batches of 2 2 3 / 4 2.5e-01 7 dependence one at a time" in page.text
     assert "signature serving_default · 4 examples" in page.text
 
 
@@ -75,5 +75,5 @@ def test_names_are_not_taken_for_markup():
 
 def test_without_matplotlib_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InputError, match=r"tfnorm\[notebooks\]"):
+    with pytest.raises(InputError, match=r"tfnorm\[report\]"):
         to_html(make_report())

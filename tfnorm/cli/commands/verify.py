@@ -10,7 +10,14 @@ import click
 from tfnorm.cli.command import Command
 from tfnorm.cli.custom import custom_options
 from tfnorm.cli.files import json_option, report_option, write_verification
-from tfnorm.cli.options import examples_option, feed_option, misfit_option, options_of, take
+from tfnorm.cli.options import (
+    examples_option,
+    feed_option,
+    misfit_option,
+    options_of,
+    pairs,
+    take,
+)
 from tfnorm.examples.spread import LIMIT
 from tfnorm.scorers.connection import Connection
 from tfnorm.verify.compositions.budget import SECONDS
@@ -25,9 +32,13 @@ from tfnorm.verify.judgement.tolerance import Tolerance
     "--limit", type=int, default=LIMIT, help="Examples to score; of more, as many evenly spread."
 )
 @click.option(
-    "--against",
-    type=click.Path(path_type=Path),
-    help="A SavedModel or .keras file here that the scores should be equal to.",
+    "--against", help="Another model, such as TARGET may be, that the scores should be equal to."
+)
+@click.option(
+    "--output",
+    "outputs",
+    **pairs("=", "OTHER"),
+    help="An output, and the other model's that it is compared with. It may be repeated.",
 )
 @feed_option
 @click.option("--signature", show_default="serving_default", help="Of a SavedModel or a server.")

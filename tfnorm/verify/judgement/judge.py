@@ -81,7 +81,7 @@ def judge(outputs: Iterable[str], compared: Sequence[Compared]) -> list[Composit
         }
         changed = [comparison.changed for comparison in one.comparisons.values()]
         rows_changed = int(np.logical_or.reduce(changed).sum())
-        results.append(_result(one, moves, rows_changed))
+        results.append(composition_result(one.composition, moves, rows_changed, one.seconds))
     return results
 
 
@@ -115,8 +115,17 @@ def over_all(dtype: str, moves: Sequence[Move]) -> OutputResult:
     )
 
 
-def _result(compared: Compared, moves: dict[str, Move], rows_changed: int) -> CompositionResult:
-    composition = compared.composition
+def composition_result(
+    composition: Composition, moves: dict[str, Move], rows_changed: int, seconds: float
+) -> CompositionResult:
+    """The verdict on a composition by those on its outputs.
+
+    Args:
+        composition: the composition.
+        moves: output name -> how far it moved.
+        rows_changed: how many examples have any output that differs at all.
+        seconds: how long scoring took.
+    """
     verdicts = {move.verdict for move in moves.values()}
     verdict = next(verdict for verdict in (DEPENDENCE, ROUNDING, SAME) if verdict in verdicts)
     if verdict == DEPENDENCE and composition.kind == "parity":
@@ -132,5 +141,5 @@ def _result(compared: Compared, moves: dict[str, Move], rows_changed: int) -> Co
         verdict=verdict,
         passed=all(move.passed for move in moves.values()),
         outputs=moves,
-        seconds=round(compared.seconds, 4),
+        seconds=round(seconds, 4),
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from html import escape
 
 from tfnorm.reports.page import page, table
+from tfnorm.verify.report.parity import parity_figures
 from tfnorm.verify.report.plot import plot
-from tfnorm.verify.report.text import VERDICTS, move, title, ulps, verdict_lines, worst_first
+from tfnorm.verify.report.rows import move, rows_moved, ulps, worst_first
+from tfnorm.verify.report.text import VERDICTS, title, verdict_lines
 from tfnorm.verify.results import InvarianceResult
 
 
@@ -36,7 +38,7 @@ def to_html(report: InvarianceResult) -> str:
             (
                 result.name,
                 f"{result.batch_size:,}",
-                f"{result.rows_changed:,}",
+                rows_moved(result, report.examples),
                 move(result.max_abs_diff),
                 ulps(result.max_ulp),
                 result.verdict,
@@ -56,7 +58,12 @@ def to_html(report: InvarianceResult) -> str:
         "compared with",
     )
     left_out = ((said, False) for said in report.left_out.items())
-    body = f"""{plots}
+    beside = ""
+    if report.parity is not None:
+        heads_beside, figures = parity_figures(report.parity)
+        shown = table(heads_beside, ((row, False) for row in figures))
+        beside = f"<h2>Beside {escape(report.parity.against)}</h2>{shown}"
+    body = f"""{beside}{plots}
 <h2>Every composition, worst first</h2>
 {table(heads, rows, said=(5, 6))}
 {f"<h2>Left out</h2>{table(('', 'why'), left_out, said=(1,), long=(0, 1))}" if report.left_out else ""}"""

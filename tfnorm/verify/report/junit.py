@@ -48,5 +48,6 @@ def _case(result: CompositionResult, text: str | None) -> Case:
     name = f"{result.name} ({result.batch_size} a batch)"
     if result.passed:
         return Case(of, name, result.seconds)
-    message = f"moves by up to {result.max_abs_diff:.1e}: {result.verdict}"
+    moves = "differs" if result.kind == "parity" else "moves"
+    message = f"{moves} by up to {result.max_abs_diff:.1e}: {result.verdict}"
     return Case(of, name, result.seconds, FAILURE, message, text)

@@ -8,12 +8,12 @@ import re
 from typing import TYPE_CHECKING
 
 from tfnorm.errors import InputError
-from tfnorm.verify.results import DEPENDENCE, DIFFERENCE, InvarianceResult
+from tfnorm.verify.results import DEPENDENCE, InvarianceResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLOURS = {"same": "#2a7f62", "rounding": "#4a6fa5", DEPENDENCE: "#c0392b", DIFFERENCE: "#c0392b"}
+_COLOURS = {"same": "#2a7f62", "rounding": "#4a6fa5", DEPENDENCE: "#c0392b"}
 _OF_PAGE = {
     "#000000": "currentColor",
     "#2a7f62": "var(--good)",
@@ -29,7 +29,7 @@ _OF_PAGE = {
 _LEGIBLE = 0.65
 """How much smaller than drawn a drawing may be shown."""
 
-_MARKERS = {"same": "o", "rounding": "o", DEPENDENCE: "X", DIFFERENCE: "X"}
+_MARKERS = {"same": "o", "rounding": "o", DEPENDENCE: "X"}
 
 
 def check_matplotlib() -> None:
@@ -58,11 +58,11 @@ def plot(report: InvarianceResult, output: str) -> str:
 
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axes = figure.add_subplot()
-    moves = [(r.batch_size, r.outputs[output]) for r in report.compositions]
+    moves = [(r.batch_size, r.outputs[output]) for r in report.compositions if r.kind != "parity"]
     finite = [m.max_abs_diff for _, m in moves if 0 < m.max_abs_diff < math.inf]
     lowest, highest = min(finite, default=1e-9), max(finite, default=1e-9)
     beyond = highest * 10
-    for verdict in ("same", "rounding", DEPENDENCE, DIFFERENCE):
+    for verdict in ("same", "rounding", DEPENDENCE):
         points = [(n, m.max_abs_diff) for n, m in moves if m.verdict == verdict]
         if points:
             sizes, differences = zip(*points, strict=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfnorm.errors import InputError
+from tfnorm.parity.ranking import RankingResult
 from tfnorm.reports.document import Document, infinite_if_none, plain
 from tfnorm.reports.provenance import Provenance
 from tfnorm.statistics.results import StatisticsFit
@@ -17,6 +18,8 @@ from tfnorm.verify.results import (
     InvarianceResult,
     Move,
     OutputResult,
+    Parity,
+    ParityOutput,
     Stake,
 )
 
@@ -64,6 +67,8 @@ class InvarianceReport(InvarianceResult, Document):
         if fields["stake"] is not None:
             auc = {int(size): value for size, value in fields["stake"]["auc"].items()}
             fields["stake"] = Stake(**{**fields["stake"], "auc": auc})
+        if fields["parity"] is not None:
+            fields["parity"] = _parity(fields["parity"])
         if fields["culprit"] is not None:
             fields["culprit"] = Culprit(**fields["culprit"])
         if fields["statistics"] is not None:
@@ -91,6 +96,19 @@ class Undecided(InputError):
     def __init__(self, reason: str, report: InvarianceReport):
         super().__init__(reason)
         self.report = report
+
+
+def _parity(document: Mapping[str, Any]) -> Parity:
+    outputs = {}
+    for name, output in document["outputs"].items():
+        found = {**output, "max_abs_diff": infinite_if_none(output["max_abs_diff"])}
+        found["quantiles"] = {
+            float(share): infinite_if_none(value) for share, value in output["quantiles"].items()
+        }
+        ranking = output["ranking"]
+        found["ranking"] = None if ranking is None else RankingResult(**ranking)
+        outputs[name] = ParityOutput(**found)
+    return Parity(**{**document, "outputs": outputs})
 
 
 def _composition(document: Mapping[str, Any]) -> CompositionResult:

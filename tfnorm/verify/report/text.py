@@ -10,6 +10,8 @@ from tfnorm.statistics.judgement import DOUBTFUL, OFF
 from tfnorm.statistics.results import REPAIR
 from tfnorm.terminal import plain_text
 from tfnorm.verify.compositions.plan import ALONE
+from tfnorm.verify.report.parity import advice, order, parity_lines
+from tfnorm.verify.report.rows import move, rows
 from tfnorm.verify.results import DEPENDENCE, DIFFERENCE, CompositionResult, InvarianceResult
 
 if TYPE_CHECKING:
@@ -91,11 +93,6 @@ def title(report: InvarianceResult) -> str:
     return "  ".join([report.target, *signature, *fed, examples, outputs])
 
 
-def worst_first(report: InvarianceResult) -> list[CompositionResult]:
-    """The compositions, those that failed and moved most before the others."""
-    return sorted(report.compositions, key=lambda r: (r.passed, -r.max_abs_diff, -r.rows_changed))
-
-
 def verdict_lines(report: InvarianceResult) -> list[tuple[str, str]]:
     """What came out and what to do next: a word and what it says, line by line."""
     by_invariance = _passed if report.invariant else _failed
@@ -130,18 +127,6 @@ def repair() -> str:
     )
 
 
-def move(difference: float) -> str:
-    """A difference in a table."""
-    if not math.isfinite(difference):
-        return "-"
-    return "0" if difference == 0 else f"{difference:.1e}"
-
-
-def ulps(count: int | None) -> str:
-    """Units in the last place in a table."""
-    return f"{count:,}" if count is not None and count < 1_000_000 else "-"
-
-
 def _title(report: InvarianceResult) -> Text:
     from rich.text import Text
 
@@ -156,21 +141,15 @@ def _table(report: InvarianceResult) -> Table:
     for header in ("batch", "rows moved", "largest move", "ulp"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_row("one at a time", "1", "reference")
-    for result in worst_first(report)[:SHOWN]:
-        table.add_row(
-            result.name,
-            f"{result.batch_size:,}",
-            f"{result.rows_changed:,} / {report.examples:,}",
-            move(result.max_abs_diff),
-            ulps(result.max_ulp),
-            style="" if result.passed else "red",
-        )
+    for row in rows(report)[:SHOWN]:
+        style = "" if row.passed else "red"
+        table.add_row(row.name, row.sizes, row.moved, row.largest, row.ulp, style=style)
     return table
 
 
 def _others(report: InvarianceResult) -> str:
     """What the table leaves out."""
-    rest = worst_first(report)[SHOWN:]
+    rest = [result for row in rows(report)[SHOWN:] for result in row.results]
     if not rest:
         return ""
     still = sum(result.rows_changed == 0 for result in rest)
@@ -192,11 +171,16 @@ def _verdict(report: InvarianceResult) -> Table:
 
 
 def _passed(report: InvarianceResult) -> list[tuple[str, str]]:
-    done = _done(report)
-    if report.max_abs_diff == 0:
-        return [("PASSED", f"{done}: no score moves at all")]
-    moved = move(report.max_abs_diff)
-    return [("PASSED", f"{done}: no score moves by more than {moved} (rounding)")]
+    return [("PASSED", _still(report)), *parity_lines(report), *_at_stake(report)]
+
+
+def _still(report: InvarianceResult) -> str:
+    """That no score depends on the batch."""
+    batches = [result for result in report.compositions if result.kind != "parity"]
+    largest = max((result.max_abs_diff for result in batches), default=0.0)
+    if largest == 0:
+        return f"{_done(report)}: no score moves at all"
+    return f"{_done(report)}: no score moves by more than {move(largest)} (rounding)"
 
 
 def _undecided(report: InvarianceResult) -> list[tuple[str, str]]:
@@ -232,17 +216,19 @@ def _left_out(report: InvarianceResult) -> list[tuple[str, str]]:
 
 def _failed(report: InvarianceResult) -> list[tuple[str, str]]:
     lines = [("FAILED", line) for line in _findings(report)]
+    if {result.kind for result in report.compositions if not result.passed} == {"parity"}:
+        lines.append((SAME, _still(report)))
     culprit = report.culprit
     if culprit is None:
         if report.culprit_unknown is not None:
             lines.append(("culprit", f"not known: {report.culprit_unknown}"))
-        lines.append(("next", _advice(report)))
+        following = _advice(report)
     else:
         layer = f", in layer {culprit.layer}" if culprit.layer else ""
         source = f" ({culprit.source})" if culprit.source else ""
         lines.append(("culprit", f"{culprit.op}: {culprit.explanation}{layer}{source}"))
-        lines.append(("next", culprit.advice))
-    return lines + _at_stake(report)
+        following = culprit.advice
+    return [*lines, *parity_lines(report), ("next", following), *_at_stake(report)]
 
 
 def _findings(report: InvarianceResult) -> list[str]:
@@ -261,7 +247,8 @@ def _findings(report: InvarianceResult) -> list[str]:
             results = [
                 result
                 for result in report.compositions
-                if not result.outputs[name].passed
+                if name in result.outputs
+                and not result.outputs[name].passed
                 and (result.kind == "parity") == (kind == "parity")
             ]
             if results:
@@ -303,19 +290,19 @@ def _at_stake(report: InvarianceResult) -> list[tuple[str, str]]:
         return []
     said = []
     if stake.composition is not None:
-        share = f"{stake.pairs_changed:.1%}" if stake.pairs_changed >= 5e-4 else "under 0.1%"
-        said.append(
-            f"{share} of pairs change order ({stake.composition}, {stake.batch_size:,} a batch)"
-        )
+        share = order(stake.pairs_changed)
+        said.append(f"{share} ({stake.composition}, {stake.batch_size:,} a batch)")
     if stake.auc:
         best, worst = (choose(stake.auc, key=stake.auc.__getitem__) for choose in (max, min))
         high, low = f"{stake.auc[best]:.4f}", f"{stake.auc[worst]:.4f}"
         said.append(
             f"AUC {high} at {best:,} a batch, {low} at {worst:,}"
             if high != low
-            else f"AUC {high} at every batch size"
+            else f"AUC {high} at every batch size, 1 to {max(stake.auc):,}"
         )
-    return [("at stake", "; ".join(said))] if said else []
+    return (
+        [("labels" if stake.composition is None else "at stake", "; ".join(said))] if said else []
+    )
 
 
 def _advice(report: InvarianceResult) -> str:
@@ -325,7 +312,7 @@ def _advice(report: InvarianceResult) -> str:
     if DEPENDENCE not in verdicts and DIFFERENCE not in verdicts:
         return "identical bits were asked for; without that, what is only rounding passes"
     if DEPENDENCE not in verdicts:
-        return "export the model again, and have the server load that version"
+        return advice(report)
     failed = {result.kind for result in report.compositions if not result.passed}
     if "repeat" in failed:
         return (
