@@ -117,7 +117,8 @@ def _first(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
     starts = np.cumsum(counts) - counts
     best = np.repeat(np.maximum.reduceat(scores, starts), counts)
     places = np.flatnonzero(scores == best)
-    return places[np.searchsorted(places, starts)]
+    first: np.ndarray = places[np.searchsorted(places, starts)]
+    return first
 
 
 def _pairs(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, ...]:
