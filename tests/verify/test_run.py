@@ -12,7 +12,7 @@ from verify.made_scorers import FunctionScorer
 import tfnorm
 from tfnorm.errors import InputError
 from tfnorm.metrics import auc
-from tfnorm.verify import batch_invariance, load_scorer
+from tfnorm.verify import Undecided, batch_invariance, load_scorer
 
 EXAMPLES = examples()
 CENTRED = FUNCTIONS["mean-centring"]
@@ -409,7 +409,8 @@ def test_requests_that_are_repeated_are_not_accused():
     scorer = _typed(score, {"score": "float32"})
     assert not batch_invariance(scorer, {"x": x}).passed
     x[1:] = x[:1]
-    assert batch_invariance(scorer, {"x": x}).passed
+    with pytest.raises(InputError, match="score alike"):
+        batch_invariance(scorer, {"x": x})
 
 
 @pytest.mark.parametrize("drawn", [False, True])
@@ -424,15 +425,19 @@ def test_where_all_examples_score_alike_nothing_can_be_told(drawn):
         assert not batch_invariance(model, **given, batch_sizes=[2]).passed
         # No score is another where the one number that words become is the same.
         model = keras.Model(word, keras.layers.Lambda(lambda x: 0.0 * x)(score))
-    with pytest.raises(InputError, match=r"all of 8 examples score alike.*give examples"):
+    with pytest.raises(InputError, match=r"all of 8 examples score alike, .*give examples"):
         batch_invariance(model, **given, batch_sizes=[2])
 
 
-def test_where_one_request_is_repeated_its_neighbours_tell():
+def test_of_one_request_that_is_repeated_nothing_can_be_told_but_what_moves():
+    """What is put beside it may score otherwise, but is no example."""
     rows = {name: np.repeat(array[:1], 64, axis=0) for name, array in EXAMPLES.items()}
-    assert batch_invariance(ranker(keras.layers.ReLU()), rows, batch_sizes=[2, 8]).passed
+    with pytest.raises(Undecided, match="all of 64 examples score alike") as told:
+        batch_invariance(ranker(keras.layers.ReLU()), rows, batch_sizes=[2, 8])
+    assert told.value.report.passed is None
+    assert all(result.passed for result in told.value.report.compositions)
     centred = function_of(CENTRED)
-    assert not batch_invariance(centred, rows, batch_sizes=[2, 8]).passed
+    assert batch_invariance(centred, rows, batch_sizes=[2, 8]).passed is False
 
 
 @pytest.mark.usefixtures("_without_culprit")
@@ -444,15 +449,41 @@ def test_a_dependence_that_shows_though_all_examples_score_alike_is_told():
 
 def test_beside_scores_that_are_alike_an_id_that_is_handed_through_tells_nothing():
     model = function_of(lambda x, ids: {"id": ids, "score": tf.nn.relu(x[:, 0] - 1e9)})
-    with pytest.raises(InputError, match="score alike"):
+    with pytest.raises(InputError, match="score alike by 'score'"):
         batch_invariance(model, EXAMPLES, batch_sizes=[2])
     hands_on = function_of(lambda x, ids: {"id": ids})
     assert batch_invariance(hands_on, EXAMPLES, batch_sizes=[2]).passed
 
 
-def test_beside_a_score_another_output_may_be_the_same_for_all():
-    model = function_of(lambda x, ids: {"version": 0.0 * x[:, 0] + 3.0, "score": x[:, 0]})
-    assert batch_invariance(model, EXAMPLES, batch_sizes=[2]).passed
+def test_a_score_that_is_the_same_for_all_is_not_told_by_another_beside_it():
+    model = function_of(lambda x, ids: {"idle": tf.nn.relu(x[:, 0] - 1e9), "score": x[:, 0]})
+    with pytest.raises(Undecided, match="score alike by 'idle', so that") as told:
+        batch_invariance(model, EXAMPLES, batch_sizes=[2])
+    assert told.value.report.untold.keys() == {"idle"}
+
+
+@pytest.mark.parametrize(
+    "constant",
+    [
+        lambda x: tf.fill([tf.shape(x)[0]], 3.0),
+        lambda x: tf.zeros_like(x[:, 0]) + 0.5,
+        lambda x: tf.repeat(["1.4.2"], tf.shape(x)[0]),
+    ],
+)
+def test_what_depends_on_no_input_may_be_the_same_for_all_beside_a_score(constant):
+    def layers(x, ids):
+        return {"score": x[:, 0], "constant": constant(x)}
+
+    report = batch_invariance(function_of(layers), EXAMPLES, batch_sizes=[2])
+    assert report.passed
+    assert "depends on no input" in report.untold["constant"]
+    assert "not told  'constant': the same for all examples: it depends on no input" in str(report)
+
+
+def test_scores_that_depend_on_no_input_are_no_scores():
+    model = function_of(lambda x, ids: {"score": tf.fill([tf.shape(x)[0]], 3.0)})
+    with pytest.raises(InputError, match="score alike"):
+        batch_invariance(model, EXAMPLES, batch_sizes=[2])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -460,6 +491,37 @@ def test_where_no_score_is_a_finite_number_nothing_can_be_told(value):
     model = function_of(lambda x, ids: {"score": x[:, 0] * 0.0 + value, "x": x[:, 1]})
     with pytest.raises(InputError, match=r"'score' is NaN or infinite for all of 24 examples"):
         batch_invariance(model, EXAMPLES, batch_sizes=[2])
+
+
+def test_a_place_of_a_score_that_is_no_number_for_any_example_is_not_told_by_the_others():
+    def spoiled(x, ids):
+        spoil = tf.constant([0.0, np.nan, 0.0, np.inf, 0.0, 0.0])
+        return {"logits": x + spoil, "score": x[:, 0]}
+
+    with pytest.raises(Undecided, match=r"all of 24 examples in \[1\], \[3\] of 'logits'") as told:
+        batch_invariance(function_of(spoiled), EXAMPLES, batch_sizes=[2])
+    assert told.value.report.untold == {
+        "logits": "NaN or infinite for all examples in [1], [3]",
+    }
+
+
+def test_a_few_examples_without_a_number_are_told_and_the_others_judged():
+    def spoiled(x, ids):
+        return tf.where(x[:, 0] > tf.sort(EXAMPLES["x"][:, 0])[-3], np.nan, x[:, 1])
+
+    report = batch_invariance(function_of(spoiled), EXAMPLES, batch_sizes=[2])
+    assert report.passed
+    assert "2 of 24 examples" in report.untold["score"]
+
+
+@pytest.mark.usefixtures("_without_culprit")
+def test_what_depends_on_the_batch_has_failed_whatever_is_not_told_beside_it():
+    def mixed(x, ids):
+        return {"score": x[:, 0] - tf.reduce_mean(x[:, 0]), "nan": x[:, 0] * np.nan}
+
+    report = batch_invariance(function_of(mixed), EXAMPLES, batch_sizes=[2])
+    assert report.passed is False
+    assert report.untold.keys() == {"nan"}
 
 
 @pytest.mark.usefixtures("_without_culprit")

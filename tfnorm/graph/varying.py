@@ -8,7 +8,7 @@ from tensorflow.core.framework import graph_pb2, node_def_pb2
 
 from tfnorm.graph.control_flow import BRANCHES, LOOPS, inner_nodes
 from tfnorm.graph.nodes import data_inputs, needed, producer
-from tfnorm.graph.ops import CLOCKS, STATE_READS, is_assignment, is_random, is_stateful
+from tfnorm.graph.ops import CLOCKS, SHAPES, STATE_READS, is_assignment, is_random, is_stateful
 
 Nodes = Mapping[str, node_def_pb2.NodeDef]
 
@@ -41,6 +41,13 @@ def assigned(nodes: Nodes) -> frozenset[str]:
         for tensor in data_inputs(node)
         if producer(variable := _variable(nodes, tensor)) not in nodes
     )
+
+
+def by_values(node: node_def_pb2.NodeDef) -> node_def_pb2.NodeDef:
+    """A node, but one that reads shapes alone with nothing before it: no value counts there."""
+    if node.op not in SHAPES | {"ZerosLike", "OnesLike"}:
+        return node
+    return node_def_pb2.NodeDef(name=node.name, op=node.op)
 
 
 def varying(nodes: Nodes, outside: Collection[str], changed: Collection[str]) -> frozenset[str]:

@@ -13,8 +13,8 @@ from tfnorm.differences import TENSOR_FLOAT_32, epsilon
 from tfnorm.graph.control_flow import inner_nodes
 from tfnorm.graph.inline import BrokenGraph, Inliner
 from tfnorm.graph.nodes import data_inputs, needed, producer
-from tfnorm.graph.ops import SHAPES
 from tfnorm.graph.row_wise import REARRANGING
+from tfnorm.graph.varying import by_values
 
 _FED = ("Placeholder", "PlaceholderWithDefault")
 # They pass values on as they are: stored in 16 bits is not computed in 16 bits.
@@ -52,7 +52,7 @@ def coarsest_type(graph_def: graph_pb2.GraphDef, outputs: Sequence[str] = ()) ->
     # What nothing is computed for is given as it is.
     given = [nodes.nodes[producer(t)] for t in nodes.outputs if producer(t) in nodes.nodes]
     computed = [kind for node in given for kind in _given(node)]
-    for node in needed(map(_of_shapes, nodes.nodes.values()), nodes.outputs):
+    for node in needed(map(by_values, nodes.nodes.values()), nodes.outputs):
         opaque = (tf.resource.as_datatype_enum, tf.variant.as_datatype_enum)
         fed = node.op in _FED and node.attr["dtype"].type not in opaque
         if fed or any(producer(tensor) in varying for tensor in data_inputs(node)):
@@ -75,11 +75,6 @@ def coarsest_types(graph_def: graph_pb2.GraphDef, outputs: Mapping[str, str]) ->
 def coarsest_of(types: Iterable[str | None]) -> str | None:
     """The coarsest of several types; None where none is known."""
     return max(filter(None, types), key=epsilon, default=None)
-
-
-def _of_shapes(node: node_def_pb2.NodeDef) -> node_def_pb2.NodeDef:
-    """A node, but one that gives a shape with nothing before it: no number counts there."""
-    return node_def_pb2.NodeDef(name=node.name, op=node.op) if node.op in SHAPES else node
 
 
 def _coarsest(types: Iterable[int]) -> str | None:

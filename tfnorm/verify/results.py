@@ -196,6 +196,7 @@ class InvarianceResult:
         atol, rtol, bitwise, seed: the arguments that were given.
         budget: the seconds that scoring might take; inf for any.
         fed: input name -> what it was in every batch, by `feed` or by default, as JSON.
+        untold: output name -> why nothing, or not all, can be told of it by these examples.
         statistics: whether the statistics that the model normalizes with fit the examples; None where
             that isn't known.
         statistics_unknown: why it isn't known, of all of them or of some; None where it is.
@@ -225,6 +226,7 @@ class InvarianceResult:
     seed: int
     budget: float
     fed: dict[str, str]
+    untold: dict[str, str] = field(default_factory=dict)
     statistics: StatisticsFit | None = None
     statistics_unknown: str | None = None
     allow_misfit_statistics: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import tensorflow as tf
@@ -16,8 +16,9 @@ from tfnorm.scorers.precision import coarsest_of
 from tfnorm.verify.blame import blame
 from tfnorm.verify.compositions.runner import Runner, Scored
 from tfnorm.verify.judgement.judge import Compared, compare, judge, over_all, refused_alone
-from tfnorm.verify.judgement.reference import NUMBERLESS, Reference
+from tfnorm.verify.judgement.reference import Reference
 from tfnorm.verify.judgement.tolerance import UNKNOWN
+from tfnorm.verify.judgement.untold import untold
 from tfnorm.verify.judgement.votes import shared_parts
 from tfnorm.verify.parity import Beside
 from tfnorm.verify.report.report import InvarianceReport, Undecided
@@ -52,6 +53,7 @@ class Judged:
         worst: the examples' numbers, those first that a dependence moves in most compositions; None where
             none was scored alone.
         undecided: why no verdict can rest on what was run, as long as nothing moved; None where one can.
+        untold: output name -> why nothing, or not all, can be told of it.
     """
 
     results: list[CompositionResult]
@@ -62,6 +64,7 @@ class Judged:
     parity: Parity | None = None
     worst: np.ndarray | None = None
     undecided: str | None = None
+    untold: dict[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool | None:
@@ -117,6 +120,7 @@ def run(request: Request, progress: Callable[[int, int], None] | None = None) ->
         seed=request.seed,
         budget=float(request.budget.seconds),
         fed=request.fed,
+        untold=judged.untold,
     )
     if report.passed is None:
         raise Undecided(str(judged.undecided), report)
@@ -184,7 +188,8 @@ def verdict(
         result, apart = beside.judged(request, precisions, alone)
         parity.append(result)
     scored = [one.composition for one in compared]
-    untold = _unclear(compared) or _untold(references, compared, request.count)
+    silent = untold(references, [one for one in (request.scorer, request.local) if one is not None])
+    unclear = _unclear(compared) or silent.undecided
     return request, Judged(
         results=[*parity, *results],
         dtypes={name: reference.dtype for name, reference in references.items()},
@@ -194,7 +199,12 @@ def verdict(
         parity=apart,
         worst=_worst_first(compared, results, request.count),
         undecided=too_little(scored, missed, request.budget)
-        or (untold and f"{request.scorer.name}: {untold}"),
+        or (unclear and f"{request.scorer.name}: {unclear}"),
+        untold={
+            name: said
+            for name, said in silent.outputs.items()
+            if all(result.outputs[name].passed for result in results)
+        },
     )
 
 
@@ -222,29 +232,6 @@ def _unclear(compared: Sequence[Compared]) -> str | None:
                     "it computes in is seen by comparing it with its model on this machine (--against)"
                 )
     return None
-
-
-def _untold(
-    references: Mapping[str, Reference], compared: Sequence[Compared], count: int
-) -> str | None:
-    """Why nothing can be told of scores that do not move; None where it can."""
-    reasons = {name: reference.tells_nothing for name, reference in references.items()}
-    numberless = [repr(name) for name, reason in reasons.items() if reason == NUMBERLESS]
-    if numberless:
-        return (
-            f"it can't be told whether scores depend on the batch: {' and '.join(numberless)} is NaN or "
-            f"infinite for all of {count:,} examples; look for what is wrong in them, or in the weights"
-        )
-    # Beside scores that are alike, an id that is handed through is no score.
-    scores = [name for name, reference in references.items() if reference.floating] or list(reasons)
-    beside = {name for one in compared for name in scores if one.comparisons[name].tells_apart}
-    if beside or any(reasons[name] is None for name in scores):
-        return None
-    return (
-        f"it can't be told whether scores depend on the batch: all of {count:,} examples score alike, and "
-        "what was put beside them does, too, so that it would not show if rows were mixed up; give examples "
-        "that the model tells apart"
-    )
 
 
 def _precisions(

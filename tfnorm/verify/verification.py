@@ -74,9 +74,9 @@ def verify_batch_invariance(
       GPU that rounds products to 10, or a server that scores otherwise than its model on this machine,
       or has none.
 
-    Integers, booleans and strings may not move. NaN equals NaN. Where nothing moves, but all examples
-    and what is put beside them score alike, or an output is no finite number for any example, nothing
-    can be told.
+    Integers, booleans and strings may not move. NaN equals NaN. Where nothing moves, but an output is the
+    same for all examples, or is no finite number for any, as a whole or at some place, nothing can be told.
+    One that depends on no input, by the graph, may be the same for all beside another that is not.
 
     The means and variances that a Keras model or a SavedModel normalizes with are compared with those of
     the examples, as the export does. Where they are off, it does not pass.

@@ -281,13 +281,3 @@ def test_an_output_without_a_row_for_each_example_is_a_problem(together, reason)
     assert not move.passed
     assert move.rows_changed == 2
     assert re.search(reason, move.problem)
-
-
-@pytest.mark.parametrize(("epsilons", "told"), [(3, False), (1000, True)])
-def test_a_neighbour_that_only_rounds_otherwise_has_no_other_score(epsilons, told):
-    """All score alike, but kernels for other shapes round otherwise."""
-    alone = np.full(4, 0.5, np.float32)
-    comparison = Comparison(Reference([row[None] for row in alone], Tolerance(precision="float32")))
-    beside = np.float32(0.5 + epsilons * 2.0**-24)
-    comparison.add(np.append(alone, beside), np.arange(5))
-    assert comparison.tells_apart == told

@@ -85,24 +85,31 @@ def test_what_is_exact_may_not_move(values):
 
 
 @pytest.mark.parametrize(
-    ("values", "reason"),
+    ("values", "alike"),
     [
-        (np.float32([0.5, 0.5, 0.5]), "all alike"),
-        (np.float32([0.5, 0.5, 0.5 + 2.0**-23]), None),
-        (np.float32([0.5, np.nan, 0.5]), None),
-        (np.float32([[0.5, 1], [0.5, 1]]), "all alike"),
-        (np.float32([[0.5, 1], [0.5, 2]]), None),
-        (np.array([3, 3]), "all alike"),
-        (np.array([3, 4]), None),
-        (np.array([b"a", b"a"], object), "all alike"),
-        (np.array([b"a", b"b"], object), None),
-        (np.float32([np.nan, np.nan]), "no finite number"),
-        (np.float32([np.inf, -np.inf, np.nan]), "no finite number"),
-        (np.float32([np.nan, 1.0]), None),
+        (np.float32([0.5, 0.5, 0.5]), True),
+        (np.float32([0.5, 0.5, 0.5 + 2.0**-22]), True),
+        (np.float32([0.5, 0.5, 0.5 + 2.0**-20]), False),
+        (np.float32([0.5, np.nan, 0.5]), False),
+        (np.float32([np.nan, np.nan]), True),
+        (np.float32([[0.5, 1], [0.5, 1]]), True),
+        (np.float32([[0.5, 1], [0.5, 2]]), False),
+        (np.array([3, 3]), True),
+        (np.array([3, 4]), False),
+        (np.array([b"a", b"a"], object), True),
+        (np.array([b"a", b"b"], object), False),
     ],
 )
-def test_scores_that_are_alike_or_no_numbers_tell_nothing(values, reason):
-    assert _reference(values).tells_nothing == reason
+def test_scores_are_alike_that_are_the_same_but_for_what_rounds(values, alike):
+    for tolerance in (DEFAULT, Tolerance(atol=0.1)):
+        assert _reference(values, tolerance).alike == alike
+
+
+def test_what_is_no_finite_number_is_told_place_by_place():
+    values = np.float32([[np.nan, 1.0, np.inf], [np.nan, np.inf, -np.inf]])
+    expected = [[True, False, True], [True, True, True]]
+    np.testing.assert_array_equal(_reference(values).numberless, expected)
+    assert not _reference(np.array([3, 4])).numberless.any()
 
 
 def test_other_values_are_explained_by_rounding_or_not():

@@ -61,6 +61,27 @@ def test_a_failed_report_shows_the_worst_composition_first_and_what_to_do(failed
     assert "tfnorm.Dice" in to_text(failed)
 
 
+def test_a_long_name_takes_two_lines_and_no_figure_is_cut():
+    report = make_report(difference=1.25e-3)
+    name = f"longer padding of 'a_history', {'x' * 90}"
+    report.compositions[0] = dataclasses.replace(report.compositions[0], name=name)
+    lines = to_text(report, 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    header, _, *table = lines[lines.index("") + 1 : lines.index("", 2)]
+    assert re.search("rows moved +largest move +ulp", header)
+    assert re.search(r" 2 +3 / 4 +1\.3e-03 +7$", table[0])
+    assert len(table) == 2
+    shown = "".join(line[2:].partition("   ")[0].rstrip() for line in table)
+    assert name.replace(" ", "").startswith(shown.removesuffix("…").replace(" ", ""))
+
+
+def test_of_what_nothing_can_be_told_it_is_said_with_the_reason(passed):
+    untold = {"version": "the same", "threshold": "the same", "margin": "NaN"}
+    said = to_text(dataclasses.replace(passed, untold=untold))
+    assert "not told  'version' (and 1 more): the same" in said
+    assert "not told  'margin': NaN" in said
+
+
 def test_every_composition_is_shown_or_counted(failed):
     table, _, rest = to_text(failed).partition("\n  and ")
     shown = [row.split("  ")[1] for row in table.splitlines() if " / 24" in row]

@@ -18,8 +18,6 @@ FEWEST, MOST_AGREE = 16, 0.95
 class Comparison:
     """One output in one composition, compared batch by batch.
 
-    `tells_apart` is whether some neighbour has another score than an example.
-
     Args:
         reference: the output of the examples one at a time.
         controlled: whether it is compared with a control of equal batch sizes instead.
@@ -35,7 +33,6 @@ class Comparison:
         self._reference = reference
         self.same_shapes = same_shapes
         self.dtype = reference.dtype
-        self.tells_apart = False
         self._controlled = controlled
         self._problem: str | None = None
         self._difference = self._ulps = 0.0
@@ -62,7 +59,6 @@ class Comparison:
             self.changed[:] = True
             return
         ours = batch < reference.count
-        self.tells_apart |= reference.differs(values[~ours])
         examples, values = batch[ours], values[ours]
         expected = reference.values[examples] if control is None else control[ours]
         difference = absolute_difference(values, expected)

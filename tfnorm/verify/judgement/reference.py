@@ -19,9 +19,6 @@ AT_OTHER_SHAPES = {8: 2, 16: 32, 32: 256, 64: 256}
 beyond the tolerance, as long as other neighbours move nothing. Deep models in float32 need them. An
 epsilon of 8 bits is an eighth of the value, or a quarter."""
 
-ALIKE, NUMBERLESS = "all alike", "no finite number"
-"""Why an output tells nothing of what becomes of the rows of a batch."""
-
 _SUMMED_IN_16_BITS = 2
 """How much more it may come to where a score itself is in 16 bits: such models sum in them, too."""
 
@@ -80,23 +77,23 @@ class Reference:
             and self.count > 1
         )
 
-    def differs(self, values: np.ndarray) -> bool:
-        """Whether any of some rows, scored in whatever batch, has another score than the first example.
+    @property
+    def alike(self) -> bool:
+        """Whether all examples score alike, so that it would not show what becomes of rows in a batch.
 
-        What the first example itself may round to in another batch is no other score.
+        What differs by less than a dependence must move to be one shows nothing either.
         """
-        return bool((absolute_difference(values, self.values[:1]) > self.at_most[:1]).any())
+        if self.problem is not None:
+            return False
+        bound = self.at_equal_shapes / self.tolerance.widened
+        return bool((absolute_difference(self.values, self.values[:1]) <= bound).all())
 
     @property
-    def tells_nothing(self) -> str | None:
-        """Why the examples' scores could not show what becomes of rows in a batch; None where they could."""
-        if self.problem is not None:
-            return None
-        if self.floating and not np.isfinite(self.values).any():
-            return NUMBERLESS
-        # All were scored alone, where rows that are alike round alike.
-        alike = (absolute_difference(self.values, self.values[:1]) == 0).all()
-        return ALIKE if alike else None
+    def numberless(self) -> np.ndarray:
+        """Where values are NaN or infinite, of which nothing can be told: `[examples, ...]`."""
+        if self.problem is not None or not self.floating:
+            return np.zeros((self.count, 1), bool)
+        return np.asarray(~np.isfinite(self.values))
 
     def epsilons(self, difference: np.ndarray, examples: np.ndarray) -> np.ndarray:
         """Differences in epsilons of the values' size, infinite ones left out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tfnorm.reports.provenance import with_provenance
@@ -38,8 +39,11 @@ _STYLES = {
 _VALUE = 20
 """Characters that are shown of what an input was fed."""
 
+_NAME = 60
+"""Characters that the table shows of a composition's name, which takes two lines where it must."""
+
 _REASONS = 3
-"""Reasons to leave something out that are shown."""
+"""Reasons to leave something out, or to tell nothing of it, that are shown."""
 
 _CAUSES: tuple[tuple[set[str], str], ...] = (
     ({"repeat"}, "from one call to the next"),
@@ -103,7 +107,8 @@ def verdict_lines(report: InvarianceResult) -> list[tuple[str, str]]:
     if padded := _padded(report.compositions):
         zeros = f"zeros at the end of {', '.join(padded)} are padding"
         lines.append(("assumed", f"{zeros}; an input in which they are values: --unpadded INPUT"))
-    return lines + _left_out(report)
+    lines += _by_reason("not told", {repr(name): said for name, said in report.untold.items()})
+    return lines + _by_reason("left out", report.left_out)
 
 
 def statistics_lines(report: InvarianceResult) -> list[tuple[str, str]]:
@@ -137,13 +142,15 @@ def _table(report: InvarianceResult) -> Table:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="")
-    table.add_column("composition", no_wrap=True)
+    # Names take several lines where figures would else be cut.
+    table.add_column("composition", overflow="fold")
     for header in ("batch", "rows moved", "largest move", "ulp"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_row("one at a time", "1", "reference")
     for row in rows(report)[:SHOWN]:
+        name = row.name if len(row.name) <= _NAME else f"{row.name[: _NAME - 1]}…"
         style = "" if row.passed else "red"
-        table.add_row(row.name, row.sizes, row.moved, row.largest, row.ulp, style=style)
+        table.add_row(name, row.sizes, row.moved, row.largest, row.ulp, style=style)
     return table
 
 
@@ -198,19 +205,20 @@ def _done(report: InvarianceResult) -> str:
     return f"{done} in batches of up to {largest:,}, {len(report.left_out)} left out"
 
 
-def _left_out(report: InvarianceResult) -> list[tuple[str, str]]:
-    by_reason: dict[str, list[str]] = {}
-    for name, reason in report.left_out.items():
-        by_reason.setdefault(reason, []).append(name)
+def _by_reason(word: str, reasons: Mapping[str, str]) -> list[tuple[str, str]]:
+    """A line for each reason: a word, the first thing that it is the reason of, and how many more."""
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        names.setdefault(reason, []).append(name)
     # Those of which there are most tell most.
-    reasons = sorted(by_reason, key=lambda reason: -len(by_reason[reason]))
+    shown = sorted(names, key=lambda reason: -len(names[reason]))
     lines = []
-    for reason in reasons[:_REASONS]:
-        name, *others = by_reason[reason]
+    for reason in shown[:_REASONS]:
+        name, *others = names[reason]
         more = f" (and {len(others)} more)" if others else ""
-        lines.append(("left out", f"{name}{more}: {reason}"))
-    if rest := sum(len(by_reason[reason]) for reason in reasons[_REASONS:]):
-        lines.append(("left out", f"{rest} more, for other reasons"))
+        lines.append((word, f"{name}{more}: {reason}"))
+    if rest := sum(len(names[reason]) for reason in shown[_REASONS:]):
+        lines.append((word, f"{rest} more, for other reasons"))
     return lines
 
 
