@@ -930,6 +930,20 @@ def _() -> Specimen:
     return Specimen(write, examples)
 
 
+@specimen(CLEAN, "moments of the batch that a constant leaves out")
+def _() -> Specimen:
+    def serve(x):
+        training = tf.cast(tf.compat.v1.placeholder_with_default(0, []), tf.bool)
+        mean, variance = tf.nn.moments(x, [0])
+        mean = tf.where(training, mean, _weights(FEATURES))
+        rate = 0.5 * tf.cast(training, tf.float32)
+        variance = rate * variance + (1.0 - rate) * tf.square(_weights(FEATURES))
+        h = (x - mean) * tf.math.rsqrt(variance + 1e-3)
+        return _score(h * tf.cast(tf.random.uniform(tf.shape(h)) >= rate, tf.float32))
+
+    return Specimen(_module(serve, X), {"x": _features(FEATURES)})
+
+
 @specimen(CLEAN, "quantized to float8")
 def _() -> Specimen:
     model = _functional(

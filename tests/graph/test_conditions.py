@@ -1,9 +1,10 @@
 """Which ops run at all, and which only under a choice."""
 
 import numpy as np
+import pytest
 from hand_made import node, nodes
 
-from tfnorm.graph.conditions import conditions, decided, live, straightened
+from tfnorm.graph.conditions import decided, heeded, live, straightened
 
 SWITCHED = nodes(
     node("x", "Placeholder"),
@@ -35,28 +36,6 @@ def test_a_switch_that_is_not_constant_leaves_both_ways():
     running = live(SWITCHED, _constant())
     assert set(running) == set(SWITCHED)
     assert list(running["after"].input) == ["merge:0"]
-
-
-def test_ops_run_under_the_switch_that_they_stand_behind_as_far_as_its_merge():
-    labels = conditions(SWITCHED, {})
-    assert labels["then"] == labels["constant"] == {("p:0", 1)}
-    assert labels["else"] == {("p:0", 0)}
-    assert not labels["merge"] and not labels["after"] and not labels["x"]
-
-
-def test_ops_written_out_of_a_branch_run_under_its_choice_and_those_of_the_branches_inside_it():
-    graph = nodes(
-        node("p", "Const"),
-        node("if/0/a", "Neg"),
-        node("if/1/b", "Neg"),
-        node("if/0/case/2/c", "Neg"),
-        node("iffy/0/d", "Neg"),
-    )
-    labels = conditions(graph, {"if": "p:0", "if/0/case": "q:0"})
-    assert labels["if/0/a"] == {("p:0", 0)}
-    assert labels["if/1/b"] == {("p:0", 1)}
-    assert labels["if/0/case/2/c"] == {("p:0", 0), ("q:0", 2)}
-    assert not labels["iffy/0/d"] and not labels["p"]
 
 
 def test_the_branch_of_a_constant_choice_is_decided():
@@ -97,3 +76,58 @@ def test_a_select_that_is_decided_gives_one_of_its_tensors_and_another_stays():
     assert (found["first"].op, list(found["first"].input)) == ("Identity", ["x:0", "^y"])
     assert (found["second"].op, list(found["second"].input)) == ("Identity", ["y:0"])
     assert found["open"] == graph["open"]
+
+
+def _heeded(made, name, flag=None, **values):
+    constant = _constant(**{key: np.array(value) for key, value in values.items()})
+    return list(heeded(made, constant, flag or constant)[name].input)
+
+
+def test_of_a_select_that_is_decided_only_one_tensor_has_a_say():
+    made = nodes(node("s", "SelectV2", "p:0", "x:0", "y:0"))
+    assert _heeded(made, "s") == ["p:0", "x:0", "y:0"]
+    assert _heeded(made, "s", p=True) == ["p:0", "x:0"]
+    assert _heeded(made, "s", p=[False, False]) == ["p:0", "y:0"]
+    assert _heeded(made, "s", p=[False, True]) == ["p:0", "x:0", "y:0"]
+
+
+@pytest.mark.parametrize(
+    ("op", "decides", "leaves"),
+    [("Mul", 0.0, 1.0), ("LogicalAnd", False, True), ("LogicalOr", True, False)],
+)
+def test_a_flag_that_decides_leaves_the_other_side_no_say(op, decides, leaves):
+    made = nodes(node("y", op, "x:0", "p:0"))
+    assert _heeded(made, "y", p=decides) == ["p:0"]
+    assert _heeded(made, "y", p=leaves) == ["x:0", "p:0"]
+    assert _heeded(made, "y", flag=_constant(), p=decides) == ["x:0", "p:0"]
+
+
+def test_of_what_is_stacked_what_is_picked_has_a_say():
+    made = nodes(
+        node("stack", "Pack", "a:0", "b:0"), node("one", "GatherV2", "stack:0", "i:0", "axis:0")
+    )
+    assert _heeded(made, "one", i=1, axis=0) == ["b:0", "i:0", "axis:0"]
+    assert _heeded(made, "one", i=[-2], axis=0) == ["a:0", "i:0", "axis:0"]
+    for values in ({"i": 1, "axis": 1}, {"i": [0, 1], "axis": 0}, {"i": 2, "axis": 0}, {"axis": 0}):
+        assert _heeded(made, "one", **values) == ["stack:0", "i:0", "axis:0"]
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "off"),
+    [
+        ("GreaterEqual", ("u:0", "rate:0"), 0.0),
+        ("LessEqual", ("rate:0", "u:0"), 0.0),
+        ("Less", ("u:0", "rate:0"), 1.0),
+        ("Greater", ("rate:0", "u:0"), 1.0),
+    ],
+)
+def test_a_draw_that_is_compared_with_a_bound_of_it_has_no_say(op, inputs, off):
+    made = nodes(
+        node("u", "RandomUniform", "shape:0"),
+        node("x", "Placeholder"),
+        node("kept", op, *inputs),
+        node("other", op, *(name.replace("u", "x") for name in inputs)),
+    )
+    assert _heeded(made, "kept", rate=off) == ["rate:0"]
+    assert _heeded(made, "kept", rate=0.5) == list(inputs)
+    assert len(_heeded(made, "other", rate=off)) == 2

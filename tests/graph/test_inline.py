@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 import zoo
+from hand_made import traced
 
 from tfnorm.graph.inline import Inliner
 from tfnorm.session import SavedModel
@@ -23,6 +24,28 @@ def test_no_call_is_left_and_order_is_topological():
         assert node.op not in ("PartitionedCall", "StatefulPartitionedCall", "If", "While")
         assert {t.lstrip("^").rpartition(":")[0] or t[1:] for t in node.input} <= seen
         seen.add(name)
+
+
+def test_what_a_loop_changes_and_what_a_branch_hands_on_has_a_node_of_its_own():
+    def call(x, flag):
+        def turn(i, x, y):
+            return i + 1, x, tf.cond(flag, lambda: y, lambda: tf.cosh(x + y))
+
+        return tf.while_loop(lambda i, x, y: i < 3, turn, [0, x, x])[2]
+
+    graph_def, _, outputs = traced(
+        call, tf.TensorSpec([None, 3], tf.float32, "x"), tf.TensorSpec([], tf.bool, "flag")
+    )
+    inlined = Inliner(graph_def, control_flow=True).graph(outputs)
+    carried = [inlined.nodes[name] for name in sorted(inlined.carried)]
+    given = {node.input[0] for node in carried if node.attr["T"].type == tf.float32}
+    assert given == {"x:0"}
+    assert tf.int32 in [node.attr["T"].type for node in carried]
+    ((choice, selector),) = inlined.choices.items()
+    assert selector == "flag:0"
+    branches = [[n for n in inlined.nodes if n.startswith(f"{choice}/{way}/")] for way in (0, 1)]
+    assert all(branches)
+    assert inlined.nodes.keys() == inlined.origins.keys()
 
 
 def test_inlined_graph_gives_the_same_scores():

@@ -36,8 +36,9 @@ class Inlined:
 
     `outputs` are tensors, `effects` the nodes that a call must run besides. `decisions` are the tensors
     that choose branches and end loops, and what the branches not written to `outputs` give. `choices`
-    has, for each branching op outside of loops, the tensor that chooses; its branches, where they are
-    written out, are the nodes whose names begin with the op's and the branch's number: `op/0/`.
+    has, for each branching op, the tensor that chooses; its branches, where they are written out, are the
+    nodes whose names begin with the op's and the branch's number: `op/0/`. `carried` are the nodes that
+    stand for what a loop that is written out hands from turn to turn: they give what it begins with.
     """
 
     nodes: dict[str, node_def_pb2.NodeDef] = field(default_factory=dict)
@@ -46,6 +47,14 @@ class Inlined:
     effects: list[str] = field(default_factory=list)
     decisions: list[str] = field(default_factory=list)
     choices: dict[str, str] = field(default_factory=dict)
+    carried: set[str] = field(default_factory=set)
+
+    def hand_on(self, tensor: str, name: str, kind: int, origin: Origin) -> str:
+        """The tensor of a new node that gives what another does."""
+        node = self.nodes[name] = node_def_pb2.NodeDef(name=name, op="Identity", input=[tensor])
+        node.attr["T"].type = kind
+        self.origins[name] = origin
+        return f"{name}:0"
 
 
 @dataclass(frozen=True)
@@ -64,14 +73,13 @@ class _Place:
     function: str = ""
     caller: str = ""
     around: frozenset[str] = frozenset()
-    in_loop: bool = False
 
-    def inside(self, prefix: str, function: str, caller: str, *, in_loop: bool) -> _Place:
+    def inside(self, prefix: str, function: str, caller: str) -> _Place:
         """The place of a function called from here."""
         around = self.around | {self.function}
         if function in around:
             raise BrokenGraph(f"function {function} calls itself")
-        return _Place(prefix, function, caller, around, self.in_loop or in_loop)
+        return _Place(prefix, function, caller, around)
 
 
 class Inliner:
@@ -81,8 +89,8 @@ class Inliner:
         graph_def: the graph and its function library.
         control_flow: write out `If`, `Case` and `While` too: every branch, and a loop's condition and
             body once. That keeps all ops and shapes, and not what the graph computes.
-        taken: for branching ops outside of loops, by the name in `Inlined.choices`, the branch that is
-            always taken: that one alone is written out, whatever `control_flow` says.
+        taken: for branching ops, by the name in `Inlined.choices`, the branch that is always taken: that
+            one alone is written out, whatever `control_flow` says.
     """
 
     def __init__(
@@ -152,6 +160,7 @@ class Inliner:
             list(dict.fromkeys(written.effects)),
             written.decisions,
             written.choices,
+            written.carried & nodes.keys(),
         )
 
     def _expand(
@@ -179,8 +188,11 @@ class Inliner:
             data = [resolve(name) for name in data_inputs(node)]
             waits = [w for name in control_inputs(node) for w in controls[name]]
             readable = _readable(place.caller, node.name)
+            origin = Origin(readable, place.function, node.name)
+            if self._control_flow and node.op in LOOPS:
+                data = self._handed_on(node, data, place.prefix, origin, into)
             called = self._called(node, data)
-            if node.op in BRANCHES and not place.in_loop:
+            if node.op in BRANCHES:
                 choice = f"{place.prefix}{node.name}"
                 into.choices[choice] = data[0]
                 if (number := self._taken.get(choice)) is not None:
@@ -194,23 +206,28 @@ class Inliner:
             if not called:
                 name = f"{place.prefix}{node.name}"
                 into.nodes[name] = _copy(node, [*data, *(f"^{w}" for w in waits)], name)
-                into.origins[name] = Origin(readable, place.function, node.name)
+                into.origins[name] = origin
                 controls[node.name] = [name]
                 continue
             done: list[str] = []
             for position, function, values in called:
+                inside = f"{place.prefix}{node.name}/{position}/"
                 outputs, ends = self._expand(
                     self._body(function),
-                    place.inside(
-                        f"{place.prefix}{node.name}/{position}/",
-                        function,
-                        readable,
-                        in_loop=node.op in LOOPS,
-                    ),
+                    place.inside(inside, function, readable),
                     into,
                     arguments=values,
                     control=waits,
                 )
+                if node.op in BRANCHES:
+                    # What a branch gives stands in it, also where it is what the branch was given.
+                    kinds = node.attr["Tout"].list.type
+                    outputs = [
+                        t
+                        if t.startswith(inside)
+                        else into.hand_on(t, f"{inside}given/{i}", kind, origin)
+                        for i, (t, kind) in enumerate(zip(outputs, kinds, strict=True))
+                    ]
                 if position == called[0][0]:
                     tensors |= {f"{node.name}:{i}": value for i, value in enumerate(outputs)}
                 else:
@@ -222,6 +239,27 @@ class Inliner:
         ends = list(dict.fromkeys(end for name in body.effects for end in controls[name]))
         into.effects += [e for e in ends if e in into.nodes and into.nodes[e].op not in _READS]
         return [resolve(name) for name in body.outputs], ends
+
+    def _handed_on(
+        self,
+        node: node_def_pb2.NodeDef,
+        data: list[str],
+        prefix: str,
+        origin: Origin,
+        into: Inlined,
+    ) -> list[str]:
+        """What a loop is given, with a node of its own for all that a turn changes."""
+        body, kinds = self._body(loop_body(node)), node.attr["T"].list.type
+        made = {made.name: made for made in body.nodes}
+        handed = list(data)
+        for i, (argument, given) in enumerate(zip(body.arguments, body.outputs, strict=True)):
+            while (before := made.get(producer(given))) is not None and before.op == "Identity":
+                given = data_inputs(before)[0]
+            if given != f"{argument}:0":
+                name = f"{prefix}{node.name}/carried/{i}"
+                handed[i] = into.hand_on(data[i], name, kinds[i], origin)
+                into.carried.add(name)
+        return handed
 
     def _called(
         self, node: node_def_pb2.NodeDef, data: list[str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
@@ -29,6 +29,16 @@ def tensor_name(name: str) -> str:
 def producer(tensor: str) -> str:
     """The node that gives a tensor."""
     return tensor.rpartition(":")[0]
+
+
+def is_header(node: node_def_pb2.NodeDef, back: Collection[str]) -> bool:
+    """Whether a node gives what a loop of TF 1 begins with, and then what a turn hands to the next.
+
+    Args:
+        node: the node.
+        back: the names of all `NextIteration`.
+    """
+    return node.op == "Merge" and any(producer(tensor) in back for tensor in data_inputs(node))
 
 
 def needed(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 
 from tfnorm.graph.control_flow import BRANCHES, LOOPS, inner_nodes
-from tfnorm.graph.nodes import data_inputs, needed, producer
+from tfnorm.graph.nodes import data_inputs, is_header, needed, producer
 from tfnorm.graph.ops import CLOCKS, SHAPES, STATE_READS, is_assignment, is_random, is_stateful
 
 Nodes = Mapping[str, node_def_pb2.NodeDef]
@@ -76,7 +76,7 @@ def hidden(nodes: Nodes) -> frozenset[str]:
     for name, node in nodes.items():
         producers = [producer(tensor) for tensor in data_inputs(node)]
         depth = max((depths.get(name, 0) for name in producers), default=0)
-        if node.op == "Merge" and not back.isdisjoint(producers):
+        if is_header(node, back):
             headers.add(name)
         elif node.op in ("Merge", "Exit"):
             depth -= 1

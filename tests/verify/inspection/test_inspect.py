@@ -181,6 +181,19 @@ def test_a_branch_that_an_input_chooses_is_a_warning(tmp_path, control_flow):
     assert all("where input 'is_training' says so" in w.message for w in warnings)
 
 
+@pytest.mark.parametrize("resource", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_variable_that_no_call_changes_decides_like_a_constant(tmp_path, training, resource):
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 4], "x")
+        flag = v1.get_variable("flag", initializer=training, use_resource=resource)
+        score = x - tf.where(flag, tf.reduce_mean(x, axis=0), np.ones(4, np.float32))
+        session.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(session, str(tmp_path), {"x": x}, {"score": score})
+    assert inspect_saved_model(tmp_path).passed is not training
+
+
 def test_an_error_of_its_own_is_not_taken_for_damage(tmp_path, monkeypatch):
     _, directory = zoo.exported("mean-centring")
 

@@ -51,14 +51,15 @@ def test_branches_in_branches_are_decided_too():
     assert "Sinh" in ops and ops.isdisjoint({"Tanh", "Cosh"})
 
 
-def test_a_flag_that_is_an_input_chooses_and_a_row_does_not():
-    opened = laid_open(_branching, x=[None, 3], flag=[])
-    chosen = {opened.graph.nodes[name].op: by for name, by in opened.chosen_by.items()}
-    assert chosen["Sinh"] == chosen["Cosh"] == {"flag"}
-    by_rows = laid_open(
-        lambda x: tf.cond(tf.reduce_any(x > 0), lambda: tf.sinh(x), lambda: x), x=[None, 3]
-    )
-    assert not any(by_rows.chosen_by.values())
+def test_a_branch_in_a_loop_is_decided_where_no_turn_changes_it():
+    def call(x, flag):
+        def turn(i, x):
+            return i + 1, tf.cond(flag, lambda: tf.sinh(x), lambda: tf.cosh(x))
+
+        return tf.while_loop(lambda i, x: i < 3, turn, [0, x])[1]
+
+    ops = {n.op for n in laid_open(call, x=[None, 3], flag=False).graph.nodes.values()}
+    assert "Cosh" in ops and "Sinh" not in ops
 
 
 def test_a_turn_of_a_loop_is_not_taken_for_all_of_them():

@@ -29,6 +29,16 @@ def test_names_and_numbers_of_values_are_told(tmp_path):
     assert variables.parameters == 8
 
 
+def test_a_single_number_is_read_by_its_name_where_that_is_the_only_one(tmp_path):
+    variables = _saved(tmp_path, training=True, other=3, scores=[1.0])
+    assert variables.scalar("training") == np.array(True)
+    assert variables.scalar("scores") is None and variables.scalar("nowhere") is None
+    module = tf.Module()
+    module.first, module.second = tf.Variable(1, name="same"), tf.Variable(2, name="same")
+    tf.saved_model.save(module, str(tmp_path / "two"))
+    assert Variables(tmp_path / "two").scalar("same") is None
+
+
 @pytest.mark.parametrize("name", ["[a]", "a\\b", "a*"])
 def test_a_path_that_could_be_taken_for_a_pattern_is_read(tmp_path, monkeypatch, name):
     (tmp_path / "links").mkdir()

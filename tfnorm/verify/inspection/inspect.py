@@ -152,7 +152,7 @@ def _findings(path: Path, signature: str) -> _Found:
         raise InputError(f"{path} has no signature {signature!r}; it has {names}")
     variables = Variables(path)
     try:
-        opened = open_graph(meta_graph, signature)
+        opened = open_graph(meta_graph, signature, variables.scalar)
     except BrokenGraph as error:
         raise InputError(f"{path}/saved_model.pb is damaged: {error}") from error
     findings = itertools.chain(

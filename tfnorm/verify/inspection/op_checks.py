@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from tensorflow.core.framework import node_def_pb2
@@ -15,13 +16,34 @@ from tfnorm.verify.inspection.axes.crossings import crossing
 from tfnorm.verify.inspection.counts import counting
 from tfnorm.verify.inspection.findings import Finding
 from tfnorm.verify.inspection.opened import Opened
+from tfnorm.verify.inspection.settings import chosen_by
 
 _PYTHON = ("PyFunc", "EagerPyFunc", "PyFuncStateless")
 _VERIFY = "Verify with examples, which needs no such thing."
 
 
 def check_ops(opened: Opened) -> Iterator[Finding]:
-    """Ops that a server doesn't have, that draw or change state, or that reach across the batch."""
+    """Ops that a server doesn't have, that draw or change state, or that reach across the batch.
+
+    What inputs without rows can switch off, such as `is_training`, is a warning, unless in every setting
+    of theirs something else is wrong instead.
+    """
+    found = list(_found_ops(opened))
+    wrong = {node.name: node.op for node, finding in found if finding.severity == "error"}
+    counts = [sum(one.counts(*each) for each in wrong.items()) for one in opened.settings]
+    best = [one for one, n in zip(opened.settings, counts, strict=True) if n == min(counts)]
+    for node, finding in found:
+        choosing = chosen_by(node.name, node.op, opened.settings)
+        certain = finding.severity == "error" and any(s.counts(node.name, node.op) for s in best)
+        if not choosing or certain or not _is_served(node):
+            yield finding
+            continue
+        inputs = ", ".join(map(repr, sorted(choosing)))
+        message = f"{finding.message}, where input {inputs} says so"
+        yield replace(finding, severity="warning", message=message)
+
+
+def _found_ops(opened: Opened) -> Iterator[tuple[node_def_pb2.NodeDef, Finding]]:
     nodes = opened.graph.nodes
     read = {
         tensor
@@ -33,41 +55,55 @@ def check_ops(opened: Opened) -> Iterator[Finding]:
     yield from _decided_by_size(opened)
     for name, node in nodes.items():
         scored = name in opened.scoring
-        if op_definition(node.op) is None or node.op in _PYTHON:
-            yield _found(
-                opened,
-                "error",
+        if not _is_served(node):
+            yield (
                 node,
-                f"{node.op} is no op of TensorFlow Serving",
-                "Build the layer from TensorFlow's own ops, or serve with a build that has it.",
+                _found(
+                    opened,
+                    "error",
+                    node,
+                    f"{node.op} is no op of TensorFlow Serving",
+                    "Build the layer from TensorFlow's own ops, or serve with a build that has it.",
+                ),
             )
         elif is_random(node.op):
             if scored and (what := _drawn(node, opened)):
-                yield _found(opened, "error", node, f"{node.op} {what}", advice(node.op))
+                yield node, _found(opened, "error", node, f"{node.op} {what}", advice(node.op))
         elif node.op in CLOCKS:
             if scored:
                 message = f"{node.op} is another at every call, and the scores use it"
-                yield _found(opened, "error", node, message, advice(node.op))
-        elif is_assignment(node.op):
-            yield _assigned(opened, node, scored or not read.isdisjoint(data_inputs(node)[:1]))
+                yield node, _found(opened, "error", node, message, advice(node.op))
+        elif is_assignment(node.op) and name in opened.running:
+            yield (
+                node,
+                _assigned(opened, node, scored or not read.isdisjoint(data_inputs(node)[:1])),
+            )
         elif name in counted:
             text = "Count on the training data and look the count up."
             message = f"{node.op} counts over the batch axis, and the scores use the number"
-            yield _found(opened, "error", node, message, text)
+            yield node, _found(opened, "error", node, message, text)
         elif scored and (finding := _crossed(opened, node)):
-            yield finding
+            yield node, finding
 
 
-def _decided_by_size(opened: Opened) -> Iterator[Finding]:
-    """Branches that are chosen by the batch size."""
+def _is_served(node: node_def_pb2.NodeDef) -> bool:
+    """Whether TensorFlow Serving has the op, which it must have to load the model."""
+    return op_definition(node.op) is not None and node.op not in _PYTHON
+
+
+def _decided_by_size(opened: Opened) -> Iterator[tuple[node_def_pb2.NodeDef, Finding]]:
+    """Branches that are chosen by the batch size, and not by the turn of a loop."""
     nodes = opened.graph.nodes
     for selector in dict.fromkeys(opened.graph.choices.values()):
         if producer(selector) not in nodes or opened.axes.value(selector) is None:
             continue
-        if any(_grows(opened, node) for node in needed(nodes.values(), [selector])):
+        before = needed(nodes.values(), [selector])
+        if not opened.graph.carried.isdisjoint(node.name for node in before):
+            continue
+        if any(_grows(opened, node) for node in before):
             node = nodes[producer(selector)]
             message = f"{node.op} chooses a branch by the shape of the batch"
-            yield _found(opened, "warning", node, message, _VERIFY)
+            yield node, _found(opened, "warning", node, message, _VERIFY)
 
 
 def _grows(opened: Opened, node: node_def_pb2.NodeDef) -> bool:
@@ -145,7 +181,4 @@ def _found(
     opened: Opened, severity: str, node: node_def_pb2.NodeDef, message: str, what_to_do: str
 ) -> Finding:
     name = opened.graph.origins[node.name].name
-    if choosing := opened.chosen_by.get(node.name):
-        inputs = ", ".join(map(repr, sorted(choosing)))
-        severity, message = "warning", f"{message}, where input {inputs} says so"
     return Finding(severity, name, node.op, opened.layers.layer(name), message, what_to_do)

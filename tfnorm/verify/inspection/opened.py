@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tfnorm.graph.conditions import conditions, decided, live
+from tfnorm.graph.conditions import decided
 from tfnorm.graph.inline import Inlined, Inliner
-from tfnorm.graph.nodes import needed
+from tfnorm.graph.nodes import data_inputs, producer
+from tfnorm.graph.ops import is_assignment
 from tfnorm.graph.origins import Layers
 from tfnorm.verify.inspection.axes.batch_axes import BatchAxes
+from tfnorm.verify.inspection.settings import Setting, settings, unset
 
 _BRANCHES_IN_BRANCHES = 8
 
@@ -27,8 +30,9 @@ class Opened:
         layers: finds the layer of an op.
         inputs: tensor of the graph -> the signature's input.
         outputs: the signature's output -> tensor of the graph.
-        scoring: the nodes that the scores depend on.
-        chosen_by: node -> the signature's inputs, without a batch axis, that say whether it runs.
+        running: the nodes that run.
+        scoring: those that the scores depend on.
+        settings: what happens for values of the inputs that have no rows.
     """
 
     graph: Inlined
@@ -36,12 +40,22 @@ class Opened:
     layers: Layers
     inputs: Mapping[str, tf.TensorSpec]
     outputs: Mapping[str, str]
+    running: frozenset[str]
     scoring: frozenset[str]
-    chosen_by: Mapping[str, frozenset[str]]
+    settings: Sequence[Setting]
 
 
-def open_graph(meta_graph: meta_graph_pb2.MetaGraphDef, signature: str) -> Opened:
+def open_graph(
+    meta_graph: meta_graph_pb2.MetaGraphDef,
+    signature: str,
+    variable: Callable[[str], np.ndarray | None] = lambda name: None,
+) -> Opened:
     """Lay a signature open; branches that no call takes are left out.
+
+    Args:
+        meta_graph: of the SavedModel.
+        signature: its name.
+        variable: gives what a small variable holds, by its name; None where that isn't known.
 
     Raises:
         BrokenGraph: the graph refers to what it doesn't have.
@@ -57,39 +71,39 @@ def open_graph(meta_graph: meta_graph_pb2.MetaGraphDef, signature: str) -> Opene
     taken: dict[str, int] = {}
     for _ in range(_BRANCHES_IN_BRANCHES):
         graph = Inliner(graph_def, control_flow=True, taken=taken).graph(wanted)
-        axes = BatchAxes(graph, graph_def.library, inputs)
+        axes = BatchAxes(graph, graph_def.library, inputs, _kept(graph, variable))
         new = decided(graph.choices, axes.fixed).items() - taken.items()
         if not new:
             break
         taken |= dict(new)
-    running = live(graph.nodes, axes.fixed)
-    scoring = needed(running.values(), [*graph.outputs, *graph.decisions])
+    whatever = unset(graph, axes)
     return Opened(
         graph,
         axes,
         Layers(graph.nodes.values(), graph.origins),
         inputs,
         dict(zip(names, graph.outputs, strict=True)),
-        frozenset(node.name for node in scoring),
-        _chosen_by(graph, inputs),
+        whatever.running,
+        whatever.scoring,
+        settings(graph, axes, inputs),
     )
 
 
-def _chosen_by(graph: Inlined, inputs: Mapping[str, tf.TensorSpec]) -> dict[str, frozenset[str]]:
-    fed = {tensor.rpartition(":")[0]: spec for tensor, spec in inputs.items()}
-    deciding: dict[str, frozenset[str]] = {}
-
-    def inputs_of(selector: str) -> frozenset[str]:
-        """The inputs that a choice depends on; none where one of them has rows."""
-        if selector not in deciding:
-            before = {node.name for node in needed(graph.nodes.values(), [selector])}
-            found = [spec for name, spec in fed.items() if name in before]
-            scalar = all(spec.shape.rank == 0 for spec in found)
-            deciding[selector] = frozenset(spec.name for spec in found if scalar)
-        return deciding[selector]
-
-    return {
-        name: frozenset[str]().union(*(inputs_of(selector) for selector, _ in labels))
-        for name, labels in conditions(graph.nodes, graph.choices).items()
-        if labels
+def _kept(graph: Inlined, variable: Callable[[str], np.ndarray | None]) -> dict[str, np.ndarray]:
+    """What small variables hold that no call changes, such as `is_training`: the nodes that read them."""
+    changed = {
+        producer(tensor)
+        for node in graph.nodes.values()
+        if is_assignment(node.op) or node.op.startswith("Ref")
+        for tensor in data_inputs(node)
     }
+    found = {}
+    for name, node in graph.nodes.items():
+        if node.op == "ReadVariableOp":
+            holder = producer(data_inputs(node)[0])
+            known = holder in graph.nodes and graph.nodes[holder].op == "VarHandleOp"
+        else:
+            holder, known = name, node.op in ("Variable", "VariableV2")
+        if known and holder not in changed and (value := variable(holder)) is not None:
+            found[name] = value
+    return found

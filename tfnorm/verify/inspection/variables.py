@@ -67,6 +67,11 @@ class Variables:
         """How many numbers they hold."""
         return sum(int(np.prod(self._shapes[key])) for key in self.names)
 
+    def scalar(self, name: str) -> np.ndarray | None:
+        """What the variable of that name holds; None where it is no single number, or not the only one."""
+        keys = [key for key, known in self.names.items() if known == name]
+        return self._read(keys[0]) if len(keys) == 1 and not self._shapes[keys[0]] else None
+
     def faults(self) -> Iterator[Fault]:
         """What is wrong with them, in their own order."""
         mean: tuple[str, np.ndarray] | None = None

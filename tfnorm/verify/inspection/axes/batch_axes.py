@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +13,7 @@ from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
 
 from tfnorm._tensorflow import import_graph, op_definition
 from tfnorm.graph.inline import Inlined
-from tfnorm.graph.nodes import data_inputs, producer
+from tfnorm.graph.nodes import data_inputs, is_header, producer
 from tfnorm.verify.inspection.axes.constants import fold
 
 # Shapes are inferred for two batch sizes that divide nothing else, and for one length elsewhere.
@@ -33,6 +34,7 @@ class BatchAxes:
         inlined: the graph, control flow written out.
         library: the functions that its ops still name.
         inputs: the signature's tensors and their shapes.
+        kept: what variables hold that no call changes: the nodes that read them -> their values.
     """
 
     def __init__(
@@ -40,15 +42,19 @@ class BatchAxes:
         inlined: Inlined,
         library: function_pb2.FunctionDefLibrary,
         inputs: Mapping[str, tf.TensorSpec],
+        kept: Mapping[str, np.ndarray] = MappingProxyType({}),
     ):
-        nodes = _known(inlined.nodes.values())
+        nodes = _known(_settled(inlined.nodes.values(), kept))
         # Where all inputs have a fixed batch dimension, it is tried with other sizes.
         shapes = [spec.shape for spec in inputs.values() if spec.shape.rank]
         fixed = all(shape[0] is not None for shape in shapes)
         inputs = {t: _open(spec) if fixed else spec for t, spec in inputs.items()}
         self.refused: dict[str, str] = {}
         self._graphs = self._inferred(nodes, library, inputs)
-        self._folded = [fold(graph) for graph in self._graphs]
+        back = {name for name, node in inlined.nodes.items() if node.op == "NextIteration"}
+        headers = {name for name, node in inlined.nodes.items() if is_header(node, back)}
+        self._carried = inlined.carried | headers
+        self._folded = [fold(graph, self._carried) for graph in self._graphs]
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -113,6 +119,13 @@ class BatchAxes:
             return None
         return self._folded[0].values[tensor]
 
+    def fixed_by(self, fed: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """What tensors hold that follows from constants and from these inputs alone."""
+        if not self._graphs:
+            return {}
+        folded = fold(self._graphs[0], self._carried, fed)
+        return {tensor: folded.values[tensor] for tensor in folded.constant}
+
     def operation(self, tensor: str) -> tf.Operation | None:
         """The op that gives a tensor, as it was imported; None where it is not known."""
         found = self._tensor(tensor, 0)
@@ -130,6 +143,32 @@ class BatchAxes:
             return self._graphs[which].get_tensor_by_name(tensor)
         except KeyError:
             return None
+
+
+def _settled(
+    nodes: Iterable[node_def_pb2.NodeDef], kept: Mapping[str, np.ndarray]
+) -> Iterator[node_def_pb2.NodeDef]:
+    """The nodes with constants for those that read what no call changes, and loops of TF 1 with one turn.
+
+    What it begins with tells the shapes of all turns, and what no turn changes is in it what it is outside.
+    """
+    nodes = list(nodes)
+    back = {node.name for node in nodes if node.op == "NextIteration"}
+    for node in nodes:
+        settled = node_def_pb2.NodeDef(name=node.name)
+        if node.name in kept:
+            constant = tf.make_tensor_proto(kept[node.name])
+            settled.op = "Const"
+            settled.attr["dtype"].type = constant.dtype
+            settled.attr["value"].tensor.CopyFrom(constant)
+            yield settled
+        elif node.op == "Enter" or is_header(node, back):
+            settled.op = "Identity"
+            settled.input.extend(t for t in data_inputs(node) if producer(t) not in back)
+            settled.attr["T"].CopyFrom(node.attr["T"])
+            yield settled
+        else:
+            yield node
 
 
 def _known(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -32,26 +33,43 @@ class Folded:
     constant: frozenset[str]
 
 
-def fold(graph: tf.Graph) -> Folded:
+def fold(
+    graph: tf.Graph,
+    carried: Collection[str] = (),
+    fed: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> Folded:
     """Find all values that follow from constants and from shapes that are known.
 
     Args:
         graph: with the shapes that TensorFlow inferred; its inputs are placeholders.
+        carried: the ops that give what a loop begins with, which each turn changes: no constants.
+        fed: what inputs hold, tensor by tensor, which are taken for constants.
     """
     shapes: dict[tf.Tensor, np.ndarray] = {}
     followed: dict[str, tf.Operation] = {}
     constant: set[str] = set()
+    depending = {producer(tensor) for tensor in fed}
     for operation in graph.get_operations():
-        if operation.type in SHAPES:
+        before = {tensor.op.name for tensor in operation.inputs}
+        if operation.name in depending:
+            (tensor,) = operation.outputs
+            shapes[tensor] = fed[tensor.name]
+            constant.add(operation.name)
+        elif operation.type in SHAPES:
             shapes |= _measured(operation)
         elif (picked := _picked(operation)) is not None:
             shapes[operation.outputs[0]] = picked
-        elif _foldable(operation) and all(
-            tensor in shapes or tensor.op.name in followed for tensor in operation.inputs
+        # What is fed may have a shape that isn't known before.
+        elif (
+            _foldable(operation)
+            and (_small(operation) or not depending.isdisjoint(before))
+            and all(tensor in shapes or tensor.op.name in followed for tensor in operation.inputs)
         ):
             followed[operation.name] = operation
-            if all(tensor.op.name in constant for tensor in operation.inputs):
+            if before <= constant and operation.name not in carried:
                 constant.add(operation.name)
+            if not depending.isdisjoint(before):
+                depending.add(operation.name)
     values = {tensor.name: value for tensor, value in shapes.items()}
     values |= _values(graph, shapes, followed)
     return Folded(values, frozenset(t for t in values if producer(t) in constant))
@@ -100,10 +118,13 @@ def _foldable(operation: tf.Operation) -> bool:
         return False
     if any(attribute.type in ("func", "list(func)") for attribute in definition.attr):
         return False
+    return all(given.dtype not in (tf.resource, tf.variant) for given in operation.outputs)
+
+
+def _small(operation: tf.Operation) -> bool:
+    """Whether it is known that an op gives few values."""
     return all(
-        given.shape.is_fully_defined()
-        and given.shape.num_elements() <= _MOST_VALUES
-        and given.dtype not in (tf.resource, tf.variant)
+        given.shape.is_fully_defined() and given.shape.num_elements() <= _MOST_VALUES
         for given in operation.outputs
     )
 
