@@ -40,7 +40,7 @@ _VALUE = 20
 """Characters that are shown of what an input was fed."""
 
 _NAME = 60
-"""Characters that the table shows of a composition's name, which takes two lines where it must."""
+"""Characters that the table shows of a composition's name, which takes several lines where it must."""
 
 _REASONS = 3
 """Reasons to leave something out, or to tell nothing of it, that are shown."""
@@ -148,9 +148,12 @@ def _table(report: InvarianceResult) -> Table:
         table.add_column(header, justify="right", no_wrap=True)
     table.add_row("one at a time", "1", "reference")
     for row in rows(report)[:SHOWN]:
-        name = row.name if len(row.name) <= _NAME else f"{row.name[: _NAME - 1]}…"
+        first = row.results[0].name
+        shown = first if len(first) <= _NAME else f"{first[: _NAME - 1]}…"
         style = "" if row.passed else "red"
-        table.add_row(name, row.sizes, row.moved, row.largest, row.ulp, style=style)
+        table.add_row(
+            shown + row.name[len(first) :], row.sizes, row.moved, row.largest, row.ulp, style=style
+        )
     return table
 
 
