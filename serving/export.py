@@ -39,10 +39,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--signature",
         dest="signatures",
-        choices=["tf_example", "classify", "regress"],
+        choices=["tf_example", "classify", "regress", "candidates"],
         action="append",
         default=[],
-        help="a further signature, of serialized tf.Example records; may be repeated",
+        help="a further signature: three of serialized tf.Example records, and one of users, each once, "
+        "and many candidates of each; may be repeated",
+    )
+    parser.add_argument(
+        "--candidate",
+        dest="candidates",
+        action="append",
+        help="an input that a candidate has of its own; may be repeated; the target of the model's "
+        "schema if not given",
     )
     parser.add_argument(
         "--feature-spec", type=Path, help="a JSON file that says how records hold the inputs"
@@ -94,6 +102,7 @@ def deliver(given: argparse.Namespace) -> tfnorm.Delivered:
         examples,
         version=given.version,
         signatures=given.signatures,
+        candidates=given.candidates,
         feature_spec=None if spec is None else tfnorm.export.load_feature_spec(spec),
         warmup_batch_sizes=given.warmup_batch_sizes,
         history_length=given.history_length,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +17,7 @@ from tfnorm.assets import examples_file, statistics_file, warmup_file
 from tfnorm.errors import InputError
 from tfnorm.export import proto, statistics
 from tfnorm.export.bitwise import rewrite as bitwise
+from tfnorm.export.candidates.signature import candidate_inputs, check_candidates, of_candidates
 from tfnorm.export.difference import SAVED_TOLERANCE, Arrays, Tried, difference
 from tfnorm.export.folding.checked import fold_and_trace
 from tfnorm.export.inputs import kept
@@ -37,7 +39,7 @@ from tfnorm.export.tracing.checks import check_statistics, check_weights
 from tfnorm.export.tracing.interface import Interface, interface
 from tfnorm.export.tracing.trace import Traced, trace
 from tfnorm.scorers.messages import one_line
-from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
+from tfnorm.session import CANDIDATES, DEFAULT_SIGNATURE, SavedModel
 from tfnorm.statistics.results import StatisticsFit
 
 # Examples that the export is compared with the model on.
@@ -57,6 +59,7 @@ class ExportReport:
         inputs: input name -> dtype and shape, of the signature `serving_default`.
         outputs: output name -> dtype and shape.
         signatures: the further ones.
+        candidates: the inputs of candidates in the signature of that name; none without it.
         examples: how many are kept beside the model.
         compared: how many scores of the SavedModel were compared with the model's: of the first
             examples, or of random inputs where there are no examples; 0 if none could be made up.
@@ -77,6 +80,7 @@ class ExportReport:
     inputs: dict[str, tf.TensorSpec]
     outputs: dict[str, tf.TensorSpec]
     signatures: tuple[str, ...]
+    candidates: tuple[str, ...]
     examples: int
     compared: int
     folded: tuple[tuple[str, str], ...]
@@ -92,6 +96,7 @@ def export_saved_model(
     examples: Mapping[str, np.ndarray] | None = None,
     fold: bool = True,
     signatures: Collection[str] = (),
+    candidates: Collection[str] | None = None,
     feature_spec: Mapping[str, Feature] | None = None,
     warmup_batch_sizes: Sequence[int] = (),
     history_length: HistoryLength = None,
@@ -122,9 +127,16 @@ def export_saved_model(
             taken up into the Dense after it. Where a mean is so far from zero that this would cost
             digits, it is subtracted first. This is done in float64 on copies of the weights, and left
             undone where it would move a score.
-        signatures: further ones, which take serialized tf.Example records: "tf_example" (input
-            `examples`, outputs as `serving_default`), "classify" (`classes` and `scores`) and
-            "regress" (`outputs`), the last two for TensorFlow Serving's Classify and Regress.
+        signatures: further ones. "tf_example" (input `examples`, outputs as `serving_default`),
+            "classify" (`classes` and `scores`) and "regress" (`outputs`) take serialized tf.Example
+            records, the last two for TensorFlow Serving's Classify and Regress. "candidates" takes each
+            user once and many candidates of each: the inputs of candidates are `[users, candidates, ...]`,
+            the others `[users, ...]`, and so are the outputs, `[users, candidates, ...]`. What depends on
+            no candidate, such as a history's embedding and the interests in it, is computed once; scores
+            are those of `serving_default` within rounding, and to the bit where `batch_invariance` is
+            "bitwise".
+        candidates: the inputs that a candidate has of its own; None for the target of the schema that the
+            model is made from.
         feature_spec: input name -> feature of `tf.io`, how records hold the inputs; None to derive it
             from their dtypes and shapes. An input with a free axis is a sequence, padded with 0 or
             "" to the longest of the batch.
@@ -158,7 +170,7 @@ def export_saved_model(
             scores = saved.run({"x": x})["score"]
     """
     folder = check_place(directory, version)
-    signatures = check_signatures(signatures, feature_spec)
+    signatures = check_signatures(signatures, feature_spec, candidates)
     same_bits = bitwise.check_name(batch_invariance)
     warmup.check_warmup(warmup_batch_sizes, signatures, examples)
     arrays = None if examples is None else kept.as_arrays(examples)
@@ -167,6 +179,7 @@ def export_saved_model(
         arrays = kept.fitted(arrays, called.inputs)
         if history_length is not None:
             arrays = kept.fitted(fitted_lists(called, arrays), called.declared)
+    shown = candidate_inputs(called, candidates) if CANDIDATES in signatures else ()
     check_weights(model)
     found = structure(model)
     check_inference(found)
@@ -189,15 +202,27 @@ def export_saved_model(
         traced, folding = plain, None
         if fold:
             folding, traced = fold_and_trace(called, found, tried)
+        by_user = None
+        if shown:
+            altered = contextlib.nullcontext if folding is None else folding.applied
+            doubling = bitwise.two_if_one if same_bits else None
+            by_user = trace(of_candidates(called, shown, doubling), altered)
         tolerance = SAVED_TOLERANCE
         if same_bits:
             traced = bitwise.stabilize(traced)
+            by_user = by_user and bitwise.stabilize_doubled(by_user)
             tolerance = bitwise.tolerance(traced)
 
     functions = {DEFAULT_SIGNATURE: traced.function}
-    if signatures:
+    declared = {DEFAULT_SIGNATURE: called.declared}
+    if by_user is not None:
+        functions[CANDIDATES] = by_user.function
+        declared[CANDIDATES] = of_candidates(called, shown, None).declared
+        traced.module.of_candidates_ = by_user.module
+    records = [name for name in signatures if name in METHODS]
+    if records:
         parse = parser(called.inputs, feature_spec)
-        functions |= trace_signatures(signatures, traced, parse)
+        functions |= trace_signatures(records, traced, parse)
         if tried is not None:
             check_padding(traced, parse, tried)
         if tried is not None and CLASSIFY in signatures:
@@ -205,21 +230,22 @@ def export_saved_model(
 
     def write(work: Path) -> None:
         tf.saved_model.save(traced.module, str(work), functions)
-        methods = {name: METHODS[name][0] for name in signatures}
-        proto.finish(work, traced.names, methods, {DEFAULT_SIGNATURE: called.declared})
+        proto.finish(work, traced.names, {name: METHODS[name][0] for name in records}, declared)
         if arrays is not None:
             examples_file(work).parent.mkdir()
             kept.write(examples_file(work), arrays)
         if fit is not None:
             statistics.write(statistics_file(work), fit)
         if arrays is not None and warmup_batch_sizes:
-            warmup.write(warmup_file(work), warmup_batch_sizes, signatures, arrays)
+            warmup.write(warmup_file(work), warmup_batch_sizes, signatures, arrays, shown)
         # Loaded as TensorFlow Serving does.
         with SavedModel(work) as saved:
             if tried is not None:
                 _check_scores(saved, tried, tolerance)
                 if same_bits:
                     bitwise.check_bits(saved, tried.features)
+                if shown:
+                    check_candidates(saved, tried.features, shown, tolerance, bits=same_bits)
 
     path = publish(folder, version, write)
     return ExportReport(
@@ -228,6 +254,7 @@ def export_saved_model(
         inputs=called.declared,
         outputs=traced.outputs,
         signatures=signatures,
+        candidates=shown,
         examples=0 if arrays is None else len(next(iter(arrays.values()))),
         compared=0 if tried is None else len(tried),
         folded=_by_name(folding.folded) if folding else (),

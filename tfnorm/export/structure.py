@@ -56,7 +56,7 @@ class Structure:
 def structure(model: keras.Model) -> Structure:
     """Find the graphs of a model."""
     found = Structure()
-    if _is_graph(model):
+    if is_graph(model):
         _add_graph(found, model, called_from_python=False)
     else:
         _hide(found, model)
@@ -86,7 +86,7 @@ def read_by(node: Node) -> list[keras.KerasTensor]:
 
 def _add_graph(found: Structure, model: keras.Model, called_from_python: bool) -> None:
     outputs = keras.tree.flatten(model.outputs)
-    nodes = _nodes(outputs)
+    nodes = nodes_of(outputs)
     readers: dict[int, list[Node | None]] = defaultdict(list)
     for node in nodes:
         for tensor in node.input_tensors:
@@ -100,7 +100,7 @@ def _add_graph(found: Structure, model: keras.Model, called_from_python: bool) -
         found.uses[operation].append((graph, node))
         if known or not isinstance(operation, keras.layers.Layer):
             continue
-        if _is_graph(operation):
+        if is_graph(operation):
             _add_graph(found, operation, called_from_python)
         else:
             _hide(found, operation)
@@ -111,18 +111,19 @@ def _hide(found: Structure, layer: keras.layers.Layer) -> None:
         if inner in found.hidden:
             continue
         found.hidden[inner] = layer
-        if _is_graph(inner):
+        if is_graph(inner):
             _add_graph(found, inner, called_from_python=True)
         else:
             _hide(found, inner)
 
 
-def _is_graph(layer: keras.layers.Layer) -> bool:
+def is_graph(layer: keras.Operation) -> bool:
     """Whether `layer` is a model that runs its graph, not Python code of its own."""
     return isinstance(layer, keras.Model) and hasattr(layer, "outputs") and runs_keras_call(layer)
 
 
-def _nodes(outputs: list[keras.KerasTensor]) -> list[Node]:
+def nodes_of(outputs: list[keras.KerasTensor]) -> list[Node]:
+    """The calls that outputs need, each after those that it needs itself."""
     ordered: dict[int, Node] = {}
     pending = [(producer(tensor), False) for tensor in reversed(outputs)]
     while pending:

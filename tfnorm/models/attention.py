@@ -111,6 +111,36 @@ class TargetAttention(keras.layers.Layer):
             x = dense(x)
         return x[..., 0]
 
+    def of_candidates(self, query: tf.Tensor, keys: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+        """The history as each of several targets sees it: the same within rounding, in inference mode.
+
+        What does not depend on the target, k_t (Wk - Wd), is computed once.
+
+        Args:
+            query: `[U, N, D]`, N targets of each user.
+            keys: `[U, T, D]`.
+            valid: `[U, T]`.
+
+        Returns:
+            y, `[U, N, D]`.
+        """
+        first, *others = self.mlp
+        of_query, of_key, of_difference, of_product = tf.split(
+            tf.cast(first.kernel, query.dtype), 4
+        )
+        x = tf.tensordot(query[:, :, tf.newaxis] * keys[:, tf.newaxis], of_product, axes=1)
+        of_the_query = tf.tensordot(query, of_query + of_difference, axes=1)
+        if first.use_bias:
+            of_the_query += tf.cast(first.bias, query.dtype)
+        of_the_keys = tf.tensordot(keys, of_key - of_difference, axes=1)
+        x = first.activation(x + of_the_query[:, :, tf.newaxis] + of_the_keys[:, tf.newaxis])
+        for dense in others:
+            x = dense(x)
+        there, scores = valid[:, tf.newaxis], x[..., 0]
+        if self.softmax:
+            scores = tf.nn.softmax(tf.where(there, scores, scores.dtype.min))
+        return tf.matmul(tf.where(there, scores, 0), keys)
+
     def compute_output_shape(
         self, query_shape: Shape, keys_shape: Shape, valid_shape: Shape
     ) -> Shape:

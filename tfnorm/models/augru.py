@@ -61,13 +61,50 @@ class AUGRUCell(keras.layers.Layer):
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         (state,) = states
         x, score = inputs[:, :-1], inputs[:, -1:]
-        of_x = tf.split(tf.matmul(x, self.kernel) + self.bias, 3, axis=-1)
-        of_state = tf.split(tf.matmul(state, self.recurrent_kernel), 3, axis=-1)
+        state = self._next(tf.matmul(x, self.kernel) + self.bias, score, state)
+        return state, [state]
+
+    def of_candidates(self, x: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+        """The last state of each of several sequences that have their inputs in common.
+
+        What does not depend on the scores, W x_t + b, is computed once.
+
+        Args:
+            x: `[G, T, D]`, the inputs of G groups of sequences.
+            scores: `[G, N, T]`, of N sequences each; 0 where there is padding.
+
+        Returns:
+            h_T, `[G, N, U]`.
+        """
+        groups, each, steps = tf.unstack(tf.shape(scores))
+        rows = groups * each
+        of_x = tf.tensordot(x, tf.cast(self.kernel, x.dtype), axes=1)
+        of_x = tf.transpose(of_x + tf.cast(self.bias, x.dtype), [1, 0, 2])
+        by_step = tf.transpose(scores, [2, 0, 1])
+
+        def turn(step: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            shared = tf.repeat(of_x[step], each, axis=0)
+            shared.set_shape([None, 3 * self.units])
+            score = tf.reshape(by_step[step], [rows, 1])
+            return step + 1, self._next(shared, score, state)
+
+        start = tf.zeros([rows, self.units], x.dtype)
+        _, state = tf.while_loop(
+            lambda step, state: step < steps,
+            turn,
+            (0, start),
+            shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, self.units])),
+        )
+        return tf.reshape(state, [groups, each, self.units])
+
+    def _next(self, of_x: tf.Tensor, score: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
+        """The next state, of W x_t + b."""
+        of_state = tf.matmul(state, tf.cast(self.recurrent_kernel, state.dtype))
+        of_x, of_state = tf.split(of_x, 3, axis=-1), tf.split(of_state, 3, axis=-1)
         update = score * tf.sigmoid(of_x[0] + of_state[0])
         reset = tf.sigmoid(of_x[1] + of_state[1])
         candidate = tf.tanh(of_x[2] + reset * of_state[2])
-        state = (1 - update) * state + update * candidate
-        return state, [state]
+        return (1 - update) * state + update * candidate
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}

@@ -39,6 +39,24 @@ class InterestScores(keras.layers.Layer):
         scores = tf.where(valid, scores, scores.dtype.min)
         return tf.where(valid, tf.nn.softmax(scores), 0)
 
+    def of_candidates(self, query: tf.Tensor, interests: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+        """The scores of the interests of each user for several targets.
+
+        Args:
+            query: `[U, N, D]`, N targets of each user.
+            interests: `[U, T, U']`.
+            valid: `[U, T]`.
+
+        Returns:
+            a, `[U, N, T]`.
+        """
+        kernel = tf.cast(self.kernel, query.dtype)
+        wanted = tf.tensordot(query, tf.transpose(kernel), axes=1)
+        scores = tf.matmul(wanted, interests, transpose_b=True)
+        there = valid[:, tf.newaxis]
+        scores = tf.where(there, scores, scores.dtype.min)
+        return tf.where(there, tf.nn.softmax(scores), 0)
+
     def compute_output_shape(
         self, query_shape: Shape, interests_shape: Shape, valid_shape: Shape
     ) -> Shape:

@@ -33,7 +33,7 @@ from tfnorm.scorers.connection import (
     late,
 )
 from tfnorm.scorers.inputs import check_names
-from tfnorm.scorers.metadata import signature_specs
+from tfnorm.scorers.metadata import candidates_of, signature_specs
 from tfnorm.scorers.scorer import Scorer
 
 _M = TypeVar("_M", bound=Message)
@@ -123,6 +123,7 @@ class GrpcScorer(Scorer):
             response = self._call(self._service.GetModelMetadata, request, seconds)
             definitions = _signature_defs(response, url)
             self.inputs, self._outputs, self.defaults = signature_specs(definitions, signature, url)
+            self.candidates = candidates_of(definitions, self.inputs, url)
         except InputError:
             self.close()
             raise

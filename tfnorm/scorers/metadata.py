@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.protocol.tensor_proto import to_array
+from tfnorm.scorers.candidates import candidate_inputs
 from tfnorm.scorers.messages import one_line
-from tfnorm.session import tensor_specs
+from tfnorm.session import DEFAULT_SIGNATURE, tensor_specs
 
 # Of a default: a message of a few bytes can ask for any amount.
 _MOST_BYTES = 2**26
@@ -42,3 +43,19 @@ def signature_specs(
         raise InputError(
             f"{target}: its metadata of signature {signature!r} makes no sense: {one_line(error)}"
         ) from error
+
+
+def candidates_of(
+    signature_defs: Mapping[str, tf.compat.v1.saved_model.SignatureDef],
+    inputs: Mapping[str, tf.TensorSpec],
+    target: str,
+) -> tuple[str, ...]:
+    """The inputs of a signature that are a candidate's, as `Scorer` has them.
+
+    Raises:
+        InputError: what the server says of `serving_default` makes no sense.
+    """
+    if DEFAULT_SIGNATURE not in signature_defs:
+        return ()
+    of_rows, _, _ = signature_specs(signature_defs, DEFAULT_SIGNATURE, target)
+    return candidate_inputs(inputs, of_rows)

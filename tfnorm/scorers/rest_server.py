@@ -33,7 +33,7 @@ from tfnorm.scorers.connection import (
     late,
 )
 from tfnorm.scorers.inputs import check_names
-from tfnorm.scorers.metadata import signature_specs
+from tfnorm.scorers.metadata import candidates_of, signature_specs
 from tfnorm.scorers.scorer import Scorer
 
 _URL = re.compile(
@@ -86,6 +86,7 @@ class RestScorer(Scorer):
             version = parts["version"] or _version(metadata)
             definitions = _signature_defs(metadata, url)
             self.inputs, self._outputs, self.defaults = signature_specs(definitions, signature, url)
+            self.candidates = candidates_of(definitions, self.inputs, url)
         except InputError:
             self.close()
             raise

@@ -12,10 +12,11 @@ import tensorflow as tf
 from tfnorm.assets import examples_file
 from tfnorm.errors import InputError
 from tfnorm.graph.varying import remembers
+from tfnorm.scorers.candidates import candidate_inputs
 from tfnorm.scorers.messages import one_line
 from tfnorm.scorers.precision import coarsest_of, coarsest_types
 from tfnorm.scorers.scorer import Scorer
-from tfnorm.session import SavedModel
+from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
 
 
 class SavedModelScorer(Scorer):
@@ -25,6 +26,9 @@ class SavedModelScorer(Scorer):
         self._model = SavedModel(directory)
         try:
             self.inputs = self._model.signature(signature).inputs
+            if DEFAULT_SIGNATURE in self._model.signatures:
+                of_rows = self._model.signature().inputs
+                self.candidates = candidate_inputs(self.inputs, of_rows)
         except InputError:
             self._model.close()
             raise

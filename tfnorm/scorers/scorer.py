@@ -62,6 +62,8 @@ class Scorer(BareScorer, Protocol):
         kept_examples: the file of examples that an export keeps beside the model; None for none.
         defaults: input name -> what it is where `score` is not given it, of those that need not be given.
         constants: input name -> what it is in every batch, of those that are no part of the examples.
+        candidates: the inputs that have an axis of candidates behind the batch's, where the target's
+            `serving_default` has none; the others are what candidates have in common.
 
     Example:
 
@@ -83,6 +85,7 @@ class Scorer(BareScorer, Protocol):
     kept_examples: Path | None = None
     defaults: Mapping[str, np.ndarray] = MappingProxyType({})
     constants: Mapping[str, np.ndarray] = MappingProxyType({})
+    candidates: tuple[str, ...] = ()
 
     def keras_model(self) -> tuple[keras.Model, Call] | None:
         """The Keras model that scores, and how it is called; None where it is none."""
@@ -124,6 +127,7 @@ class Fed(Scorer):
         self.concurrent = scorer.concurrent
         self.kept_examples = scorer.kept_examples
         self.constants = constants
+        self.candidates = tuple(name for name in scorer.candidates if name not in constants)
         self.defaults = {k: v for k, v in scorer.defaults.items() if k not in constants}
         self.inputs = scorer.inputs
         if scorer.inputs is not None:

@@ -9,9 +9,10 @@ from tfnorm.session.paths import (
     without_patterns,
 )
 from tfnorm.session.saved_model import SavedModel
-from tfnorm.session.signature import DEFAULT_SIGNATURE, Signature, tensor_specs
+from tfnorm.session.signature import CANDIDATES, DEFAULT_SIGNATURE, Signature, tensor_specs
 
 __all__ = [
+    "CANDIDATES",
     "DEFAULT_SIGNATURE",
     "LAST_VERSION",
     "SavedModel",

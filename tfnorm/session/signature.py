@@ -13,6 +13,8 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 
 DEFAULT_SIGNATURE = "serving_default"
+CANDIDATES = "candidates"
+"""The signature that an export has for users and many candidates of each."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tfnorm.examples.drawn import random_examples
 from tfnorm.examples.load import Examples, Loaded, load
 from tfnorm.examples.spread import LIMIT
 from tfnorm.reports.provenance import Stopwatch
+from tfnorm.scorers.candidates import by_candidate, takes_users_once
 from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.inputs import constant
 from tfnorm.scorers.load import load_scorer
@@ -94,7 +95,10 @@ def verify_batch_invariance(
         rtol: relative tolerance, 1e-5 by default; likewise.
         bitwise: asks for identical bits instead.
         seed: decides the shuffles, and the examples that are drawn.
-        signature: the name of a signature of a SavedModel or a server; None for "serving_default".
+        signature: the name of a signature of a SavedModel or a server; None for "serving_default". Of one
+            that takes users once and candidates of each, the candidates are what is verified: those of all
+            examples, for 4 users of the examples at once, must score the same whatever candidates are beside
+            them, and as they do by `against`, or else by "serving_default".
         labels: `[examples]`, above 0.5 for the positive ones: AUC is then told by batch size.
             Examples named "labels" that are no input do as well. None without.
         allowed_batch_sizes: those that the server pads to (its `allowed_batch_sizes`); no larger
@@ -145,10 +149,12 @@ def verify_batch_invariance(
         raise InputError("both examples and random were given; accepted: one of them")
     if outputs and against is None:
         raise InputError("output names another model's outputs; it needs against, that model")
-    with (
-        _opened(target, signature, connection) as scorer,
-        _opened_other(against, connection) as local,
-    ):
+    with ExitStack() as opened:
+        scorer = opened.enter_context(_opened(target, signature, connection))
+        local = opened.enter_context(_opened_other(against, connection))
+        by_user = scorer if takes_users_once(scorer, examples) else None
+        if by_user is not None:
+            scorer = opened.enter_context(_opened(target, None, connection))
         constants, columns = _constants(feed or {}, scorer)
         both = scorer, local
         scorer, local = _fed(*both, {**constants, **columns})
@@ -171,6 +177,11 @@ def verify_batch_invariance(
                 f"labels were given apart, but only some of {loaded.given:,} examples are scored; "
                 'put them beside the examples, named "labels", or raise the limit'
             )
+        given, of_rows = loaded.rows, scorer
+        if by_user is not None:
+            by_user, _ = _fed(by_user, None, constants)
+            scorer, local, shown = by_candidate(by_user, local or scorer, given)
+            loaded, labels = replace(loaded, rows=shown, labels=None, requests=[]), None
         request = Request(
             scorer,
             local,
@@ -194,6 +205,8 @@ def verify_batch_invariance(
         models = [scorer, local] if local is not None and same else [scorer]
         # Of as many examples as there was time for.
         rows = request.of(report.examples).examples.rows if random is None else None
+        if by_user is not None:
+            models, rows = [of_rows], given if random is None else None
         named = isinstance(examples, str | Path)
         own = examples is None or (named and Path(str(examples)) == scorer.kept_examples)
         fit, unknown = judgement(models, rows, "the examples were drawn at random", own=own)

@@ -31,9 +31,18 @@ if TYPE_CHECKING:
 @click.option(
     "--signature",
     "signatures",
-    type=click.Choice(["tf_example", "classify", "regress"]),
+    type=click.Choice(["tf_example", "classify", "regress", "candidates"]),
     multiple=True,
-    help="A further signature, of serialized tf.Example records. It may be repeated.",
+    help="A further signature: three of serialized tf.Example records, and one of users, each once, and many "
+    "candidates of each. It may be repeated.",
+)
+@click.option(
+    "--candidate",
+    "candidates",
+    multiple=True,
+    metavar="INPUT",
+    show_default="the target of the model's schema",
+    help="An input that a candidate has of its own. It may be repeated.",
 )
 @click.option(
     "--feature-spec",
@@ -94,6 +103,7 @@ def export(
     model: Path,
     directory: Path,
     examples: Path | None,
+    candidates: tuple[str, ...],
     feature_spec: Path | None,
     warmup_batch_sizes: tuple[int, ...],
     verified: bool,
@@ -114,7 +124,7 @@ def export(
     Example:
       tfnorm export din.keras exports/din --examples examples.npz
       tfnorm export din.keras exports/din --examples examples.npz --serving-config deploy/din
-      tfnorm export din.keras exports/din --examples examples.npz --signature tf_example
+      tfnorm export din.keras exports/din --examples examples.npz --signature candidates
       tfnorm export din.keras exports/din --examples examples.npz --verify --junit verify.xml
       tfnorm export din.keras exports/din --examples examples.npz --history-length 50
     """
@@ -134,7 +144,7 @@ def export(
         options["feature_spec"] = load_feature_spec(feature_spec)
     if not warmup_batch_sizes and serving_config is not None and examples is not None:
         warmup_batch_sizes = BATCH_SIZES
-    options["warmup_batch_sizes"] = warmup_batch_sizes
+    options |= {"warmup_batch_sizes": warmup_batch_sizes, "candidates": candidates or None}
     loaded = load_keras_file(model)
     kept = None if examples is None else load_examples(examples, KerasScorer(loaded))
     if not verified:
@@ -184,6 +194,8 @@ def _table(report: ExportReport) -> Table:
             table.add_row(kind, f"{tensor}: {spec.dtype.name} {spec.shape.as_list()}")
     if report.signatures:
         table.add_row("signatures", ", ".join(report.signatures))
+    if report.candidates:
+        table.add_row("candidates", f"have their own {', '.join(report.candidates)}")
     table.add_row("examples", f"{report.examples:,}")
     table.add_row("statistics", statistics_line(report))
     for layer, into in report.folded:

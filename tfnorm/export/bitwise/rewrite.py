@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -91,15 +91,33 @@ def stabilize(traced: Traced) -> Traced:
         count = tf.shape(inputs[0])[0]
         if any(op.type in _NEEDS_A_ROW for op in source.graph.get_operations()):
             inputs = [_one_or_more(x, count) for x in inputs]
-        feeds = [_two_if_one(x, count) for x in inputs] + source.captured_inputs
-        wanted = source.structured_outputs
-        outputs = replay(source.graph, feeds, list(wanted.values()), _REPLACEMENTS)
+        outputs = _replayed(traced, [two_if_one(x, count) for x in inputs])
         return {
             name: output if output.shape[:1].is_fully_defined() else output[:count]
-            for name, output in zip(wanted, outputs, strict=True)
+            for name, output in outputs.items()
         }
 
-    specs, _ = source.structured_input_signature
+    return _retraced(traced, score)
+
+
+def stabilize_doubled(traced: Traced) -> Traced:
+    """As `stabilize`, of a graph that makes two rows of a single one itself."""
+    return _retraced(traced, lambda features: _replayed(traced, tf.nest.flatten(features)))
+
+
+def _replayed(traced: Traced, inputs: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The outputs of stable ops, of the inputs in the order of their names."""
+    source = traced.function
+    wanted = source.structured_outputs
+    feeds = [*inputs, *source.captured_inputs]
+    outputs = replay(source.graph, feeds, list(wanted.values()), _REPLACEMENTS)
+    return dict(zip(wanted, outputs, strict=True))
+
+
+def _retraced(
+    traced: Traced, score: Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]
+) -> Traced:
+    specs, _ = traced.function.structured_input_signature
     function = tf.function(score, input_signature=specs, autograph=False).get_concrete_function()
     return Traced(function, traced.module, traced.names)
 
@@ -152,11 +170,11 @@ def _one_or_more(x: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     return tf.pad(x, [[0, more], *[[0, 0]] * (x.shape.rank - 1)])
 
 
-def _two_if_one(x: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+def two_if_one(x: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """The rows, but a single one twice."""
     if x.dtype == tf.uint16:
         # Tile has no kernel for it.
-        return tf.bitcast(_two_if_one(tf.bitcast(x, tf.int16), count), tf.uint16)
+        return tf.bitcast(two_if_one(tf.bitcast(x, tf.int16), count), tf.uint16)
     return tf.tile(x, [tf.where(count == 1, 2, 1), *[1] * (x.shape.rank - 1)])
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfnorm.assets import examples_file, warmup_file
 from tfnorm.errors import InputError
 from tfnorm.export.difference import Arrays, difference
-from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
+from tfnorm.session import CANDIDATES, DEFAULT_SIGNATURE, SavedModel
 
 # From 8 rows on, at most half of a batch is filling.
 BATCH_SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
@@ -49,7 +49,11 @@ def find_batching(export: Path) -> Batching:
             for name, spec in inputs.items()
             if spec.shape.rank is None or None in spec.shape[1:]
         }
-        obstacle = _fixed_output(saved) or (free and _moved(saved, free, examples_file(export)))
+        obstacle = (
+            _fixed_output(saved)
+            or _candidates(saved)
+            or (free and _moved(saved, free, examples_file(export)))
+        )
     if obstacle:
         return Batching(obstacle=obstacle)
     return Batching(tuple(sorted(set(_warmed_up(export)))) or BATCH_SIZES, pads=bool(free))
@@ -61,6 +65,16 @@ def _fixed_output(saved: SavedModel) -> str | None:
         if spec.shape.rank is not None and spec.shape[:1].as_list() != [None]:
             return f"output {name!r} of shape {spec.shape.as_list()} has no value for each example"
     return None
+
+
+def _candidates(saved: SavedModel) -> str | None:
+    """What stands against batches in a signature for candidates."""
+    if CANDIDATES not in saved.signatures:
+        return None
+    return (
+        f"a request of the signature {CANDIDATES!r} is a batch itself, and TensorFlow Serving would refuse "
+        "it beside one with another number of candidates; batches of other requests need an export without it"
+    )
 
 
 def _moved(saved: SavedModel, free: Mapping[str, tf.TensorSpec], examples: Path) -> str | None:

@@ -12,9 +12,10 @@ from tfnorm.export.difference import Tried, difference
 from tfnorm.export.records.tf_example import Feature, Parser, pad
 from tfnorm.export.tracing.trace import Traced
 from tfnorm.scorers.messages import one_line
+from tfnorm.session import CANDIDATES
 
 TF_EXAMPLE, CLASSIFY, REGRESS = "tf_example", "classify", "regress"
-# Signature -> its method and its input, both of which TensorFlow Serving prescribes for the last two.
+# Of records: signature -> its method and its input, which TensorFlow Serving prescribes for the last two.
 METHODS = {
     TF_EXAMPLE: ("tensorflow/serving/predict", "examples"),
     CLASSIFY: ("tensorflow/serving/classify", "inputs"),
@@ -25,21 +26,29 @@ _PADDING_TOLERANCE = 1e-4
 
 
 def check_signatures(
-    names: Collection[str], feature_spec: Mapping[str, Feature] | None
+    names: Collection[str],
+    feature_spec: Mapping[str, Feature] | None,
+    candidates: Collection[str] | None = None,
 ) -> tuple[str, ...]:
     """The names, each once.
 
     Raises:
-        InputError: one is unknown, or there is none that takes what `feature_spec` describes.
+        InputError: one is unknown, or there is none that takes what `feature_spec` or `candidates` describes.
     """
-    if isinstance(names, str) or not set(names) <= METHODS.keys():
-        raise InputError(f"signatures is {names!r}; accepted: any of {', '.join(METHODS)}")
-    if feature_spec and not names:
+    known = (*METHODS, CANDIDATES)
+    if isinstance(names, str) or not set(names) <= set(known):
+        raise InputError(f"signatures is {names!r}; accepted: any of {', '.join(known)}")
+    if feature_spec and not METHODS.keys() & set(names):
         raise InputError(
             f"feature_spec describes records, and no signature takes them; accepted with signatures: "
             f"any of {', '.join(METHODS)}"
         )
-    return tuple(name for name in METHODS if name in names)
+    if candidates is not None and CANDIDATES not in names:
+        raise InputError(
+            f"candidates is {candidates!r}, and no signature takes them; accepted with signatures: "
+            f"{CANDIDATES}"
+        )
+    return tuple(name for name in known if name in names)
 
 
 def trace_signatures(

@@ -13,7 +13,7 @@ from tfnorm.assets import MOST_WARMUP_RECORDS
 from tfnorm.errors import InputError
 from tfnorm.export.records.signatures import CLASSIFY, METHODS, REGRESS, TF_EXAMPLE
 from tfnorm.export.records.tf_example import records
-from tfnorm.session import DEFAULT_SIGNATURE
+from tfnorm.session import CANDIDATES, DEFAULT_SIGNATURE
 
 
 def check_warmup(
@@ -41,26 +41,37 @@ def write(
     batch_sizes: Sequence[int],
     signatures: Sequence[str],
     examples: Mapping[str, np.ndarray],
+    candidates: Sequence[str] = (),
 ) -> None:
     """Write a TFRecord of PredictionLog: a request of each size for each signature.
 
-    A size above the number of examples repeats them.
+    A size above the number of examples repeats them. In the signature for candidates it is how many
+    candidates of one user there are.
     """
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for log in _logs(batch_sizes, signatures, examples):
+        for log in _logs(batch_sizes, signatures, examples, candidates):
             writer.write(log.SerializeToString())
 
 
 def _logs(
-    batch_sizes: Sequence[int], signatures: Sequence[str], examples: Mapping[str, np.ndarray]
+    batch_sizes: Sequence[int],
+    signatures: Sequence[str],
+    examples: Mapping[str, np.ndarray],
+    candidates: Sequence[str],
 ) -> Iterator[Any]:
     count = len(next(iter(examples.values())))
     for size in batch_sizes:
         rows = {name: array[np.arange(size) % count] for name, array in examples.items()}
         yield _predict(DEFAULT_SIGNATURE, rows)
-        encoded = records(rows) if signatures else []
+        encoded = records(rows) if METHODS.keys() & set(signatures) else []
         for signature in signatures:
-            if signature == TF_EXAMPLE:
+            if signature == CANDIDATES:
+                shown = {
+                    name: rows[name][None] if name in candidates else rows[name][:1]
+                    for name in rows
+                }
+                yield _predict(signature, shown)
+            elif signature == TF_EXAMPLE:
                 serialized = [record.SerializeToString() for record in encoded]
                 yield _predict(signature, {METHODS[signature][1]: np.array(serialized, object)})
             else:

@@ -1,0 +1,1 @@
+"""One user and many candidates: what candidates have in common is computed once."""
