@@ -68,12 +68,12 @@ class Numpy(Scorer):
 class Module(tf.Module):
     """The same ranker in TensorFlow."""
 
-    def __init__(self, seed=0, by_batch=False):
+    def __init__(self, seed=0, by_batch=False, logits=False):
         weights = Weights(seed)
         self.first, self.items, self.last = (
             tf.Variable(w) for w in (weights.first, weights.items, weights.last)
         )
-        self._by_batch = by_batch
+        self._by_batch, self._logits = by_batch, logits
 
     @tf.function(
         input_signature=[
@@ -86,7 +86,8 @@ class Module(tf.Module):
         if self._by_batch:
             mean, variance = tf.nn.moments(hidden, [0])
             hidden = (hidden - mean) / tf.sqrt(variance + 1e-3)
-        return {"score": tf.sigmoid(tf.linalg.matvec(tf.tanh(hidden), self.last))}
+        logits = tf.linalg.matvec(tf.tanh(hidden), self.last)
+        return {"score": logits if self._logits else tf.sigmoid(logits)}
 
 
 def save(module, directory):
