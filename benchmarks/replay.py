@@ -1,12 +1,17 @@
 """How fast a log is replayed, beside the bare session, and in how much memory.
 
     python benchmarks/replay.py --requests 2000000 --json benchmarks/results/replay.json
+    python benchmarks/replay.py --model din --requests 20000
 
-A log of PredictionLog is generated, of requests of 1 to 20 rows that a small ranker answers, and replayed
-with its own model. The rate is in rows a second; beside it that of the C++ session alone, which scores the
-same requests that have been read before, in one thread and in as many as the replay has. Each replay is in
-a process of its own, whose largest resident set is told; beside the whole log a tenth of one is replayed,
-which takes as much memory.
+A log of PredictionLog is generated, of requests of 1 to 20 rows and what a model answers to them, and is
+replayed with that model: a small ranker, next to which all else that a replay does is long, or a DIN with
+histories of 50 items. Beside it is the rate of the C++ session alone, which scores requests that lie in
+memory.
+
+A tenth of the log is replayed several times, each time after the session alone was timed, so that both
+have seen the same load of the machine; then all of it is, once, in a process of its own as each replay is,
+whose largest resident set is told: it is to be no more than that of the tenth. The log repeats 20,000
+requests, which a replay does not notice; it is written in less than a minute.
 """
 
 from __future__ import annotations
@@ -15,8 +20,10 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -25,7 +32,6 @@ import click
 import numpy as np
 import tensorflow as tf
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from timing import versions
@@ -33,9 +39,10 @@ from timing import versions
 import tfnorm
 from tfnorm.session import SavedModel
 
-FEATURES, MOST = 16, 20
-BARE = 20_000
-"""Requests that the bare session scores."""
+FEATURES, MOST, STEPS = 16, 20, 50
+ITEMS, CATEGORIES = 10_000, 100
+DISTINCT = 20_000
+"""Requests that are generated; a longer log repeats them."""
 
 
 class Ranker(tf.Module):
@@ -53,101 +60,158 @@ class Ranker(tf.Module):
         return {"score": tf.sigmoid(x @ self.kernels[-1])[:, 0]}
 
 
-def requests(count: int) -> Iterator[np.ndarray]:
+def export_ranker(path: Path) -> None:
+    module = Ranker()
+    tf.saved_model.save(module, str(path), signatures=module.serve)
+
+
+def export_din(path: Path) -> None:
+    model = tfnorm.models.DIN(item_count=ITEMS, category_count=CATEGORIES)
+    tfnorm.export_saved_model(model, path.parent, version=1, allow_untrained_statistics=True)
+
+
+def ranker_request(generator: np.random.Generator, size: int) -> dict[str, np.ndarray]:
+    return {"x": generator.normal(size=(size, FEATURES)).astype(np.float32)}
+
+
+def din_request(generator: np.random.Generator, size: int) -> dict[str, np.ndarray]:
+    """Candidates for one user, whose history each of them has."""
+    history = generator.integers(1, ITEMS, STEPS, dtype=np.int32)
+    history[generator.integers(1, STEPS) :] = 0
+    items = generator.integers(1, ITEMS, size, dtype=np.int32)
+    histories = np.tile(history, (size, 1))
+    return {
+        "item": items,
+        "category": items % CATEGORIES,
+        "history_items": histories,
+        "history_categories": histories % CATEGORIES,
+    }
+
+
+MODELS: dict[str, tuple[Callable[[Path], None], Callable[..., dict[str, np.ndarray]]]] = {
+    "ranker": (export_ranker, ranker_request),
+    "din": (export_din, din_request),
+}
+
+
+def requests(name: str, count: int) -> Iterator[dict[str, np.ndarray]]:
     generator = np.random.default_rng(0)
     for size in generator.integers(1, MOST, count, endpoint=True):
-        yield generator.normal(size=(size, FEATURES)).astype(np.float32)
+        yield MODELS[name][1](generator, int(size))
 
 
-def write(path: Path, model: SavedModel, count: int) -> int:
-    """How many rows the log has."""
-    rows = 0
+def record(model: SavedModel, inputs: dict[str, np.ndarray]) -> bytes:
+    """A request and its answer, as TensorFlow Serving logs them."""
     log = PredictionLog()
     log.predict_log.response.model_spec.version.value = 1
+    for protos, arrays in (
+        (log.predict_log.request.inputs, inputs),
+        (log.predict_log.response.outputs, model.run(inputs)),
+    ):
+        for name, array in arrays.items():
+            protos[name].CopyFrom(tf.make_tensor_proto(array))
+    return log.SerializeToString()
+
+
+def write(path: Path, records: list[bytes], count: int) -> None:
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for x in track(requests(count), "log", count, console=Console(stderr=True), transient=True):
-            for protos, array in (
-                (log.predict_log.request.inputs["x"], x),
-                (log.predict_log.response.outputs["score"], model.run({"x": x})["score"]),
-            ):
-                protos.dtype = tf.float32.as_datatype_enum
-                del protos.tensor_shape.dim[:]
-                for size in array.shape:
-                    protos.tensor_shape.dim.add(size=size)
-                protos.tensor_content = array.tobytes()
-            writer.write(log.SerializeToString())
-            rows += len(x)
-    return rows
+        for one in islice(cycle(records), count):
+            writer.write(one)
 
 
-def bare(model: SavedModel, threads: int) -> float:
-    """Rows a second of the session alone."""
-    asked = list(requests(BARE))
-    model.run({"x": asked[0]})
-    begun = time.perf_counter()
+@dataclass(frozen=True)
+class Run:
+    """So many rows, in seconds of the clock and of the processor, in so many megabytes at most."""
+
+    rows: int
+    seconds: float
+    processor: float
+    megabytes: int = 0
+
+
+def bare(model: SavedModel, asked: list[dict[str, np.ndarray]], threads: int) -> Run:
+    """The session alone."""
+    model.run(asked[0])
+    begun, used = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(lambda x: model.run({"x": x}), asked, chunksize=100):
-            pass
-    return sum(map(len, asked)) / (time.perf_counter() - begun)
+        rows = sum(
+            pool.map(lambda one: len(next(iter(model.run(one).values()))), asked, chunksize=100)
+        )
+    return Run(rows, time.perf_counter() - begun, time.process_time() - used)
 
 
-def replayed(log: Path, export: Path) -> tuple[float, int]:
-    """Rows a second of a replay in a process of its own, and the megabytes that it took."""
+def replayed(log: Path, export: Path) -> Run:
+    """A replay, in a process of its own."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(_replayed, log, export).result()
 
 
-def _replayed(log: Path, export: Path) -> tuple[float, int]:
-    begun = time.perf_counter()
+def _replayed(log: Path, export: Path) -> Run:
+    begun, used = time.perf_counter(), time.process_time()
     report = tfnorm.replay(log, export)
-    seconds = time.perf_counter() - begun
+    seconds, processor = time.perf_counter() - begun, time.process_time() - used
     assert report.passed
     # Not what getrusage has, which goes on from the process that started this one.
     (line,) = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
-    return report.model.rows / seconds, int(line.split()[1]) >> 10
+    return Run(report.model.rows, seconds, processor, int(line.split()[1]) >> 10)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--model", "name", default="ranker", show_default=True, type=click.Choice([*MODELS]))
 @click.option("--requests", "count", default=2_000_000, show_default=True, type=click.IntRange(10))
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path))
-def main(count: int, rounds: int, file: Path | None) -> None:
+def main(name: str, count: int, rounds: int, file: Path | None) -> None:
     """Replay a generated log."""
     threads = os.cpu_count() or 1
-    rates: dict[str, list[float]] = {}
-    peaks: dict[str, list[int]] = {}
+    runs: dict[str, list[Run]] = {}
+    loads = []
     with tempfile.TemporaryDirectory() as folder:
-        export, log, tenth = Path(folder, "ranker", "1"), Path(folder, "log"), Path(folder, "tenth")
-        module = Ranker()
-        tf.saved_model.save(module, str(export), signatures=module.serve)
+        export, log, tenth = Path(folder, "model", "1"), Path(folder, "log"), Path(folder, "tenth")
+        MODELS[name][0](export)
+        asked = list(requests(name, min(count, DISTINCT)))
         with SavedModel(export) as model:
-            rows = write(log, model, count)
-            write(tenth, model, count // 10)
+            records = [record(model, one) for one in asked]
+            write(log, records, count)
+            write(tenth, records, count // 10)
             for _ in range(rounds):
+                loads.append(os.getloadavg()[0])
                 for n in sorted({1, threads}):
-                    rates.setdefault(f"session alone, {n} threads", []).append(bare(model, n))
-                for path, requests_ in ((tenth, count // 10), (log, count)):
-                    rate, peak = replayed(path, export)
-                    name = f"replay of {requests_:,} requests, {threads} threads"
-                    rates.setdefault(name, []).append(rate)
-                    peaks.setdefault(name, []).append(peak)
+                    key = f"session alone, threads: {n}"
+                    runs.setdefault(key, []).append(bare(model, asked, n))
+                key = f"replay of {count // 10:,} requests, threads: {threads}"
+                runs.setdefault(key, []).append(replayed(tenth, export))
+        runs[f"replay of {count:,} requests, threads: {threads}"] = [replayed(log, export)]
         size = log.stat().st_size
-    table = Table(title=f"{count:,} requests, {rows:,} rows, a log of {size >> 20:,} MB")
+    loads.append(os.getloadavg()[0])
+    table = Table(title=f"{name}: {count:,} requests, a log of {size >> 20:,} MB")
     table.add_column("")
-    for column in ("least", "median", "most", "peak MB, least to most"):
+    for column in (
+        *("rows a second: least", "median", "most"),
+        *("rows a processor second: least", "median", "most"),
+        "peak MB, least to most",
+    ):
         table.add_column(column, justify="right")
-    for name, found in rates.items():
-        peak = peaks.get(name)
+    for key, found in runs.items():
+        rates = [
+            [one.rows / seconds(one) for one in found]
+            for seconds in (lambda one: one.seconds, lambda one: one.processor)
+        ]
+        peaks = [one.megabytes for one in found]
         table.add_row(
-            name,
-            *(f"{one:,.0f}" for one in (min(found), median(found), max(found))),
-            "" if peak is None else f"{min(peak):,} to {max(peak):,}",
+            key,
+            *(f"{one:,.0f}" for rate in rates for one in (min(rate), median(rate), max(rate))),
+            f"{min(peaks):,} to {max(peaks):,}" if all(peaks) else "",
         )
-    Console().print("rows a second", table)
+    console = Console(width=160)
+    console.print(table)
+    console.print(f"load of the machine {min(loads):.1f} to {max(loads):.1f}")
     if file is not None:
-        packages = versions("tensorflow", "numpy")
-        found = {"requests": count, "rows": rows, "log_bytes": size, "rounds": rounds}
-        report = {"versions": packages, **found, "rows_a_second": rates, "peak_megabytes": peaks}
+        report = {
+            "versions": versions("tensorflow", "numpy"),
+            **{"model": name, "requests": count, "log_bytes": size, "load": loads},
+            "runs": {key: [vars(one) for one in found] for key, found in runs.items()},
+        }
         file.write_text(json.dumps(report, indent=1) + "\n")
 
 
