@@ -1,3 +1,5 @@
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -159,4 +161,21 @@ def test_until_it_is_done_the_last_checkpoint_stays(tmp_path):
     resume, _ = fit(seeded(), tmp_path, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-00002"]
     resume.done()
+    assert not list(tmp_path.iterdir())
+
+
+def test_killed_while_the_checkpoint_is_removed_leaves_none_that_is_damaged(tmp_path, monkeypatch):
+    resume, _ = fit(seeded(), tmp_path, 2)
+
+    def killed(folder, **options):
+        if folder.exists():
+            (folder / "state.json").unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(shutil, "rmtree", killed)
+        resume.done()
+    again, _ = fit(seeded(), tmp_path, 1)
+    assert again.epoch == 0
+    again.done()
     assert not list(tmp_path.iterdir())

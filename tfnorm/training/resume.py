@@ -17,6 +17,7 @@ _WEIGHTS = "model.weights.h5"
 _STATE = "state.json"
 _BEST = "best.npz"
 _RANDOM = "random.npz"
+_UNFINISHED = "unfinished"
 _STOPPING = ("wait", "best_epoch", "stopped_epoch")
 
 
@@ -108,7 +109,7 @@ class Resume(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(float(value))
-        work = self._directory / "unfinished"
+        work = self._directory / _UNFINISHED
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         self.model.save_weights(work / _WEIGHTS)
@@ -134,8 +135,12 @@ class Resume(keras.callbacks.Callback):
 
     def done(self) -> None:
         """Remove the checkpoint: the model is saved."""
-        for checkpoint in [*self._directory.glob("epoch-*[0-9]"), self._directory / "unfinished"]:
-            shutil.rmtree(checkpoint, ignore_errors=True)
+        work = self._directory / _UNFINISHED
+        shutil.rmtree(work, ignore_errors=True)
+        for checkpoint in self._directory.glob("epoch-*[0-9]"):
+            # Half removed, it would be taken for a damaged one.
+            checkpoint.rename(work)
+            shutil.rmtree(work, ignore_errors=True)
 
     def _generators(self) -> list[keras.Variable]:
         """The states of the generators of random numbers, such as those of dropout."""

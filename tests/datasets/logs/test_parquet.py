@@ -74,3 +74,16 @@ def test_a_file_that_goes_while_it_is_read_is_named(tmp_path):
     (tmp_path / "a.parquet").unlink()
     with pytest.raises(InputError, match=r"row group 0, after row 0 can't be read: .*No such file"):
         whole(log)
+
+
+def test_a_page_that_is_not_what_its_checksum_says_is_told(tmp_path):
+    path = tmp_path / "log.parquet"
+    rows = pa.Table.from_pylist(clicks.rows(200))
+    pa.parquet.write_table(
+        rows, path, write_page_checksum=True, compression="none", use_dictionary=False
+    )
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\5\0\0\0books") + 4] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"log\.parquet, row group 0, after row 0 can't be read"):
+        whole(parquet(path, clicks.SCHEMA))

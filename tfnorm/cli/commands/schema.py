@@ -52,7 +52,10 @@ def schema(files: tuple[str, ...], output: Path) -> int:
             said = f"id, {'several a row, ' if feature.many else ''}{kept}, width {feature.width}"
         elif isinstance(feature, History):
             pairs = (f"{name} in {column}" for name, column in feature.of.items())
-            said = f"history of {', '.join(pairs)}, up to {feature.length} steps"
+            said = f"history of {', '.join(pairs)}, "
+            if feature.side_numbers:
+                said += f"with {', '.join(n.name for n in feature.side_numbers)}, "
+            said += f"up to {feature.length} steps"
         else:
             said = f"number{'' if feature.scale is None else f', scale {feature.scale}'}"
         if feature.name in schema.target:

@@ -88,13 +88,15 @@ def train(
             recalibrate=recalibrate,
             progress=progress,
         )
-    trained.model.save(output)
+    part = output.with_name(f"{output.stem}.part.keras")
+    trained.model.save(part)
+    part.replace(output)  # A process that is killed leaves no half of a model by that name.
     if examples is not None:
         features = log.test.examples(KEPT_EXAMPLES).features
         kept.write(examples, kept.fitted(features, log.schema.inputs))
+    write_json(json_file, {"dataset": log.name, "model": str(output), **trained.to_dict()})
     if checkpoints is not None:
         training.Resume(checkpoints, None).done()
-    write_json(json_file, {"dataset": log.name, "model": str(output), **trained.to_dict()})
     table = two_columns("trained", log.name)
     table.add_row("AUC", auc(trained))
     if trained.gauc is not None:

@@ -71,7 +71,7 @@ def _read(path: Path, group: int, columns: Mapping[str, Column]) -> Iterator[Tab
 
     where, row = f"{path}, row group {group}", 0
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             batches = file.iter_batches(
                 arrow.ROWS, row_groups=[group], columns=list(columns), use_threads=False
             )
