@@ -99,7 +99,9 @@ def install(python: str, versions: str) -> Path:
 
 def installed(python: Path, name: str) -> str:
     """The version of a package in an environment."""
-    return re.search(r"^Version: (.+)$", uv("pip", "show", "--python", python, name), re.M)[1]
+    code = f"import importlib.metadata; print(importlib.metadata.version({name!r}))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def run(python: str, versions: str, arguments: list[str]) -> Cell:
