@@ -11,7 +11,13 @@ def test_a_schema_is_drafted_and_shown(tmp_path, capsys):
     drafted = Schema.load(tmp_path / "schema.json")
     assert (drafted.label, drafted.group, drafted.time) == ("click", "user", "ts")
     shown = " ".join(capsys.readouterr().out.split())
-    for said in ("item id, ", "history of item in hist_items", "with hist_seconds, ", "price number", "label click"):
+    for said in (
+        "item id, ",
+        "history of item in hist_items",
+        "with hist_seconds, ",
+        "price number",
+        "label click",
+    ):
         assert said in shown
     assert "tfnorm train --schema" in shown
 
