@@ -95,6 +95,14 @@ def test_a_folder_whose_name_could_be_taken_for_a_pattern_is_exported_to(model, 
         np.testing.assert_allclose(saved.run({"x": X})["score"], model(X), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("bytes_", "compared"), [(4 * 3 * 20, 20), (4 * 3 * 20 - 1, 19), (1, 16)])
+def test_of_large_examples_fewer_are_compared(model, tmp_path, monkeypatch, bytes_, compared):
+    monkeypatch.setattr("tfnorm.export.saved_model._COMPARED_BYTES", bytes_)
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    report = export_saved_model(model, tmp_path, examples={"x": x}, allow_misfit_statistics=True)
+    assert (report.examples, report.compared) == (40, compared)
+
+
 def test_examples_are_kept_in_the_dtypes_of_the_signature(tmp_path):
     ids = keras.Input((None,), name="ids", dtype="int32")
     tag = keras.Input((), name="file", dtype="string")

@@ -42,8 +42,9 @@ from tfnorm.scorers.messages import one_line
 from tfnorm.session import CANDIDATES, DEFAULT_SIGNATURE, SavedModel
 from tfnorm.statistics.results import StatisticsFit
 
-# Examples that the export is compared with the model on.
-_COMPARED = 256
+# Examples that the export is compared with the model on, and how large they may be; large ones have many
+# values each, and scoring them three times is most of what an export of theirs takes.
+_COMPARED, _FEWEST_COMPARED, _COMPARED_BYTES = 256, 16, 1 << 24
 
 # Keras is traced by one thread at a time: it keeps state of its own while it is.
 _tracing = threading.Lock()
@@ -62,7 +63,8 @@ class ExportReport:
         candidates: the inputs of candidates in the signature of that name; none without it.
         examples: how many are kept beside the model.
         compared: how many scores of the SavedModel were compared with the model's: of the first
-            examples, or of random inputs where there are no examples; 0 if none could be made up.
+            256 examples, of fewer where they are over 16 MB, or of random inputs where there are no
+            examples; 0 if none could be made up.
         folded: a BatchNormalization or Dice, and what has taken it up; for each that was folded.
         not_folded: a BatchNormalization or Dice, and why it was not folded; for each other one.
         statistics: whether the moving statistics fit the examples, which is also kept beside the
@@ -241,9 +243,10 @@ def export_saved_model(
         # Loaded as TensorFlow Serving does.
         with SavedModel(work) as saved:
             if tried is not None:
-                _check_scores(saved, tried, tolerance)
+                scores = saved.run(tried.features)
+                _check_scores(scores, tried, tolerance)
                 if same_bits:
-                    bitwise.check_bits(saved, tried.features)
+                    bitwise.check_bits(saved, tried.features, scores)
                 if shown:
                     check_candidates(saved, tried.features, shown, tolerance, bits=same_bits)
 
@@ -265,7 +268,9 @@ def export_saved_model(
 
 def _scored(plain: Traced, arrays: Arrays) -> Tried:
     """The first examples, and the model's scores of them."""
-    features = {name: array[:_COMPARED] for name, array in arrays.items()}
+    row = sum(array[:1].nbytes for array in arrays.values())
+    most = min(_COMPARED, max(_FEWEST_COMPARED, _COMPARED_BYTES // max(row, 1)))
+    features = {name: array[:most] for name, array in arrays.items()}
     try:
         return Tried(features, plain.score(features))
     except tf.errors.OpError as error:
@@ -283,9 +288,9 @@ def _guessed(plain: Traced, called: Interface, found: Structure) -> Tried | None
         return None
 
 
-def _check_scores(saved: SavedModel, tried: Tried, tolerance: float) -> None:
+def _check_scores(scores: Arrays, tried: Tried, tolerance: float) -> None:
     """Raise InputError if what was written scores otherwise than the model."""
-    moved = difference(saved.run(tried.features), tried.scores, tolerance)
+    moved = difference(scores, tried.scores, tolerance)
     if moved is not None:
         raise InputError(f"the SavedModel scores up to {moved:.2g} away from the model")
 

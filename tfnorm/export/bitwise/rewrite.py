@@ -12,7 +12,7 @@ from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
 from tfnorm.export.bitwise import stable_ops
 from tfnorm.export.bitwise.replay import copy, replay
-from tfnorm.export.difference import SAVED_TOLERANCE, Tried
+from tfnorm.export.difference import SAVED_TOLERANCE, Arrays, Tried
 from tfnorm.export.tracing.trace import Traced
 from tfnorm.session import SavedModel
 
@@ -141,10 +141,9 @@ def check_rows(tried: Tried | None) -> None:
     )
 
 
-def check_bits(saved: SavedModel, features: Mapping[str, np.ndarray]) -> None:
-    """Raise InputError if the bits of a score depend on the batch."""
+def check_bits(saved: SavedModel, features: Arrays, together: Arrays) -> None:
+    """Raise InputError if the bits of a score depend on the batch; `together` has those in one batch."""
     count = len(next(iter(features.values())))
-    together = saved.run(features)
     for size in (size for size in _CHECKED_SIZES if size < count):
         # From the middle and the end, so that the rows stand elsewhere.
         for start in {(count - size) // 2, count - size}:
