@@ -29,6 +29,10 @@ def trained_model(epochs: int) -> tuple[keras.Model, dict[str, np.ndarray]]:
     return tfnorm.training.train(log, tfnorm.training.Recipe(epochs=epochs)).model, features
 
 
+def number_or_word(given: str) -> int | str:
+    return int(given) if given.isdecimal() else given
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path, help="the folder of versions to export to")
@@ -64,8 +68,22 @@ def arguments() -> argparse.Namespace:
         help="the size of a request that the server replays before it takes traffic; may be repeated",
     )
     parser.add_argument(
+        "--unknown-ids",
+        type=number_or_word,
+        default="error",
+        metavar="error|nan|ROW",
+        help="what an id gets that its embedding table lacks: an error for the whole batch, NaN for its own "
+        "row, or that row of the table",
+    )
+    parser.add_argument(
+        "--embeddings",
+        choices=["float32", "float16", "int8"],
+        default="float32",
+        help="how embedding tables are stored",
+    )
+    parser.add_argument(
         "--history-length",
-        type=lambda given: int(given) if given.isdecimal() else given,
+        type=number_or_word,
         metavar="N|schema",
         help="how long the lists of a request are, so that a server can batch requests",
     )
@@ -106,6 +124,8 @@ def deliver(given: argparse.Namespace) -> tfnorm.Delivered:
         feature_spec=None if spec is None else tfnorm.export.load_feature_spec(spec),
         warmup_batch_sizes=given.warmup_batch_sizes,
         history_length=given.history_length,
+        unknown_ids=given.unknown_ids,
+        embeddings=given.embeddings,
         batch_invariance=given.batch_invariance,
         allow_misfit_statistics=given.allow_misfit_statistics,
     )

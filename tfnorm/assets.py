@@ -19,6 +19,11 @@ def statistics_file(saved_model: Path) -> Path:
     return saved_model / _FOLDER / "statistics.json"
 
 
+def tables_file(saved_model: Path) -> Path:
+    """The file of how an export looks up and stores embeddings; it need not be there."""
+    return saved_model / _FOLDER / "tables.json"
+
+
 def warmup_file(saved_model: Path) -> Path:
     """The file of the requests that TensorFlow Serving replays before it takes traffic on a version."""
     return saved_model / _FOLDER / "tf_serving_warmup_requests"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Collection, Mapping, Sequence
@@ -13,13 +12,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfnorm.assets import examples_file, statistics_file, warmup_file
+from tfnorm.assets import examples_file, statistics_file, tables_file, warmup_file
 from tfnorm.errors import InputError
 from tfnorm.export import proto, statistics
 from tfnorm.export.bitwise import rewrite as bitwise
 from tfnorm.export.candidates.signature import candidate_inputs, check_candidates, of_candidates
 from tfnorm.export.difference import SAVED_TOLERANCE, Arrays, Tried, difference
 from tfnorm.export.folding.checked import fold_and_trace
+from tfnorm.export.folding.fold import Folding
 from tfnorm.export.inputs import kept
 from tfnorm.export.inputs.guessed import random_features
 from tfnorm.export.inputs.lengths import HistoryLength, fitted_lists, with_lengths
@@ -35,6 +35,9 @@ from tfnorm.export.records.signatures import (
 )
 from tfnorm.export.records.tf_example import Feature, parser
 from tfnorm.export.structure import Structure, check_inference, structure
+from tfnorm.export.tables.lookups import ERROR, UnknownIds, lookups
+from tfnorm.export.tables.moves import Moves, check_bad_rows, moves, outside, write_tables
+from tfnorm.export.tables.stored import FLOAT32
 from tfnorm.export.tracing.checks import check_statistics, check_weights
 from tfnorm.export.tracing.interface import Interface, interface
 from tfnorm.export.tracing.trace import Traced, trace
@@ -88,6 +91,8 @@ class ExportReport:
     folded: tuple[tuple[str, str], ...]
     not_folded: tuple[tuple[str, str], ...]
     statistics: StatisticsFit | None
+    unknown_ids: UnknownIds
+    moves: Moves | None
 
 
 def export_saved_model(
@@ -102,6 +107,8 @@ def export_saved_model(
     feature_spec: Mapping[str, Feature] | None = None,
     warmup_batch_sizes: Sequence[int] = (),
     history_length: HistoryLength = None,
+    unknown_ids: UnknownIds = ERROR,
+    embeddings: str = FLOAT32,
     allow_untrained_statistics: bool = False,
     allow_misfit_statistics: bool = False,
     batch_invariance: str = bitwise.TOLERANCE,
@@ -149,6 +156,12 @@ def export_saved_model(
             axis free. In records, and wherever a server takes other lengths than the signature declares,
             lists are padded at the end with 0 or "", or cut to their newest elements (or as the schema
             says), in the graph.
+        unknown_ids: what an id gets that its embedding table does not have. "error" has TensorFlow refuse
+            the whole batch, on a CPU; "nan" gives what is computed of it, and so its own row's scores, NaN;
+            a number gives it that row of the table, such as one that was trained for it.
+        embeddings: how embedding tables are stored: "float32" as they are; "float16"; or "int8", a scale a
+            row. Refused where scores of the examples move by more than 0.001 and 0.02, relative to
+            the largest or to 1, or more than 0.1% and 1% of their pairs change order.
         allow_untrained_statistics: export moving statistics that training has never updated.
         allow_misfit_statistics: export moving statistics that are not those of the examples.
         batch_invariance: "tolerance" leaves an example's score to move by rounding, a few bits, with
@@ -185,6 +198,9 @@ def export_saved_model(
     check_weights(model)
     found = structure(model)
     check_inference(found)
+    tables = lookups(found, unknown_ids, embeddings)
+    spares_rows = unknown_ids != ERROR
+    bad = outside(called, found) if spares_rows else {}
     with _tracing:
         plain = trace(called)
         if not allow_untrained_statistics:
@@ -201,14 +217,19 @@ def export_saved_model(
                 allow_misfit=allow_misfit_statistics,
                 allow_untrained=allow_untrained_statistics,
             )
-        traced, folding = plain, None
+        folding, moved = Folding(tables.calls, {}, {}), None
+        traced = plain
+        if tables.stores or (tables.calls and not fold):
+            traced = trace(called, folding.applied)
+        if tables.stores and tried is not None:
+            stored = Tried(tried.features, traced.score(tried.features))
+            moved, tried = moves(tried.scores, stored.scores, embeddings), stored
         if fold:
-            folding, traced = fold_and_trace(called, found, tried)
+            folding, traced = fold_and_trace(called, found, tried, tables.calls)
         by_user = None
         if shown:
-            altered = contextlib.nullcontext if folding is None else folding.applied
             doubling = bitwise.two_if_one if same_bits else None
-            by_user = trace(of_candidates(called, shown, doubling), altered)
+            by_user = trace(of_candidates(called, shown, doubling), folding.applied)
         tolerance = SAVED_TOLERANCE
         if same_bits:
             traced = bitwise.stabilize(traced)
@@ -240,6 +261,8 @@ def export_saved_model(
             statistics.write(statistics_file(work), fit)
         if arrays is not None and warmup_batch_sizes:
             warmup.write(warmup_file(work), warmup_batch_sizes, signatures, arrays, shown)
+        if spares_rows or tables.stores:
+            write_tables(tables_file(work), unknown_ids, embeddings, bad, moved)
         # Loaded as TensorFlow Serving does.
         with SavedModel(work) as saved:
             if tried is not None:
@@ -247,6 +270,7 @@ def export_saved_model(
                 _check_scores(scores, tried, tolerance)
                 if same_bits:
                     bitwise.check_bits(saved, tried.features, scores)
+                check_bad_rows(saved, tried.features, scores, bad, unknown_ids)
                 if shown:
                     check_candidates(saved, tried.features, shown, tolerance, bits=same_bits)
 
@@ -260,9 +284,11 @@ def export_saved_model(
         candidates=shown,
         examples=0 if arrays is None else len(next(iter(arrays.values()))),
         compared=0 if tried is None else len(tried),
-        folded=_by_name(folding.folded) if folding else (),
-        not_folded=_by_name(folding.not_folded) if folding else (),
+        folded=_by_name(folding.folded),
+        not_folded=_by_name(folding.not_folded),
         statistics=fit,
+        unknown_ids=unknown_ids,
+        moves=moved,
     )
 
 

@@ -78,6 +78,16 @@ def check_inference(found: Structure) -> None:
             )
 
 
+def tables_of(found: Structure, tensor: keras.KerasTensor | None) -> list[int]:
+    """The rows of each embedding table that is asked for the ids in a Keras tensor."""
+    return [
+        operation.input_dim
+        for operation, calls in found.uses.items()
+        for _, node in calls
+        if isinstance(operation, keras.layers.Embedding) and node.input_tensors[0] is tensor
+    ]
+
+
 def read_by(node: Node) -> list[keras.KerasTensor]:
     """What a call reads, apart from a mask."""
     masks = {id(mask) for mask in masks_given(node)}

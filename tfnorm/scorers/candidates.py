@@ -70,6 +70,7 @@ class _OfUsers(Scorer):
         self.precision, self.remote = scorer.precision, scorer.remote
         self.concurrent = scorer.concurrent
         self.inputs = dict(candidates)
+        self.outside = scorer.outside
         self._scorer = scorer
         self._users = users
         self._count = len(next(iter(users.values())))

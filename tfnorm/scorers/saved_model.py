@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfnorm.assets import examples_file
+from tfnorm.assets import examples_file, tables_file
 from tfnorm.errors import InputError
 from tfnorm.graph.varying import remembers
 from tfnorm.scorers.candidates import candidate_inputs
@@ -29,6 +30,7 @@ class SavedModelScorer(Scorer):
             if DEFAULT_SIGNATURE in self._model.signatures:
                 of_rows = self._model.signature().inputs
                 self.candidates = candidate_inputs(self.inputs, of_rows)
+            self.outside = _outside(tables_file(self._model.path))
         except InputError:
             self._model.close()
             raise
@@ -61,3 +63,18 @@ class SavedModelScorer(Scorer):
 
     def close(self) -> None:
         self._model.close()
+
+
+def _outside(path: Path) -> dict[str, int]:
+    """The ids that tables lack, of an export that says that such an id costs its row alone.
+
+    Raises:
+        InputError: the file that says so is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text())["outside"]
+        return {str(name): int(number) for name, number in found.items()}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise InputError(f"{path} can't be read: {error}; export the model again") from error

@@ -64,6 +64,8 @@ class Scorer(BareScorer, Protocol):
         constants: input name -> what it is in every batch, of those that are no part of the examples.
         candidates: the inputs that have an axis of candidates behind the batch's, where the target's
             `serving_default` has none; the others are what candidates have in common.
+        outside: input name -> an id that its embedding table lacks, of those that the rows beside it are
+            said to be spared.
 
     Example:
 
@@ -86,6 +88,7 @@ class Scorer(BareScorer, Protocol):
     defaults: Mapping[str, np.ndarray] = MappingProxyType({})
     constants: Mapping[str, np.ndarray] = MappingProxyType({})
     candidates: tuple[str, ...] = ()
+    outside: Mapping[str, int] = MappingProxyType({})
 
     def keras_model(self) -> tuple[keras.Model, Call] | None:
         """The Keras model that scores, and how it is called; None where it is none."""
@@ -127,6 +130,7 @@ class Fed(Scorer):
         self.concurrent = scorer.concurrent
         self.kept_examples = scorer.kept_examples
         self.constants = constants
+        self.outside = scorer.outside
         self.candidates = tuple(name for name in scorer.candidates if name not in constants)
         self.defaults = {k: v for k, v in scorer.defaults.items() if k not in constants}
         self.inputs = scorer.inputs

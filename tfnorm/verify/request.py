@@ -93,6 +93,7 @@ class Request:
             batch_sizes=self.batch_sizes,
             allowed=self.allowed,
             unpadded=self.unpadded,
+            outside=self.scorer.outside or ({} if self.local is None else self.local.outside),
             seed=self.seed,
         )
 

@@ -64,7 +64,7 @@ def test_layers_that_move_a_score_only_together_all_stay(towers, monkeypatch):
     monkeypatch.setattr(checked, "difference", lambda *_: next(moves))
     tried = Tried({"inputs": X}, {"score": towers(X).numpy()})
     folding, traced = checked.fold_and_trace(
-        interface(towers, {"inputs": X}), structure(towers), tried
+        interface(towers, {"inputs": X}), structure(towers), tried, {}
     )
     assert {layer.name: why for layer, why in folding.not_folded.items()} == dict.fromkeys(
         ["bn_straight", "dice_straight", "bn_crossed", "dice_crossed"],

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from tfnorm.export import ExportReport
 
 
+def number_or_word(
+    context: click.Context, option: click.Parameter, given: str | None
+) -> int | str | None:
+    """A whole number as such; any other word as it is."""
+    return int(given) if given is not None and given.isdecimal() else given
+
+
 @click.command(cls=Command)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("directory", type=click.Path(path_type=Path))
@@ -61,10 +68,24 @@ if TYPE_CHECKING:
 @click.option(
     "--history-length",
     metavar="N|schema",
-    callback=lambda context, option, given: int(given) if given and given.isdecimal() else given,
+    callback=number_or_word,
     show_default="any",
     help="How long the lists of a request are, so that a server can batch requests, or schema for as long "
     "as the model's schema says; records may have lists of any length.",
+)
+@click.option(
+    "--unknown-ids",
+    metavar="error|nan|ROW",
+    default="error",
+    callback=number_or_word,
+    help="What an id gets that its embedding table lacks: an error for the whole batch, NaN for its own row, "
+    "or that row of the table.",
+)
+@click.option(
+    "--embeddings",
+    type=click.Choice(["float32", "float16", "int8"]),
+    default="float32",
+    help="How embedding tables are stored; what fewer bytes do to the scores of the examples is told.",
 )
 @click.option(
     "--fold/--no-fold", default=True, help="Fold normalization into the layers around it."
@@ -198,6 +219,15 @@ def _table(report: ExportReport) -> Table:
         table.add_row("candidates", f"have their own {', '.join(report.candidates)}")
     table.add_row("examples", f"{report.examples:,}")
     table.add_row("statistics", statistics_line(report))
+    if report.unknown_ids != "error":
+        table.add_row("unknown ids", f"get {report.unknown_ids!r}")
+    if report.moves is not None:
+        moves = report.moves
+        table.add_row(
+            "embeddings",
+            f"move a score by up to {moves.largest:.1e}, and {moves.pairs:.2%} of the pairs of "
+            f"{moves.examples:,} examples change order",
+        )
     for layer, into in report.folded:
         table.add_row("folded", f"{layer} into {into}")
     for layer, reason in report.not_folded:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import keras
 
 from tfnorm.export.difference import Tried, difference
+from tfnorm.export.folding.affine import Call
 from tfnorm.export.folding.fold import Folding, fold
 from tfnorm.export.structure import Structure
 from tfnorm.export.tracing.interface import Interface
@@ -16,15 +18,25 @@ FOLDED_TOLERANCE = 1e-5
 
 
 def fold_and_trace(
-    called: Interface, found: Structure, tried: Tried | None
+    called: Interface,
+    found: Structure,
+    tried: Tried | None,
+    others: Mapping[keras.layers.Layer, Call],
 ) -> tuple[Folding, Traced]:
     """Fold as much as leaves the scores as they were.
 
     Without scores nothing is checked, and nothing folded that would have to be.
+
+    Args:
+        called: the model.
+        found: its structure.
+        tried: the scores of some examples; None for none.
+        others: layer -> its `call` for inference, of other layers.
     """
 
     def attempt(kept: Mapping[keras.layers.Layer, str]) -> tuple[Folding, Traced, float | None]:
         folding = fold(found, kept, checked=tried is not None)
+        folding = replace(folding, calls={**others, **folding.calls})
         traced = trace(called, folding.applied)
         if tried is None:
             return folding, traced, None

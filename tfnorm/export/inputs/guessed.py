@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 
-from tfnorm.export.structure import Structure
+from tfnorm.export.structure import Structure, tables_of
 from tfnorm.export.tracing.interface import Interface
 
 _ROWS = 16
@@ -32,11 +31,4 @@ def random_features(called: Interface, found: Structure) -> dict[str, np.ndarray
 
 def _rows(name: str, called: Interface, found: Structure) -> int:
     """The rows of the smallest embedding table that reads the input; 2 if none does."""
-    tables = [
-        operation.input_dim
-        for operation, calls in found.uses.items()
-        for _, node in calls
-        if isinstance(operation, keras.layers.Embedding)
-        and node.input_tensors[0] is called.tensors.get(name)
-    ]
-    return min(tables, default=2)
+    return min(tables_of(found, called.tensors.get(name)), default=2)

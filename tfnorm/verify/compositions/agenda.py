@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -67,6 +68,7 @@ def agenda(
     batch_sizes: Sequence[int] | None = None,
     allowed: Sequence[int] = (),
     unpadded: Collection[str] = (),
+    outside: Mapping[str, int] = MappingProxyType({}),
     seed: int = 0,
 ) -> Agenda:
     """What to score of examples.
@@ -79,12 +81,13 @@ def agenda(
         batch_sizes: as `verify_batch_invariance` has them.
         allowed: the batch sizes that the server pads to.
         unpadded: the inputs whose zeros at the end are no padding.
+        outside: input name -> an id that its table lacks, as `Scorer` has them.
         seed: of the shuffles.
     """
     count = len(next(iter(rows.values())))
     row_bytes = sum(array[:1].nbytes for array in rows.values())
     most = BATCH_BYTES // max(row_bytes, 1)
-    groups = neighbours(rows, max(most, 2))
+    groups = neighbours(rows, max(most, 2), outside)
     ends = np.cumsum(requests, dtype=int)
     plan = Plan(
         examples=count,

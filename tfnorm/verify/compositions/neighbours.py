@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -14,6 +15,9 @@ OTHERS = "other examples"
 
 LOUDEST = "others at 1000x"
 """They but for their numbers, which are much larger."""
+
+OUTSIDE = "ids that no table has"
+"""A row of each input that looks up a table, with an id that the table lacks."""
 
 KEPT = 64
 FEATURES = 128
@@ -36,7 +40,9 @@ class Neighbours:
 
 
 def neighbours(
-    examples: Mapping[str, np.ndarray], most: int = 2 * FEATURES
+    examples: Mapping[str, np.ndarray],
+    most: int = 2 * FEATURES,
+    outside: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, Neighbours]:
     """What to put beside the examples, by name; `OTHERS` comes first.
 
@@ -47,6 +53,7 @@ def neighbours(
     Args:
         examples: the examples.
         most: how many rows of a kind, 2 or more.
+        outside: input name -> an id that its table lacks.
     """
     others = _spread(examples, min(KEPT, most))
     numbers = {
@@ -58,6 +65,8 @@ def neighbours(
         "extremes of single features": _single_extremes(examples, min(FEATURES, most // 2)),
         "copies of one example": {name: array[:1] for name, array in examples.items()},
     }
+    if bad := {name: number for name, number in outside.items() if name in examples}:
+        rows[OUTSIDE] = _with_bad_ids(examples, bad)
     floats = any(is_floating(array) for array in examples.values())
     return {
         OTHERS: Neighbours(others),
@@ -141,6 +150,16 @@ def _single_extremes(examples: Mapping[str, np.ndarray], most: int) -> dict[str,
     for index, (name, place) in enumerate(places):
         flat = rows[name].reshape(len(rows[name]), -1)
         flat[2 * index : 2 * index + 2, place] = [values[place] for values in extremes[name]]
+    return rows
+
+
+def _with_bad_ids(
+    examples: Mapping[str, np.ndarray], bad: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+    """The first example once for each of some inputs, and with a bad id in that."""
+    rows = {name: np.repeat(array[:1], len(bad), axis=0) for name, array in examples.items()}
+    for row, (name, number) in enumerate(bad.items()):
+        rows[name][row] = number
     return rows
 
 
