@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tfnorm.server import Server, serve
-from tfnorm.server.process import give_back
+from tfnorm.server.process import give_back, large_blocks_apart
 
 
 def tfnorm_threads():
@@ -97,13 +97,13 @@ def test_the_models_are_bounded_when_they_are_loaded(given, everything_directory
     assert "TF_CPU_BFC_MEM_LIMIT_IN_MB" not in os.environ
 
 
+def resident():
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * mmap.PAGESIZE
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps what is freed")
 def test_what_requests_have_taken_is_given_back():
     """What is freed between others stays with the process otherwise."""
-
-    def resident():
-        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * mmap.PAGESIZE
-
     give_back()
     before = resident()
     held = [bytes(60_000) for _ in range(4_000)]
@@ -113,6 +113,20 @@ def test_what_requests_have_taken_is_given_back():
     give_back()
     assert resident() - before < min(kept / 2, 60 * 2**20)
     assert len(held) == 40
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps what is freed")
+def test_what_is_large_is_given_back_when_it_is_freed():
+    size = 20 * 2**20
+    # From here on, glibc has blocks of that size lie between small ones.
+    len(b"x" * size)
+    large_blocks_apart()
+    before = resident()
+    held = [(b"x" * size, bytes(60_000)) for _ in range(5)]
+    assert resident() - before > 4 * size
+    held = [small for _, small in held]
+    assert resident() - before < size
+    assert len(held) == 5
 
 
 def test_what_is_left_in_a_circle_is_freed():

@@ -13,6 +13,9 @@ from tfnorm._tensorflow import tensor_memory
 from tfnorm.server.server import Server
 
 _GIVE_BACK_SECONDS = 2.0
+# Of glibc's malloc.h.
+_M_MMAP_THRESHOLD = -3
+_LARGE_BYTES = 2**20
 
 
 def serve(server: Server, max_model_megabytes: int | None = None) -> None:
@@ -37,6 +40,7 @@ def serve(server: Server, max_model_megabytes: int | None = None) -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
     level = log.level
     handlers = {number: signal.signal(number, signal.default_int_handler) for number in _signals()}
+    large_blocks_apart()
     try:
         log.addHandler(handler)
         log.setLevel(logging.INFO)
@@ -52,6 +56,15 @@ def serve(server: Server, max_model_megabytes: int | None = None) -> None:
             signal.signal(number, previous)
 
 
+def large_blocks_apart() -> None:
+    """Have what is large lie apart, so that all of it goes back to the system when it is freed.
+
+    glibc's bound for that grows with the blocks that are freed, up to 32 MB. Larger ones then lie between
+    small ones that stay.
+    """
+    _glibc("mallopt", _M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
 def give_back() -> None:
     """Return to the system what requests have taken.
 
@@ -59,10 +72,14 @@ def give_back() -> None:
     in an arena for each thread.
     """
     gc.collect()
+    _glibc("malloc_trim", 0)
+
+
+def _glibc(function: str, *arguments: int) -> None:
+    """Call it where there is one: another C library, such as musl, keeps less."""
     if sys.platform == "linux":
-        # Another C library, such as musl, has no such function, and keeps less.
         with contextlib.suppress(AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+            getattr(ctypes.CDLL(None), function)(*arguments)
 
 
 def _signals() -> list[signal.Signals]:
