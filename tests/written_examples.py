@@ -14,15 +14,18 @@ INPUTS = {
 }
 
 
-SCORER = SimpleNamespace(name="a model", constants={}, defaults={}, inputs=INPUTS)
+SCORER = SimpleNamespace(name="a model", constants={}, places={}, defaults={}, inputs=INPUTS)
 
 
-ONE = SimpleNamespace(name="a model", constants={}, defaults={}, inputs={"x": INPUTS["x"]})
+ONE = SimpleNamespace(
+    name="a model", constants={}, places={}, defaults={}, inputs={"x": INPUTS["x"]}
+)
 
 
 SERIALIZED = SimpleNamespace(
     name="a model",
     constants={},
+    places={},
     defaults={},
     inputs={"examples": tf.TensorSpec([None], tf.string, "examples")},
 )

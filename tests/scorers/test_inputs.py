@@ -3,7 +3,16 @@ import pytest
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.inputs import check_names, constant, described, dimensions
+from tfnorm.scorers.inputs import (
+    by_path,
+    check_names,
+    constant,
+    described,
+    dimensions,
+    flattened,
+    is_shape,
+    packed,
+)
 
 INPUTS = {
     "x": tf.TensorSpec([None, 3], tf.float32),
@@ -29,6 +38,43 @@ def test_inputs_without_an_array_are_named_with_all_that_is_accepted():
 def test_arrays_that_are_no_input_are_named():
     with pytest.raises(InputError, match="examples have what is no input: 'label', 'y'; accepted"):
         check_names({**ARRAYS, "y": np.zeros(2), "label": np.zeros(2)}, INPUTS)
+
+
+STRUCTURE = {"user": {"x": 1}, "item": [2, {"id": 3}], "none": None}
+SHAPES = {"user": {"x": (None, 3)}, "item": [(None,), [None, 2]]}
+
+
+def test_what_is_in_a_structure_goes_by_its_path_and_back():
+    leaves = {"user/x": 1, "item/0": 2, "item/1/id": 3}
+    assert dict(by_path(STRUCTURE)) == leaves
+    assert packed(STRUCTURE, leaves) == STRUCTURE
+    shapes = dict(by_path(SHAPES, is_shape))
+    assert shapes == {"user/x": (None, 3), "item/0": (None,), "item/1": [None, 2]}
+    assert packed(SHAPES, shapes, is_shape) == SHAPES
+
+
+@pytest.mark.parametrize(
+    ("examples", "names"),
+    [
+        ({"user": {"age": 0}, "x": 1}, {"user_age", "x"}),
+        ({"user": {"items": [1, 2]}}, {"user/items"}),
+        ({"pair": [1, 2]}, {"first", "second"}),
+        ({"pair/0": 1, "pair": {"1": 2}}, {"first", "second"}),
+        ({"a": {"b": {"age": 1}}}, {"a.b.age"}),
+        ({"deep": {"x": 1}}, {"x"}),
+        ({"x": {"what": 1}}, {"x"}),
+        ({"no": {"where": 1}}, {"no/where"}),
+    ],
+)
+def test_nested_examples_are_named_by_their_places_or_paths(examples, names):
+    places = {"pair/0": "first", "pair/1": "second"}
+    inputs = ["user_age", "a.b.age", "x", "first", "second"]
+    assert flattened(examples, places, inputs).keys() == names
+
+
+def test_an_input_that_is_given_twice_is_refused():
+    with pytest.raises(InputError, match="line 3 have input 'x' twice; accepted: each once"):
+        flattened({"user": {"x": 1}, "item": {"x": 2}}, {}, ["x"], "line 3")
 
 
 def test_shapes_read_as_lists():

@@ -1,9 +1,12 @@
+import json
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.examples.load import load_examples
 from tfnorm.layers import BatchNormalization
 from tfnorm.verify import batch_invariance, load_scorer
 
@@ -109,14 +112,57 @@ def test_a_list_of_outputs_with_a_structure_in_it_goes_by_place():
     assert load_scorer(model).score({"x": X}).keys() == names
 
 
-def test_a_subclassed_model_of_a_nested_dict_says_what_to_do():
+@pytest.mark.parametrize("by", ["places", "paths"])
+def test_nested_examples_go_to_the_inputs_at_their_places(by, tmp_path):
+    model = _nested()
+    if by == "places":
+        examples = {"user": {"x": X}, "item": [2 * X, IDS]}
+    else:
+        examples = {"user/x": X, "item/0": 2 * X, "item/1": IDS}
+    report = batch_invariance(model, examples, batch_sizes=[2])
+    assert report.passed and report.outputs.keys() >= {"score", "towers/item/1"}
+    if by == "paths":
+        np.savez(tmp_path / "examples.npz", **examples)
+    else:
+        rows = zip(X.tolist(), (2 * X).tolist(), IDS.tolist(), strict=True)
+        lines = [json.dumps({"user": {"x": x}, "item": [y, i]}) for x, y, i in rows]
+        (tmp_path / "examples.jsonl").write_text("\n".join(lines))
+    (file,) = tmp_path.iterdir()
+    rows = load_examples(file, load_scorer(model))
+    np.testing.assert_allclose(rows["item_x"], 2 * X, rtol=1e-6)
+    np.testing.assert_array_equal(rows["item_id"], IDS)
+
+
+def test_lists_of_inputs_take_lists_of_examples():
+    x, ids = keras.Input((3,), name="x"), keras.Input((), dtype="int32", name="ids")
+    hidden = x + keras.layers.Embedding(8, 3)(ids)
+    model = _functional([x, ids], keras.layers.Dense(1)(hidden))
+    rows = load_examples([X, IDS], load_scorer(model))
+    np.testing.assert_array_equal(rows["ids"], IDS)
+    assert batch_invariance(model, [X, IDS], batch_sizes=[2]).passed
+
+
+def test_a_subclassed_model_of_a_nested_dict_is_called_with_one():
     class Nested(keras.Model):
         def call(self, inputs):
-            return inputs["user"]["x"]
+            return {"sum": inputs["user"]["x"] + inputs["item"][1]}
 
     model = Nested()
-    model({"user": {"x": X}})
-    with pytest.raises(InputError, match="neither a flat dict of tensors nor tensors; wrap it"):
+    model({"user": {"x": X}, "item": [X, X]})
+    examples = {"user": {"x": X}, "item/0": X, "item/1": 2 * X}
+    scorer = load_scorer(model)
+    rows = load_examples(examples, scorer)
+    np.testing.assert_allclose(scorer.score(rows)["sum"], 3 * X, rtol=1e-6)
+
+
+def test_a_subclassed_model_of_a_list_says_what_to_do():
+    class Listed(keras.Model):
+        def call(self, inputs):
+            return inputs[0] + inputs[1]
+
+    model = Listed()
+    model([X, X])
+    with pytest.raises(InputError, match="neither a dict of tensors nor a tensor; wrap it"):
         load_scorer(model)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -33,7 +34,11 @@ _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def read_file(
-    path: Path, inputs: Inputs | None, limit: int | None, fed: frozenset[str] = frozenset()
+    path: Path,
+    inputs: Inputs | None,
+    limit: int | None,
+    fed: frozenset[str] = frozenset(),
+    places: Mapping[str, str] = MappingProxyType({}),
 ) -> Table:
     """Read a file of examples.
 
@@ -43,6 +48,7 @@ def read_file(
         inputs: what the scorer takes; None where it doesn't say.
         limit: how many examples to keep, evenly spread; None for all.
         fed: the inputs that are the same in every batch, which a logged request may have as well.
+        places: where inputs stand that are in dicts of dicts: path -> name.
 
     Raises:
         InputError: it can't be read, or does not fit.
@@ -56,13 +62,17 @@ def read_file(
             case "csv":
                 return read_csv(path, inputs, limit)
             case "json":
-                return read_json(path, inputs, limit, fed)
+                return read_json(path, inputs, limit, fed, places)
             case compression:
                 return read_records(path, compression, inputs, limit, fed)
 
 
 def file_blocks(
-    path: Path, inputs: Inputs | None, size: int, fed: frozenset[str] = frozenset()
+    path: Path,
+    inputs: Inputs | None,
+    size: int,
+    fed: frozenset[str] = frozenset(),
+    places: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[dict[str, np.ndarray]]:
     """Read all of a file of examples, `size` at a time; the last part has what is left.
 
@@ -78,7 +88,7 @@ def file_blocks(
             case "csv":
                 yield from csv_blocks(path, inputs, size)
             case "json":
-                yield from json_blocks(path, inputs, size, fed)
+                yield from json_blocks(path, inputs, size, fed, places)
             case compression:
                 yield from record_blocks(path, compression, inputs, size, fed)
 

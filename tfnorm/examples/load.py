@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,11 +14,12 @@ from tfnorm.errors import InputError
 from tfnorm.examples.files import ACCEPTED, read_file
 from tfnorm.examples.spread import spread
 from tfnorm.examples.table import LABELS, Table
-from tfnorm.scorers.inputs import check_names, described, dimensions
+from tfnorm.scorers.inputs import check_names, described, dimensions, flattened
 from tfnorm.scorers.scorer import Scorer
 
-Examples = Mapping[str, np.ndarray] | np.ndarray | str | Path
-"""Arrays by input name, one array for a model of one input, or a file of examples."""
+Examples = Mapping[str, Any] | list[Any] | tuple[Any, ...] | np.ndarray | str | Path
+"""Arrays by input name, or in dicts or lists as the model takes them, one array for a model of one input, or
+a file of examples."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,10 @@ def load(
     """Examples as the scorer takes them.
 
     Args:
-        examples: arrays by input name, one array for a scorer of one input, or a file: an `.npz` of
-            arrays, JSON lines (TensorFlow Serving's `instances`), Parquet, CSV, or a TFRecord of tf.Example
-            or of PredictionLog; None for those that an export keeps beside the model. What is called
-            "labels" and is no input is taken for labels.
+        examples: arrays by input name, or in dicts of dicts or lists as a Keras model takes them; one array
+            for a scorer of one input; or a file: an `.npz` of arrays, JSON lines (TensorFlow Serving's
+            `instances`), Parquet, CSV, or a TFRecord of tf.Example or of PredictionLog; None for those that
+            an export keeps beside the model. What is called "labels" and is no input is taken for labels.
         scorer: what will score them.
         limit: how many to keep, evenly spread; None for all. A file is read in bounded memory.
         unread: what is left out where it is there: the inputs of another model.
@@ -73,10 +75,12 @@ def load(
         examples = _beside(scorer)
     if isinstance(examples, str | Path):
         fed = frozenset(scorer.constants)
-        source, table = str(examples), read_file(Path(examples), scorer.inputs, limit, fed)
+        source = str(examples)
+        table = read_file(Path(examples), scorer.inputs, limit, fed, scorer.places)
     else:
         source, table = "examples", _given(examples, scorer, limit)
-    arrays = dict(table.arrays)
+    # A file of arrays may call them by their paths.
+    arrays = flattened(table.arrays, scorer.places, scorer.inputs or (), source)
     labels = None if LABELS in (scorer.inputs or ()) else arrays.pop(LABELS, None)
     for name in unread:
         arrays.pop(name, None)
@@ -123,11 +127,14 @@ def fitted(arrays: Mapping[str, np.ndarray], scorer: Scorer, source: str) -> dic
 
 
 def _given(
-    examples: Mapping[str, np.ndarray] | np.ndarray, scorer: Scorer, limit: int | None
+    examples: Mapping[str, Any] | list[Any] | tuple[Any, ...] | np.ndarray,
+    scorer: Scorer,
+    limit: int | None,
 ) -> Table:
     """What was given in memory."""
-    if isinstance(examples, Mapping):
-        arrays = {name: np.asarray(a) for name, a in examples.items()}
+    if isinstance(examples, Mapping) or (isinstance(examples, list | tuple) and scorer.places):
+        flat = flattened(examples, scorer.places, scorer.inputs or ())
+        arrays = {name: np.asarray(array) for name, array in flat.items()}
     elif scorer.inputs is not None and len(scorer.inputs) == 1:
         arrays = {next(iter(scorer.inputs)): np.asarray(examples)}
     else:

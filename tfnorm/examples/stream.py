@@ -11,6 +11,7 @@ from tfnorm.errors import InputError
 from tfnorm.examples.files import file_blocks
 from tfnorm.examples.load import check_count, fitted
 from tfnorm.examples.table import LABELS
+from tfnorm.scorers.inputs import flattened
 from tfnorm.scorers.scorer import Scorer
 
 ROWS = 1024
@@ -38,7 +39,8 @@ class Stream:
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         scorer, first = self._scorer, True
         fed = frozenset(scorer.constants)
-        for block in file_blocks(self._path, scorer.inputs, ROWS, fed):
+        for block in file_blocks(self._path, scorer.inputs, ROWS, fed, scorer.places):
+            block = flattened(block, scorer.places, scorer.inputs or (), str(self._path))
             inputs = scorer.inputs or block.keys() - {LABELS}
             taken = {name: array for name, array in block.items() if name in inputs}
             rows = fitted(taken, scorer, str(self._path))

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfnorm.assets import examples_file, statistics_file, tables_file, warmup_file
@@ -39,7 +39,7 @@ from tfnorm.export.tables.lookups import ERROR, UnknownIds, lookups
 from tfnorm.export.tables.moves import Moves, check_bad_rows, moves, outside, write_tables
 from tfnorm.export.tables.stored import FLOAT32
 from tfnorm.export.tracing.checks import check_statistics, check_weights
-from tfnorm.export.tracing.interface import Interface, interface
+from tfnorm.export.tracing.interface import Interface, interface, places
 from tfnorm.export.tracing.trace import Traced, trace
 from tfnorm.scorers.messages import one_line
 from tfnorm.session import CANDIDATES, DEFAULT_SIGNATURE, SavedModel
@@ -100,7 +100,7 @@ def export_saved_model(
     directory: str | os.PathLike[str],
     *,
     version: int | None = None,
-    examples: Mapping[str, np.ndarray] | None = None,
+    examples: Mapping[str, Any] | list[Any] | tuple[Any, ...] | None = None,
     fold: bool = True,
     signatures: Collection[str] = (),
     candidates: Collection[str] | None = None,
@@ -125,7 +125,8 @@ def export_saved_model(
         model: a built Keras model: functional, sequential or subclassed.
         directory: the folder of versions; made if it is not there.
         version: a positive int; None for the next free one. A version is never overwritten.
-        examples: input name -> array, the first axis being the example. They are kept in
+        examples: input name -> array, the first axis being the example; or dicts of dicts or lists of
+            arrays, as the model takes them. They are kept in
             `assets.extra/examples.npz`, so that the export can be verified on its own. For a
             subclassed model they also tell the names and dtypes of the inputs, which Keras
             doesn't keep: without them the inputs have the model's floating dtype. The moving
@@ -188,7 +189,7 @@ def export_saved_model(
     signatures = check_signatures(signatures, feature_spec, candidates)
     same_bits = bitwise.check_name(batch_invariance)
     warmup.check_warmup(warmup_batch_sizes, signatures, examples)
-    arrays = None if examples is None else kept.as_arrays(examples)
+    arrays = None if examples is None else kept.as_arrays(examples, *places(model))
     called = with_lengths(interface(model, arrays), history_length)
     if arrays is not None:
         arrays = kept.fitted(arrays, called.inputs)

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tfnorm._keras import built_shape, output_names
 from tfnorm.errors import InputError
 from tfnorm.graph.varying import remembers
-from tfnorm.scorers.inputs import check_names
+from tfnorm.scorers.inputs import by_path, check_names, declared, is_shape, packed
 from tfnorm.scorers.messages import one_line
 from tfnorm.scorers.precision import Types, coarsest_of, coarsest_types
 from tfnorm.scorers.scorer import Call as ModelCall
@@ -51,9 +51,11 @@ class KerasScorer(Scorer):
         self._model = model
         if not model.built:
             raise InputError(f"{self.name} has no weights yet; call it once on a batch of examples")
-        declared = bool(getattr(model, "inputs", None))
-        self.inputs: dict[str, tf.TensorSpec] | None
-        self._call, self.inputs = _declared(model) if declared else _subclassed(model, self.name)
+        self.inputs: dict[str, tf.TensorSpec] | None = None
+        if getattr(model, "inputs", None):
+            self._call, self.inputs, self.places = _declared(model)
+        else:
+            self._call = _subclassed(model, self.name)
         self._output_names = output_names(model)
         self._graphs: dict[
             tuple[tuple[str, tf.TensorSpec], ...], tf.types.experimental.ConcreteFunction
@@ -144,7 +146,7 @@ class KerasScorer(Scorer):
             named = dict(zip(names, outputs, strict=True))
         else:
             named = {"score": outputs[0] if isinstance(outputs, list | tuple) else outputs}
-        return {name: tf.convert_to_tensor(output) for name, output in _by_path(named)}
+        return {name: tf.convert_to_tensor(output) for name, output in by_path(named)}
 
 
 def load_keras_file(path: str | Path) -> keras.Model:
@@ -179,21 +181,19 @@ def load_keras_file(path: str | Path) -> keras.Model:
     return model
 
 
-def _declared(model: keras.Model) -> tuple[Call, dict[str, tf.TensorSpec]]:
-    """How a functional or sequential model is called, and what it declares to take."""
+def _declared(model: keras.Model) -> tuple[Call, dict[str, tf.TensorSpec], dict[str, str]]:
+    """How a functional or sequential model is called, what it declares to take, and where in its inputs."""
+    tensors, places = declared(model)
+    names = {id(tensor): name for name, tensor in tensors.items()}
     structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-    if isinstance(structure, Mapping) and not any(map(keras.tree.is_nested, structure.values())):
-        return model, {key: _spec(key, tensor) for key, tensor in structure.items()}
-    tensors = keras.tree.flatten(structure)
 
     def call(features: dict[str, tf.Tensor]) -> object:
-        flat = [features[tensor.name] for tensor in tensors]
-        return model(keras.tree.pack_sequence_as(structure, flat))
+        return model(keras.tree.map_structure(lambda t: features[names[id(t)]], structure))
 
-    return call, {tensor.name: _spec(tensor.name, tensor) for tensor in tensors}
+    return call, {name: _spec(name, tensor) for name, tensor in tensors.items()}, places
 
 
-def _subclassed(model: keras.Model, name: str) -> tuple[Call, None]:
+def _subclassed(model: keras.Model, name: str) -> Call:
     """How a subclassed model is called: Keras keeps whether its first argument was a dict."""
     required = [
         parameter.name
@@ -203,33 +203,15 @@ def _subclassed(model: keras.Model, name: str) -> tuple[Call, None]:
     ]
     shape = built_shape(model)
     if len(required) > 1:
-        return lambda features: model(**features), None
-    if isinstance(shape, Mapping) and not any(map(_holds_others, shape.values())):
-        return model, None
-    if isinstance(shape, Sequence) and shape and not isinstance(shape[0], Sequence | Mapping):
-        return lambda features: model(*features.values()), None
+        return lambda features: model(**features)
+    if isinstance(shape, Mapping):
+        return lambda features: model(packed(shape, features, is_shape))
+    if isinstance(shape, Sequence) and shape and is_shape(shape):
+        return lambda features: model(*features.values())
     raise InputError(
-        f"{name} takes neither a flat dict of tensors nor tensors; wrap it: "
+        f"{name} takes neither a dict of tensors nor a tensor; wrap it: "
         "keras.Model(inputs, model(...)), where inputs is a dict of keras.Input"
     )
-
-
-def _holds_others(shape: object) -> bool:
-    """Whether what stands in the place of a shape is a structure of shapes."""
-    return isinstance(shape, Mapping) or (
-        isinstance(shape, Sequence) and any(isinstance(size, Sequence | Mapping) for size in shape)
-    )
-
-
-def _by_path(outputs: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:
-    """Each output with its name, and those inside a structure with the path that leads to them."""
-    for name, output in outputs.items():
-        if isinstance(output, Mapping):
-            yield from _by_path(output, f"{path}{name}/")
-        elif isinstance(output, list | tuple):
-            yield from _by_path({str(i): o for i, o in enumerate(output)}, f"{path}{name}/")
-        elif output is not None:
-            yield f"{path}{name}", output
 
 
 def _spec(name: str, tensor: keras.KerasTensor) -> tf.TensorSpec:

@@ -66,6 +66,7 @@ class Scorer(BareScorer, Protocol):
             `serving_default` has none; the others are what candidates have in common.
         outside: input name -> an id that its embedding table lacks, of those that the rows beside it are
             said to be spared.
+        places: where inputs stand that are in dicts of dicts or in lists: path, such as "user/age" -> name.
 
     Example:
 
@@ -89,6 +90,7 @@ class Scorer(BareScorer, Protocol):
     constants: Mapping[str, np.ndarray] = MappingProxyType({})
     candidates: tuple[str, ...] = ()
     outside: Mapping[str, int] = MappingProxyType({})
+    places: Mapping[str, str] = MappingProxyType({})
 
     def keras_model(self) -> tuple[keras.Model, Call] | None:
         """The Keras model that scores, and how it is called; None where it is none."""
@@ -128,7 +130,7 @@ class Fed(Scorer):
         self.name, self.signature = scorer.name, scorer.signature
         self.precision, self.remote = scorer.precision, scorer.remote
         self.concurrent = scorer.concurrent
-        self.kept_examples = scorer.kept_examples
+        self.kept_examples, self.places = scorer.kept_examples, scorer.places
         self.constants = constants
         self.outside = scorer.outside
         self.candidates = tuple(name for name in scorer.candidates if name not in constants)
@@ -171,6 +173,7 @@ class _Completed(Scorer):
         self.concurrent = getattr(scorer, "concurrent", self.concurrent)
         self.kept_examples = getattr(scorer, "kept_examples", self.kept_examples)
         self.defaults = getattr(scorer, "defaults", self.defaults)
+        self.places = getattr(scorer, "places", self.places)
         self._scorer = scorer
         for name in ("keras_model", "as_saved_model"):
             setattr(self, name, getattr(scorer, name, getattr(self, name)))

@@ -70,7 +70,11 @@ def test_lines_that_are_no_examples_are_refused_by_number(tmp_path, lines, messa
 
 def test_a_whole_number_does_for_a_float_but_not_the_other_way_round(tmp_path):
     scorer = SimpleNamespace(
-        name="m", constants={}, defaults={}, inputs={"id": tf.TensorSpec([None], tf.int32, "id")}
+        name="m",
+        constants={},
+        places={},
+        defaults={},
+        inputs={"id": tf.TensorSpec([None], tf.int32, "id")},
     )
     assert load(write_lines(tmp_path / "a.jsonl", "1", "2"), scorer).rows["id"].dtype == np.int32
     with pytest.raises(InputError, match="'id' has dtype float64"):

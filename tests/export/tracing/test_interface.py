@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfnorm
 from tfnorm.errors import InputError
 from tfnorm.export import export_saved_model
 from tfnorm.session import SavedModel
@@ -199,14 +200,49 @@ def test_what_is_no_keras_model_is_refused(tmp_path):
 
 
 def test_an_output_that_is_no_tensor_is_refused(tmp_path):
+    class Odd(Subclassed):
+        def call(self, inputs):
+            return {"a": {"b": self.dense(inputs)}, "kind": "odd"}
+
+    model = Odd()
+    model(A)
+    with pytest.raises(InputError, match=r"output 'kind' of 'odd.*' is a str"):
+        export_saved_model(model, tmp_path)
+
+
+def test_dicts_of_dicts_are_taken_and_given(tmp_path):
+    inputs = {
+        "user": {"age": keras.Input((3,), name="age")},
+        "items": [keras.Input((3,), name="first"), keras.Input((3,), name="second")],
+    }
+    hidden = inputs["user"]["age"] * inputs["items"][0] + inputs["items"][1]
+    dense = keras.layers.Dense(1)(keras.layers.BatchNormalization()(hidden))
+    model = keras.Model(inputs, {"score": dense, "towers": {"hidden": [hidden, dense]}})
+    examples = {"user": {"age": A}, "items": [2 * A, 3 * A]}
+    tfnorm.recalibrate_statistics(
+        model, tf.data.Dataset.from_tensors({**examples, "items": (2 * A, 3 * A)})
+    )
+    report = export_saved_model(model, tmp_path, examples=examples)
+    with SavedModel(report.path) as saved:
+        scores = saved.run({"age": A, "first": 2 * A, "second": 3 * A})
+    assert scores.keys() == {"score", "towers/hidden/0", "towers/hidden/1"}
+    expected = model(examples)
+    np.testing.assert_allclose(scores["score"], expected["score"], rtol=1e-5, atol=1e-6)
+    assert tfnorm.verify_statistics(model, examples).fit.examples == len(A)
+    assert tfnorm.verify_batch_invariance(report.path, batch_sizes=[2]).passed
+
+
+def test_a_subclassed_model_may_take_dicts_of_dicts(tmp_path):
     class Nested(Subclassed):
         def call(self, inputs):
-            return {"a": {"b": self.dense(inputs)}}
+            return self.dense(inputs["user"]["age"])
 
     model = Nested()
-    model(A)
-    with pytest.raises(InputError, match=r"output 'a' of 'nested.*' is a dict"):
-        export_saved_model(model, tmp_path)
+    model({"user": {"age": A}})
+    report = export_saved_model(model, tmp_path, examples={"user": {"age": A}})
+    with SavedModel(report.path) as saved:
+        (scores,) = saved.run({"user/age": A}).values()
+    np.testing.assert_allclose(scores, model({"user": {"age": A}}), rtol=1e-5)
 
 
 def test_a_model_that_needs_its_batch_size_is_refused_with_the_reason(tmp_path):

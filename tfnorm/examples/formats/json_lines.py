@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from tfnorm.errors import InputError
 from tfnorm.examples.spread import Requests, parts
 from tfnorm.examples.table import Inputs, Row, Table, as_tensor, stacked
+from tfnorm.scorers.inputs import flattened
 
 SUFFIXES = (".json", ".jsonl", ".ndjson")
 
@@ -24,7 +26,11 @@ def begins_json(start: bytes) -> bool:
 
 
 def read_json(
-    path: Path, inputs: Inputs | None, limit: int | None, fed: frozenset[str] = frozenset()
+    path: Path,
+    inputs: Inputs | None,
+    limit: int | None,
+    fed: frozenset[str] = frozenset(),
+    places: Mapping[str, str] = MappingProxyType({}),
 ) -> Table:
     """The rows that are kept of the instances.
 
@@ -33,6 +39,7 @@ def read_json(
         inputs: what the scorer takes; None where it doesn't say.
         limit: how many examples to keep, evenly spread; None for all.
         fed: the inputs that are the same in every batch: a request's columns may have them as well.
+        places: where inputs stand that are in objects of objects: path -> name.
 
     Raises:
         InputError: a line is no instance and no request, or does not fit.
@@ -40,31 +47,39 @@ def read_json(
     requests: Requests[tuple[int, object]] = Requests(limit)
     longest = answered = 0
     for number, line in numbered_values(path):
-        request = instances_of(line, inputs, number, fed)
+        request = instances_of(line, inputs, number, fed, places)
         requests.add([(number, instance) for instance in request])
         longest = max(longest, len(request))
         answered += _has_answer(line, inputs)
     kept = requests.kept()
     instances = list(chain.from_iterable(kept))
     sizes = list(map(len, kept)) if longest > 1 else []
-    return Table(_table(instances, inputs), requests.rows_seen, sizes, requests.seen, answered)
+    return Table(
+        _table(instances, inputs, places), requests.rows_seen, sizes, requests.seen, answered
+    )
 
 
 def json_blocks(
-    path: Path, inputs: Inputs | None, size: int, fed: frozenset[str] = frozenset()
+    path: Path,
+    inputs: Inputs | None,
+    size: int,
+    fed: frozenset[str] = frozenset(),
+    places: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[dict[str, np.ndarray]]:
     """The instances, `size` at a time; arguments and errors are those of `read_json`."""
     instances = (
         (number, instance)
         for number, line in numbered_values(path)
-        for instance in instances_of(line, inputs, number, fed)
+        for instance in instances_of(line, inputs, number, fed, places)
     )
     for part in parts(instances, size):
-        yield _table(part, inputs)
+        yield _table(part, inputs, places)
 
 
-def _table(instances: Sequence[tuple[int, object]], inputs: Inputs | None) -> dict[str, np.ndarray]:
-    rows = [row_of(instance, inputs, number) for number, instance in instances]
+def _table(
+    instances: Sequence[tuple[int, object]], inputs: Inputs | None, places: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    rows = [row_of(instance, inputs, number, places) for number, instance in instances]
     return stacked(rows, inputs, [f"line {number}" for number, _ in instances])
 
 
@@ -98,7 +113,11 @@ def _value(text: str, line: int) -> object:
 
 
 def instances_of(
-    line: object, inputs: Inputs | None, number: int, fed: frozenset[str]
+    line: object,
+    inputs: Inputs | None,
+    number: int,
+    fed: frozenset[str],
+    places: Mapping[str, str] = MappingProxyType({}),
 ) -> list[object]:
     """The instances of a line: a request's, also where its answer stands beside it, or the line itself.
 
@@ -115,6 +134,7 @@ def instances_of(
         columns = line["inputs"]
         if not isinstance(columns, dict):
             return _listed(columns, "inputs", number)
+        columns = flattened(columns, places, inputs or (), f"line {number}", _is_bytes)
         listed = {
             name: _listed(column, name, number)
             for name, column in columns.items()
@@ -143,20 +163,26 @@ def _listed(value: object, name: str, line: int) -> list[object]:
     return value
 
 
-def row_of(instance: object, inputs: Inputs | None, line: int) -> Row:
+def row_of(
+    instance: object,
+    inputs: Inputs | None,
+    line: int,
+    places: Mapping[str, str] = MappingProxyType({}),
+) -> Row:
     """An instance as the row that it is.
 
     Raises:
         InputError: it is no example of these inputs.
     """
-    if not isinstance(instance, dict) or instance.keys() == {"b64"}:
+    if not isinstance(instance, dict) or _is_bytes(instance):
         if inputs is None or len(inputs) != 1:
             raise InputError(
                 f"line {line} has {str(instance)[:40]!r}; accepted: an object of input name -> value"
             )
         instance = {next(iter(inputs)): instance}
     row = {}
-    for name, value in instance.items():
+    flat = flattened(instance, places, inputs or (), f"line {line}", _is_bytes)
+    for name, value in flat.items():
         try:
             row[name] = as_tensor(_decoded(value), (inputs or {}).get(name))
         except (ValueError, TypeError, binascii.Error) as error:
@@ -164,10 +190,14 @@ def row_of(instance: object, inputs: Inputs | None, line: int) -> Row:
     return row
 
 
+def _is_bytes(value: object) -> bool:
+    return isinstance(value, dict) and value.keys() == {"b64"}
+
+
 def _decoded(value: object) -> object:
     """The value with bytes in the place of `{"b64": ...}`."""
     if isinstance(value, list):
         return [_decoded(item) for item in value]
-    if isinstance(value, dict) and value.keys() == {"b64"}:
+    if isinstance(value, dict) and _is_bytes(value):
         return base64.b64decode(value["b64"], validate=True)
     return value

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.inputs import check_names
+from tfnorm.scorers.inputs import check_names, flattened
 
 
-def as_arrays(examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def as_arrays(
+    examples: Mapping[str, Any] | list[Any] | tuple[Any, ...],
+    inputs: Collection[str] = (),
+    places: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, np.ndarray]:
     """The examples as NumPy arrays whose first axis is the example.
+
+    Args:
+        examples: input name -> array, or dicts or lists of such as the model takes them.
+        inputs: the names of the inputs, as far as they are known.
+        places: where they stand in the model: path -> name.
 
     Raises:
         InputError: they are no mapping, are empty, or differ in how many they are.
     """
-    if not isinstance(examples, Mapping) or not examples:
+    if not isinstance(examples, Mapping | list | tuple if places else Mapping) or not examples:
         raise InputError(
             f"examples are a {type(examples).__name__}; accepted: a dict of input name -> array"
         )
-    arrays = {str(name): np.asarray(array) for name, array in examples.items()}
+    flat = flattened(examples, places, inputs)
+    arrays = {name: np.asarray(array) for name, array in flat.items()}
     sizes = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
     if len(set(sizes.values())) != 1 or 0 in sizes.values():
         raise InputError(

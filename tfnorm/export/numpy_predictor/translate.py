@@ -17,6 +17,7 @@ from tfnorm.export.numpy_predictor import operations
 from tfnorm.export.numpy_predictor.call import Call, check_dtype, result_dtype, write
 from tfnorm.export.numpy_predictor.program import Program, Value
 from tfnorm.export.structure import check_inference, structure
+from tfnorm.scorers.inputs import declared
 
 
 class Translation:
@@ -36,7 +37,7 @@ class Translation:
         check_inference(structure(model))
         self.program = Program()
         self._paths: dict[str, keras.Operation] = {}
-        tensors = _named_inputs(model)
+        tensors, _ = declared(model)
         self.inputs = {
             name: Value(self.program.name(name), tensor.dtype, (None, *tensor.shape[1:]))
             for name, tensor in tensors.items()
@@ -78,8 +79,9 @@ class Translation:
         tensors = model.inputs
         (values,) = given
         if isinstance(values, Mapping):
-            tensors = list(_named_inputs(model).values())
-            values = [values[name] for name in _named_inputs(model)]
+            taken, _ = declared(model)
+            tensors = list(taken.values())
+            values = [values[name] for name in taken]
         values = {
             id(tensor): value.cast(tensor.dtype)
             for tensor, value in zip(tensors, keras.tree.flatten(values), strict=True)
@@ -173,13 +175,6 @@ def _check_graph(model: keras.Model) -> None:
                 f"input {tensor.name!r} holds strings, or is sparse or ragged; "
                 "accepted: dense numbers"
             )
-
-
-def _named_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
-    structure = model.inputs if isinstance(model, keras.Sequential) else model.input
-    if isinstance(structure, Mapping) and not any(map(keras.tree.is_nested, structure.values())):
-        return dict(structure)
-    return {tensor.name: tensor for tensor in model.inputs}
 
 
 def _named_outputs(model: keras.Model, values: Sequence[Value]) -> dict[str, Value] | Value:

@@ -16,9 +16,7 @@ from tfnorm.export.records.tf_example import records
 from tfnorm.session import CANDIDATES, DEFAULT_SIGNATURE
 
 
-def check_warmup(
-    batch_sizes: Sequence[int], signatures: Sequence[str], examples: Mapping[str, np.ndarray] | None
-) -> None:
+def check_warmup(batch_sizes: Sequence[int], signatures: Sequence[str], examples: object) -> None:
     """Raise InputError unless warm-up requests of these sizes can be made."""
     if not batch_sizes:
         return

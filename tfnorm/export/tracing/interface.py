@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfnorm._keras import built_shape, is_symbolic, output_names
 from tfnorm.errors import InputError
+from tfnorm.scorers.inputs import by_path, declared, is_shape, packed
 
 SCORE = "score"
 # The arguments of a call, by their places and by their names.
@@ -49,7 +50,7 @@ class Interface:
             if not tf.is_tensor(output):
                 raise InputError(
                     f"output {name!r} of {self.model.name!r} is a {type(output).__name__}; "
-                    "accepted: one tensor, or a flat list or dict of tensors"
+                    "accepted: one tensor, or lists or dicts of tensors"
                 )
         return outputs
 
@@ -69,15 +70,24 @@ class Interface:
         return (x,)
 
     def _named(self, outputs: Any) -> dict[str, tf.Tensor]:
-        if isinstance(outputs, Mapping):
-            return dict(outputs)
-        if not isinstance(outputs, (list, tuple)):
-            return {SCORE: outputs}
-        if len(outputs) == 1:
-            return {SCORE: outputs[0]}
-        names = output_names(self.model)
-        names = _distinct(names) if names else [f"output_{i}" for i in range(len(outputs))]
-        return dict(zip(names, outputs, strict=True))
+        if not isinstance(outputs, (Mapping, list, tuple)):
+            outputs = {SCORE: outputs}
+        elif not isinstance(outputs, Mapping) and len(outputs) == 1:
+            outputs = {SCORE: outputs[0]}
+        elif not isinstance(outputs, Mapping):
+            names = output_names(self.model) or []
+            if len(names) != len(outputs):
+                names = [f"output_{i}" for i in range(len(outputs))]
+            outputs = dict(zip(_distinct(names), outputs, strict=True))
+        return dict(by_path(outputs))
+
+
+def places(model: object) -> tuple[list[str], dict[str, str]]:
+    """The names of a model's inputs, as far as Keras knows them, and where they stand: path -> name."""
+    if not isinstance(model, keras.Model) or not model.built or not is_symbolic(model):
+        return [], {}
+    tensors, found = declared(model)
+    return list(tensors), found
 
 
 def interface(model: keras.Model, examples: Mapping[str, np.ndarray] | None) -> Interface:
@@ -101,10 +111,7 @@ def interface(model: keras.Model, examples: Mapping[str, np.ndarray] | None) -> 
 
 def _symbolic(model: keras.Model) -> Interface:
     structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-    if isinstance(structure, dict) and not any(map(keras.tree.is_nested, structure.values())):
-        tensors = dict(structure)
-    else:
-        tensors = {tensor.name: tensor for tensor in keras.tree.flatten(structure)}
+    tensors, _ = declared(model)
     for name, tensor in tensors.items():
         if tensor.sparse or getattr(tensor, "ragged", False):
             raise InputError(f"input {name!r} is sparse or ragged; accepted: dense inputs")
@@ -134,11 +141,13 @@ def _called(model: keras.Model, examples: Mapping[str, np.ndarray] | None) -> In
             return (), {name: features[name] for name in parameters}
 
     elif isinstance(shapes, Mapping):
+        taken = shapes
+        shapes = dict(by_path(shapes, is_shape))
 
         def arguments(features: Mapping[str, tf.Tensor]) -> Called:
-            return (dict(features),), {}
+            return (packed(taken, features, is_shape),), {}
 
-    elif shapes is not None and not _is_shape(shapes):
+    elif shapes is not None and not is_shape(shapes):
         names = list(examples or [f"{parameters[0]}_{i}" for i in range(len(shapes))])
         if len(names) != len(shapes):
             raise InputError(
@@ -185,10 +194,6 @@ def _known(
 
 def _spec(name: str, shape: Sequence[int | None], dtype: Any) -> tf.TensorSpec:
     return tf.TensorSpec((None, *shape[1:]), tf.as_dtype(dtype), name)
-
-
-def _is_shape(shape: Any) -> bool:
-    return all(size is None or isinstance(size, int) for size in shape)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
