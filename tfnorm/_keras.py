@@ -170,7 +170,7 @@ def probe_detector() -> Callable[[], bool]:
         raise RuntimeError(
             f"tfnorm does not know how Keras {keras.__version__} runs its loops ({', '.join(unknown)}), "
             "so what layers inside them are given can't be told; use a release of Keras that this tfnorm "
-            "was made for (pip install 'tfnorm' says which)"
+            "was made for, as its setup.cfg says"
         )
     return _is_probe
 

@@ -24,3 +24,8 @@ class InputError(ValueError):
     # they came from, turns those that are made in any other way into one of its own type.
     if not TYPE_CHECKING:
         __init__ = Exception.__init__
+
+
+def installed_by(extra: str) -> str:
+    """How the packages of an extra are installed, as long as tfnorm is in no index."""
+    return f"pip install '.[{extra}]' in a clone of tfnorm"

@@ -5,7 +5,7 @@ from tfnorm.errors import InputError
 
 
 def test_a_package_that_is_missing_is_named_with_what_installs_it():
-    reason = r"'grpc'.*pip install 'tfnorm\[serving\]'"
+    reason = r"'grpc'.*pip install '\.\[serving\]'"
     with pytest.raises(InputError, match=reason), needs_serving():
         raise ModuleNotFoundError("No module named 'grpc'")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from tfnorm.errors import InputError
+from tfnorm.errors import InputError, installed_by
 
 
 @contextlib.contextmanager
@@ -16,5 +16,5 @@ def needs_serving() -> Iterator[None]:
     except ImportError as error:
         raise InputError(
             f"serving needs packages that are not installed ({error}); "
-            "install them with: pip install 'tfnorm[serving]'"
+            f"install them with: {installed_by('serving')}"
         ) from error

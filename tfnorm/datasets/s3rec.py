@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from tfnorm.errors import InputError
+from tfnorm.errors import InputError, installed_by
 
 SOURCE = (
     "https://raw.githubusercontent.com/RUCAIBox/CIKM2020-S3Rec/"
@@ -96,7 +96,7 @@ def _fetch(url: str, checksum: str) -> bytes:
         import requests
     except ImportError as error:
         raise InputError(
-            "downloading needs the package requests: pip install 'tfnorm[serving]'"
+            f"downloading needs the package requests: {installed_by('serving')}"
         ) from error
     try:
         response = requests.get(url, timeout=30)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from tfnorm.errors import InputError
+from tfnorm.errors import InputError, installed_by
 from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.keras_model import KerasScorer, load_keras_file
 from tfnorm.scorers.saved_model import SavedModelScorer
@@ -80,7 +80,7 @@ def _connect(url: str, signature: str, connection: Connection | None) -> Scorer:
     except ImportError as error:
         raise InputError(
             f"{url}: a server is reached with packages that are not installed ({error}); "
-            "install them with: pip install 'tfnorm[serving]'"
+            f"install them with: {installed_by('serving')}"
         ) from error
     raise InputError(f"{url}: the scheme {scheme!r} is not known; accepted: {ACCEPTED}")
 

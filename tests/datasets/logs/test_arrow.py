@@ -149,5 +149,5 @@ def test_a_missing_column_is_named_with_those_that_there_are():
 @pytest.mark.parametrize("part", [None, "parquet"])
 def test_without_pyarrow_it_is_said_what_to_install(part, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow" if part is None else f"pyarrow.{part}", None)
-    with pytest.raises(InputError, match=r"pip install 'tfnorm\[logs\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[logs\]'"):
         arrow.pyarrow(part)

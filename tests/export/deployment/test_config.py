@@ -534,7 +534,7 @@ def test_a_name_that_no_file_system_takes_is_one_clear_error(exported, tmp_path)
 
 def test_what_is_missing_to_write_it_is_named(exported, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_serving.config", None)
-    with pytest.raises(InputError, match=r"pip install 'tfnorm\[serving\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[serving\]'"):
         write_serving_config(exported / "1", tmp_path / "deploy")
     assert not list(tmp_path.iterdir())
 

@@ -97,7 +97,7 @@ def test_requests_that_can_not_be_are_refused(model, tmp_path, options, message)
 
 def test_without_tensorflow_serving_api_the_error_says_how_to_get_it(model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
-    with pytest.raises(InputError, match=r"pip install 'tfnorm\[serving\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[serving\]'"):
         export_saved_model(
             model, tmp_path, examples={"x": X, "word": WORDS}, warmup_batch_sizes=[1]
         )

@@ -75,5 +75,5 @@ def test_names_are_not_taken_for_markup():
 
 def test_without_matplotlib_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InputError, match=r"tfnorm\[report\]"):
+    with pytest.raises(InputError, match=r"pip install '\.\[report\]'"):
         to_html(make_report())

@@ -68,5 +68,5 @@ def test_drawings_of_two_outputs_share_no_names_and_of_one_all():
 def test_without_matplotlib_the_error_says_how_to_get_it(monkeypatch):
     check_matplotlib()
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InputError, match=r"pip install 'tfnorm\[report\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[report\]'"):
         check_matplotlib()

@@ -39,6 +39,8 @@ def demo(directory: Path, json_file: Path | None, **options: Any) -> int:
     Example:
       tfnorm demo
       tfnorm demo --dataset amazon --data-dir data/amazon --category Beauty
+
+    The second needs the reviews in data/amazon, where --download puts them.
     """
     from tfnorm import pipeline
     from tfnorm.cli.output import show, stages

@@ -148,6 +148,8 @@ def export(
       tfnorm export din.keras exports/din --examples examples.npz --signature candidates
       tfnorm export din.keras exports/din --examples examples.npz --verify --junit verify.xml
       tfnorm export din.keras exports/din --examples examples.npz --history-length 50
+
+    They need din.keras and examples.npz, which tfnorm train --examples examples.npz writes.
     """
     from tfnorm.cli.output import show, stages
     from tfnorm.examples.load import load_examples

@@ -40,6 +40,8 @@ def inspect(
     \b
     Example:
       tfnorm inspect exports/din
+
+    It needs what tfnorm demo exports.
     """
     from tfnorm.cli.output import show
     from tfnorm.reports.provenance import with_provenance

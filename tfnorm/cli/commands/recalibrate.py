@@ -40,6 +40,8 @@ def recalibrate(model: Path, examples: Path, output: Path, json_file: Path | Non
     \b
     Example:
       tfnorm recalibrate din.keras --examples training.parquet --output recalibrated.keras
+
+    It needs a model such as the din.keras that tfnorm train saves, and examples such as training.parquet.
     """
     from tfnorm.cli.output import add_recalibration, show, two_columns
     from tfnorm.pipeline import recalibrate_by_file

@@ -74,6 +74,9 @@ def replay(
     Example:
       tfnorm replay requests.tfrecord exports/din
       tfnorm replay requests.tfrecord exports/din --against exports/new --html replay.html
+
+    They need a log, such as requests.tfrecord, what tfnorm demo exports, and the second another export, such
+    as exports/new.
     """
     from tfnorm.cli.output import show, stages
     from tfnorm.replay.report.html import to_html

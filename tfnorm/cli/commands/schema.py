@@ -30,6 +30,8 @@ def schema(files: tuple[str, ...], output: Path) -> int:
     \b
     Example:
       tfnorm schema 'train/*.parquet' --output schema.json
+
+    It needs a log of your own, such as train/*.parquet.
     """
     from tfnorm.cli.output import show, two_columns
     from tfnorm.datasets.draft import drafted

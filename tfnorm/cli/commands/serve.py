@@ -49,7 +49,11 @@ def serve(
     \b
     Example:
       tfnorm serve exports/din --name din
-      tfnorm serve exports/din --name din --batching-parameters deploy/din/batching.config
+      tfnorm export din.keras exports/din --examples examples.npz --history-length 50 --serving-config deploy
+      tfnorm serve exports/din --name din --batching-parameters deploy/batching.config
+
+    The first needs what tfnorm demo exports, and the second, which writes the parameters for the third, needs
+    din.keras and examples.npz, which tfnorm train --examples examples.npz writes.
     """
     with needs_serving():
         from tfnorm import server

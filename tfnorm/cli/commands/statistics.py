@@ -38,6 +38,9 @@ def statistics(
     Example:
       tfnorm statistics exports/din
       tfnorm statistics din.keras --examples held_out.npz --html statistics.html
+
+    They need what tfnorm demo exports, and the second the din.keras that tfnorm train saves, and examples
+    such as held_out.npz.
     """
     from tfnorm.cli.output import show
     from tfnorm.reports.provenance import with_provenance

@@ -67,6 +67,9 @@ def train(
       tfnorm train --epochs 3 --output din.keras
       tfnorm train --model dien --epochs 20 --patience 2 --checkpoints checkpoints
       tfnorm train --batch-size 1024 --linear-scaling --warmup 0.1 --decay --json din.json
+
+    The first needs a log of your own, such as train/*.parquet and test/*.parquet, and the schema.json that
+    tfnorm schema drafts of it. The others train on a log that is made up.
     """
     from tfnorm import training
     from tfnorm.cli.output import add_recalibration, auc, show, stages, two_columns

@@ -97,6 +97,8 @@ def verify(
     Example:
       tfnorm verify exports/din
       tfnorm verify grpc://127.0.0.1:8500/din --against exports/din
+
+    They need what tfnorm demo exports, and the second a server of it: tfnorm serve exports/din --name din.
     """
     from tfnorm.cli.output import show, stages
 

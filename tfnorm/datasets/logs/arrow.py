@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfnorm.datasets.logs.table import Raw, Table
-from tfnorm.errors import InputError
+from tfnorm.errors import InputError, installed_by
 from tfnorm.schema import Column
 from tfnorm.schema.rows import as_bytes
 
@@ -33,7 +33,7 @@ def pyarrow(part: str | None = None) -> ModuleType:
         return importlib.import_module("pyarrow" if part is None else f"pyarrow.{part}")
     except ImportError as error:
         raise InputError(
-            "reading Parquet, CSV or JSON needs the package pyarrow: pip install 'tfnorm[logs]'"
+            f"reading Parquet, CSV or JSON needs the package pyarrow: {installed_by('logs')}"
         ) from error
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from tfnorm.errors import InputError
+from tfnorm.errors import InputError, installed_by
 from tfnorm.examples.spread import spread
 from tfnorm.examples.table import LABELS, Inputs, Row, Table, as_tensor, numbers, stacked
 
@@ -75,7 +75,7 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise InputError(
-            "reading Parquet needs the package pyarrow: pip install 'tfnorm[logs]'"
+            f"reading Parquet needs the package pyarrow: {installed_by('logs')}"
         ) from error
     try:
         with pq.ParquetFile(path) as file:  # type: ignore[no-untyped-call]

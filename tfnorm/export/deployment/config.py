@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from tfnorm.errors import InputError
+from tfnorm.errors import InputError, installed_by
 from tfnorm.export.deployment.batching import Batching, find_batching
 from tfnorm.export.workplace import workplace
 from tfnorm.session import versions
@@ -259,6 +259,6 @@ def _model_server_config() -> Any:
     except ImportError as error:
         raise InputError(
             "the serving configuration is written with tensorflow-serving-api; "
-            "install it with pip install 'tfnorm[serving]'"
+            f"install it with {installed_by('serving')}"
         ) from error
     return model_server_config_pb2

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.assets import MOST_WARMUP_RECORDS
-from tfnorm.errors import InputError
+from tfnorm.errors import InputError, installed_by
 from tfnorm.export.records.signatures import CLASSIFY, METHODS, REGRESS, TF_EXAMPLE
 from tfnorm.export.records.tf_example import records
 from tfnorm.session import CANDIDATES, DEFAULT_SIGNATURE
@@ -99,6 +99,6 @@ def _prediction_log() -> Any:
     except ImportError as error:
         raise InputError(
             "warm-up requests are written with tensorflow-serving-api; "
-            "install it with pip install 'tfnorm[serving]'"
+            f"install it with {installed_by('serving')}"
         ) from error
     return prediction_log_pb2

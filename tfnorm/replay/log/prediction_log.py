@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from tfnorm.errors import InputError
+from tfnorm.errors import InputError, installed_by
 from tfnorm.examples.formats.records import prediction_log
 from tfnorm.examples.formats.tf_records import tf_records
 from tfnorm.examples.table import Inputs
@@ -49,7 +49,7 @@ class PredictionLogs:
         except ImportError as error:
             raise InputError(
                 f"{path}: TensorFlow Serving's log is read with a package that is not installed ({error}); "
-                "install it with: pip install 'tfnorm[serving]'"
+                f"install it with: {installed_by('serving')}"
             ) from error
         self.name = str(path)
         self._path = path

@@ -7,7 +7,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from tfnorm.errors import InputError
+from tfnorm.errors import InputError, installed_by
 from tfnorm.verify.results import DEPENDENCE, InvarianceResult
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def check_matplotlib() -> None:
     except ImportError as error:
         raise InputError(
             f"the page is drawn with matplotlib, which is not installed ({error}); "
-            "install it with: pip install 'tfnorm[report]'"
+            f"install it with: {installed_by('report')}"
         ) from error
 
 
