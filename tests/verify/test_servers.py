@@ -124,6 +124,72 @@ def test_what_no_request_shows_by_itself_is_found_where_the_server_batches(batch
     assert failed == (set() if batching is None else {"concurrent requests"})
 
 
+def _rounded(x):
+    """The factors of products as TensorFloat-32 has them: 10 bits behind the leading one."""
+    bits = tf.bitcast(x, tf.int32)
+    return tf.bitcast(tf.bitwise.bitwise_and(bits + 0x1000, ~0x1FFF), tf.float32)
+
+
+PRODUCTS = {
+    "float32": tf.matmul,
+    "tensorfloat32": lambda x, y: tf.matmul(_rounded(x), _rounded(y)),
+    "float16": lambda x, y: tf.cast(tf.cast(x, tf.float16) @ tf.cast(y, tf.float16), tf.float32),
+    "bfloat16": lambda x, y: tf.cast(tf.cast(x, tf.bfloat16) @ tf.cast(y, tf.bfloat16), tf.float32),
+}
+
+
+@pytest.fixture(scope="module")
+def computed_in(tmp_path_factory):
+    """A network that computes its products in several types: the file of each, and all behind a server."""
+    rng = np.random.default_rng(0)
+    kernels = [
+        tf.constant(rng.normal(0, m**-0.5, (m, n)), tf.float32) for m, n in ((16, 64), (64, 1))
+    ]
+
+    def scoring(product, last=1.0):
+        def score(x):
+            h = tf.nn.relu(product(x, kernels[0]))
+            return {"score": tf.sigmoid(product(h, last * kernels[1]))}
+
+        return tf.function(score, input_signature=[tf.TensorSpec([None, 16], tf.float32, "x")])
+
+    directory = tmp_path_factory.mktemp("computed")
+    served = tf.Module()
+    calls = {name: scoring(product) for name, product in PRODUCTS.items()}
+    tf.saved_model.save(served, str(directory / "served" / "1"), signatures=calls)
+    files = {**calls, "another": scoring(tf.matmul, 1.1)}
+    for name, call in files.items():
+        tf.saved_model.save(served, str(directory / name), signatures=call)
+    with Server(directory / "served", "computed", port=0) as server:
+        yield server.grpc_url, {name: directory / name for name in files}
+
+
+@pytest.mark.parametrize(
+    ("served", "local"),
+    [*((kind, "float32") for kind in PRODUCTS), *(("float32", kind) for kind in PRODUCTS)],
+)
+def test_a_server_that_computes_in_another_type_than_the_file_is_no_other_model(
+    computed_in, served, local
+):
+    url, files = computed_in
+    examples = {"x": np.random.default_rng(1).normal(size=(32, 16)).astype(np.float32)}
+    asked = {"signature": served, "batch_sizes": [2, 16]}
+    report = batch_invariance(url, examples, against=files[local], **asked)
+    assert report.passed
+    (parity,) = [result for result in report.compositions if result.kind == "parity"]
+    assert (parity.max_abs_diff > 1e-5) == (served != local)
+    other = batch_invariance(url, examples, against=files["another"], **asked)
+    failed = [(one.kind, one.verdict) for one in other.compositions if not one.passed]
+    assert failed == [("parity", "difference")]
+
+
+@pytest.mark.parametrize("served", PRODUCTS)
+def test_a_server_of_any_type_is_not_accused_without_a_file_to_tell(computed_in, served):
+    examples = {"x": np.random.default_rng(1).normal(size=(32, 16)).astype(np.float32)}
+    url, _ = computed_in
+    assert batch_invariance(url, examples, signature=served, batch_sizes=[2, 16]).passed
+
+
 def test_a_server_that_dies_half_way_says_how_far_it_came():
     signature = signature_def({"x": ("float32", [-1, 3])}, {"score": ("float32", [-1])})
     asked = 0
