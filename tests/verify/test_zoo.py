@@ -112,21 +112,23 @@ def test_the_document_has_every_field_of_the_report():
     specimen, directory = zoo.exported("mean-centring")
     labels = np.arange(96) % 2
     document = batch_invariance(
-        directory, specimen.examples, labels=labels, batch_sizes=[2, 16]
+        directory, specimen.examples, labels=labels, batch_sizes=[2, 16], against=directory
     ).to_dict()
+    keys = {"auc": "SIZE", "quantiles": "SHARE", "versions": "PACKAGE", "fingerprints": "WHAT"}
 
     def paths(value, path=""):
-        if isinstance(value, dict) and path.endswith((".outputs", "outputs")):
-            return paths(next(iter(value.values())), f"{path}.NAME")
-        if isinstance(value, dict) and path == "left_out":
-            return set()
-        if isinstance(value, dict) and path.endswith("auc"):
-            return {f"{path}.SIZE"}
-        if isinstance(value, dict):
-            return set().union(*(paths(v, f"{path}.{k}".strip(".")) for k, v in value.items()))
+        last = path.rpartition(".")[2]
+        if last == "ranking" or not isinstance(value, dict | list):
+            return {path}
         if isinstance(value, list):
-            return paths(value[0], f"{path}[]")
-        return {path}
+            return paths(value[0], f"{path}[]") if value else {f"{path}[]"}
+        if last == "outputs":
+            return paths(next(iter(value.values())), f"{path}.NAME")
+        if path == "left_out":
+            return set()
+        if last in keys:
+            return {f"{path}.{keys[last]}"}
+        return set().union(*(paths(v, f"{path}.{k}".strip(".")) for k, v in value.items()))
 
     documented = {row[0] for row in _table("The JSON report")}
     assert documented == paths(document) | {
