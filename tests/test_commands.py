@@ -54,10 +54,12 @@ def after_demo(tmp_path_factory):
     keras.utils.set_random_seed(0)
     log = tfnorm.datasets.synthetic(train_size=1, test_size=128)
     rows = log.test.features
-    model = _ranker(log.schema.inputs)
+    model = tfnorm.models.DIN(log.schema, units=(4,), attention_units=(4,))
     tfnorm.recalibrate_statistics(model, [rows])
     model.save(folder / "din.keras")
-    exported = tfnorm.export_saved_model(model, folder / "exports" / "din", examples=rows)
+    exported = tfnorm.export_saved_model(
+        model, folder / "exports" / "din", examples=rows, signatures=["candidates"]
+    )
     for place in ("exports/candidate", "exports/new", "tf1/din"):
         shutil.copytree(exported.path, folder / place / "1")
     for place in ("examples.npz", "held_out.npz"):
@@ -75,23 +77,6 @@ def after_demo(tmp_path_factory):
 def server(after_demo):
     with Server(after_demo / "exports" / "din", "din", port=0, rest_port=0) as running:
         yield running
-
-
-def _ranker(inputs):
-    """A model of the inputs of the DIN that the demo trains, which is traced faster."""
-    given = {
-        name: keras.Input(spec.shape[1:], name=name, dtype="int32") for name, spec in inputs.items()
-    }
-    sums = []
-    for name, ids in given.items():
-        embedded = keras.layers.Embedding(2000, 2, name=f"embedded_{name}")(ids)
-        if len(ids.shape) > 1:
-            known = keras.ops.cast(keras.ops.expand_dims(ids, -1) != 0, "float32")
-            embedded = keras.ops.sum(embedded * known, axis=1)
-        sums.append(embedded)
-    hidden = tfnorm.BatchNormalization()(keras.layers.Concatenate()(sums))
-    score = keras.layers.Dense(1, activation="sigmoid", name="score")(tfnorm.Dice()(hidden))
-    return keras.Model(given, score)
 
 
 def _write_parquet(path, rows):
@@ -152,9 +137,11 @@ def test_a_page_shows_commands_that_are_there_and_says_what_they_need(name, tmp_
         words = shown.words
         if words[0] == "python":
             written |= {word for word in words[2:] if not word.startswith("--")}
+        where = f"{name}: {shown.text}"
+        if any("127.0.0.1" in word for word in words):
+            assert "tfnorm serve" in " ".join(text.split()), f"{where} needs a server"
         if words[0] != "tfnorm" or words[1] == "COMMAND":
             continue
-        where = f"{name}: {shown.text}"
         assert words[1] in group.list_commands(None) or words[1].startswith("--"), where
         known = {o for p in _command(words[1]).params for o in (*p.opts, *p.secondary_opts)}
         options = {word.partition("=")[0] for word in words[2:] if word.startswith("--")}
@@ -174,8 +161,6 @@ def test_a_page_shows_commands_that_are_there_and_says_what_they_need(name, tmp_
         missing = [path for path in reads if not _is_there(path, needed, written)]
         assert not missing, f"{where} needs {missing}, of which the page does not say so"
         written |= writes
-        if any("127.0.0.1" in word for word in words):
-            assert "tfnorm serve" in " ".join(text.split()), f"{where} needs a server"
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -227,19 +212,20 @@ def clone(after_demo, tmp_path, monkeypatch):
 
 
 done = set()
-"""What has run, with what was written before it on its page: another page need not run it again."""
+"""What has run on another page, and need not run again unless its page goes on from it."""
 
 
 @pytest.mark.parametrize("name", [n for n in PAGES if Path(n).stem not in WITH_PYTHON | OWN_LOG])
 def test_the_commands_of_a_page_run_as_printed(name, clone, server, monkeypatch, capsys):
     ports = {"8500": str(server.grpc_port), "8501": str(server.rest_port)}
     shown = [one for one in commands(PAGES[name]) if not one.inline]
-    before = ()
-    for one in shown:
+    for place, one in enumerate(shown):
         program, *words = [re.sub("850[01]", lambda port: ports[port[0]], w) for w in one.words]
-        if (before, one.text) in done and words[0] != "export":
+        deployed = [word for word in words if word.startswith("deploy")]
+        goes_on = any(word in later.text for word in deployed for later in shown[place + 1 :])
+        if one.text in done and not goes_on:
             continue
-        done.add((before, one.text))
+        done.add(one.text)
         if program == "tfnorm" and not one.is_template and words[0] not in LONG:
             fewer = FEWER if words[0] == "verify" else ()
             status = run(*words, *fewer)
@@ -249,8 +235,6 @@ def test_the_commands_of_a_page_run_as_printed(name, clone, server, monkeypatch,
                 one.text,
                 told,
             )
-            if words[0] == "export":
-                before = (*before, one.text)
         elif program == "tfnorm" and "--batching-parameters" in words:
             assert read_batching_parameters(Path(words[-1])) is not None
         elif program == "python" and "--model" in words:
