@@ -15,6 +15,8 @@ What made a worker grow was looked for in what is left after a full collection:
 
 import gc
 
+import pytest
+
 
 def pytest_collection_modifyitems(items):
     """A notebook that came last would leave one worker with nothing to do."""
@@ -30,3 +32,26 @@ def pytest_collection_finish():
 def pytest_runtest_teardown(item, nextitem):
     if nextitem is None or nextitem.path != item.path:
         gc.collect()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def optimizers_with_variables():
+    """An optimizer that makes its variables in the first step has Keras trace that step twice.
+
+    Where a test has not made them, they are made before `fit`: of what is traced nothing else changes.
+    """
+    # The process that hands out the tests runs none, and needs neither.
+    import keras
+    import tensorflow as tf
+
+    fit = keras.Model.fit
+
+    def fitted(model, *arguments, **options):
+        if model.built and not (model.optimizer.built or tf.config.functions_run_eagerly()):
+            with model.distribute_strategy.scope():
+                model.optimizer.build(model.trainable_variables)
+        return fit(model, *arguments, **options)
+
+    keras.Model.fit = fitted
+    yield
+    keras.Model.fit = fit
