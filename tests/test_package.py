@@ -26,26 +26,39 @@ import sys
 import keras, tensorflow  # Keras itself loads matplotlib where it is installed.
 before = set(sys.modules)
 import tfnorm
-print(*{name.partition(".")[0] for name in set(sys.modules) - before})
+print(*set(sys.modules) - before)
 print(*keras.saving.get_custom_objects())
+tfnorm.datasets
+print(*(name for name in sys.modules if name.startswith("tfnorm.verify.")))
+from tfnorm.replay import ReplayReport
+print(tfnorm.replay.__name__, tfnorm.export_saved_model.__name__, tfnorm.__all__ == dir(tfnorm))
 """
+ROOMS_ON_DEMAND = ("datasets", "export", "replay.run", "scorers", "statistics", "verify.run")
 
 
 @pytest.fixture(scope="module")
 def first_import():
-    """The packages that `import tfnorm` loads, and the names that it registers with Keras."""
-    loaded, registered = run(WHAT_TFNORM_LOADS).stdout.splitlines()
-    return set(loaded.split()), set(registered.split())
+    """What `import tfnorm` loads, what it registers with Keras, and what comes when it is asked for."""
+    loaded, registered, *later = run(WHAT_TFNORM_LOADS).stdout.splitlines()
+    return set(loaded.split()), set(registered.split()), later
 
 
 def test_importing_tfnorm_loads_no_server_client_or_plotting_module(first_import):
-    added, _ = first_import
+    added, *_ = first_import
     assert "tfnorm" in added
-    assert not added & HEAVY
+    assert not {name.partition(".")[0] for name in added} & HEAVY
+
+
+def test_importing_tfnorm_loads_layers_and_models_and_the_rest_when_it_is_asked_for(first_import):
+    added, _, (verification, names) = first_import
+    assert {"tfnorm.layers.dice", "tfnorm.models.din"} <= added
+    assert not added & {f"tfnorm.{room}" for room in ROOMS_ON_DEMAND}
+    assert not verification
+    assert names.split() == ["replay", "export_saved_model", "True"]
 
 
 def test_importing_tfnorm_registers_all_that_a_keras_file_may_name(first_import):
-    _, registered = first_import
+    _, registered, _ = first_import
     source = "\n".join(path.read_text() for path in Path(tfnorm.__file__).parent.rglob("*.py"))
     names = re.findall(r'^@keras\S+serializable\(package="tfnorm"\)\nclass (\w+)', source, re.M)
     assert {"Dice", "DIN", "LazyAdam"} <= set(names)

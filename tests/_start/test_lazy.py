@@ -34,3 +34,12 @@ def test_a_package_that_nobody_asks_for_a_name_imports_nothing():
         get("_private")
     with pytest.raises(ModuleNotFoundError):
         get("apple")
+
+
+def test_a_room_is_imported_by_itself(monkeypatch):
+    room = types.ModuleType("shop.fruit")
+    monkeypatch.setitem(sys.modules, "shop.fruit", room)
+    get, _ = lazily("shop._public", rooms=("fruit",))
+    assert get("fruit") is room
+    with pytest.raises(ModuleNotFoundError, match="shop"):
+        get("apple")
