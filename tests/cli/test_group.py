@@ -1,6 +1,7 @@
 """The list of the commands, and how one ends."""
 
 import pkgutil
+import re
 import sys
 import types
 
@@ -98,3 +99,27 @@ def test_what_click_raises_is_bad_input_or_a_stop_and_other_errors_are_left(
     command(raising(error))
     with pytest.raises(expected, match=reason):
         run(["serve"])
+
+
+def helps():
+    """Each option of each command, with its help."""
+    for name in tfnorm.list_commands(None):
+        for option in tfnorm.get_command(None, name).params:
+            if isinstance(option, click.Option) and option.name != "help":
+                yield pytest.param(option.help, id=f"{name} {option.opts[-1]}")
+
+
+@pytest.mark.parametrize("text", list(helps()))
+def test_the_help_of_an_option_is_made_of_whole_sentences(text):
+    assert len(text.split()) >= 4
+    assert text[0].isupper() or text.startswith((".keras", "din,"))
+    assert text.endswith(".")
+    assert not text.startswith("Of ")
+
+
+def test_the_list_of_the_commands_fits_80_columns_and_cuts_no_summary():
+    lines = tfnorm.get_help(click.Context(tfnorm, terminal_width=80, max_content_width=80))
+    summaries = re.findall(r"^  [a-z]+  +(.+)$", lines.partition("Commands:")[2], re.M)
+    assert len(summaries) == len(tfnorm.list_commands(None))
+    assert all(summary.endswith(".") and "..." not in summary for summary in summaries)
+    assert max(map(len, lines.splitlines())) <= 80

@@ -21,7 +21,7 @@ _OPTIONS = (
         "--dataset",
         type=click.Choice(["synthetic", "amazon"]),
         default="synthetic",
-        help="A published click log, where there is no --schema.",
+        help="A published click log, to be used where there is no --schema.",
     ),
     click.option(
         "--data-dir",
@@ -47,7 +47,7 @@ _OPTIONS = (
         "test_files",
         multiple=True,
         metavar="FILES",
-        help="What to test on, likewise.",
+        help="What to test on; files as for --train.",
     ),
     click.option(
         "--validation",
@@ -55,7 +55,7 @@ _OPTIONS = (
         multiple=True,
         metavar="FILES",
         show_default="a share of the users of --train",
-        help="What early stopping looks at, likewise.",
+        help="What early stopping looks at; files as for --train.",
     ),
     click.option(
         "--nulls",

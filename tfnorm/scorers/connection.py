@@ -100,13 +100,14 @@ class Connection:
     """How to reach a server.
 
     Args:
-        timeout: seconds that a whole answer may take.
+        timeout: how many seconds a whole answer may take.
         retries: how often to ask again a server that is unavailable: it may be restarting, or
             loading. The waits double, from a tenth of a second.
         certificates: a PEM file of authorities to trust, for `grpcs://` and `https://`; None for
             those of the system.
-        headers: sent with every request, such as an authorization; gRPC calls them metadata.
-        max_message_bytes: the largest request or answer over gRPC; None for one GiB an answer.
+        headers: a header of every request, such as an authorization; gRPC calls it metadata.
+        max_message_bytes: how many bytes a request or an answer over gRPC may have; None for one GiB an
+            answer.
 
     Raises:
         InputError: a value makes no sense, or there is no such file.

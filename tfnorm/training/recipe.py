@@ -40,18 +40,18 @@ class Recipe:
 
     Args:
         model: `din`, `dien` or `base`, which is DIN without attention.
-        epochs: passes over the training examples, at most.
-        batch_size: examples a step.
-        learning_rate: the step size of the optimizer, in batches of 256 examples.
+        epochs: the most passes over the training examples.
+        batch_size: how many examples a step of the training has.
+        learning_rate: the step size of the optimizer, meant for batches of 256 examples.
         linear_scaling: multiply the learning rate by batch size / 256.
-        warmup: the share of all steps in which the learning rate rises from 0 to its value.
+        warmup: the share of all steps in which the learning rate rises from 0 to its full value.
         decay: let the learning rate fall to 0 by a cosine in the steps after the warm-up.
         patience: stop after so many epochs without a better validation AUC, and keep the best
             weights; None to train all epochs, on all examples.
         validation_share: the share of the users whose examples are kept from training for that AUC.
-        embedding_l2: the factor of L2 on the rows of the embeddings that a batch has.
+        embedding_l2: the factor of the L2 penalty on those rows of the embeddings that a batch has.
         dropout: the share of the tower's hidden units that a step leaves out.
-        positive_weight: how much an example with a click counts for, where one without counts for 1.
+        positive_weight: how much an example with a click counts, where one without a click counts 1.
         negatives: how DIEN's auxiliary loss draws items that were not chosen.
         seed: decides the initial weights, the order of the examples and all that is drawn.
 

@@ -29,7 +29,9 @@ def number_or_word(
 @click.command(cls=Command)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--version", type=int, show_default="the next free one", help="The version's number.")
+@click.option(
+    "--version", type=int, show_default="the next free one", help="The number of the new version."
+)
 @click.option(
     "--examples",
     type=click.Path(path_type=Path),
@@ -40,8 +42,8 @@ def number_or_word(
     "signatures",
     type=click.Choice(["tf_example", "classify", "regress", "candidates"]),
     multiple=True,
-    help="A further signature: three of serialized tf.Example records, and one of users, each once, and many "
-    "candidates of each. It may be repeated.",
+    help="A further signature. tf_example, classify and regress take serialized tf.Example records; "
+    "candidates takes each user once, with many candidates. It may be repeated.",
 )
 @click.option(
     "--candidate",
@@ -49,43 +51,43 @@ def number_or_word(
     multiple=True,
     metavar="INPUT",
     show_default="the target of the model's schema",
-    help="An input that a candidate has of its own. It may be repeated.",
+    help="An input in which the candidates of a user differ. It may be repeated.",
 )
 @click.option(
     "--feature-spec",
     type=click.Path(path_type=Path),
     show_default="as the inputs' dtypes and shapes have it",
-    help="A schema, or JSON that says how those records hold the inputs.",
+    help="A schema, or another JSON file that says how those records hold the inputs.",
 )
 @click.option(
     "--warmup-batch-size",
     "warmup_batch_sizes",
     type=int,
     multiple=True,
-    help="The size of a request, made of the examples, that the server replays before it takes "
-    "traffic. It may be repeated.",
+    help="How many rows a warm-up request has, which the server replays before it takes traffic. "
+    "It may be repeated.",
 )
 @click.option(
     "--history-length",
     metavar="N|schema",
     callback=number_or_word,
     show_default="any",
-    help="How long the lists of a request are, so that a server can batch requests, or schema for as long "
-    "as the model's schema says; records may have lists of any length.",
+    help="The length of the lists in a request, so that a server can batch requests; schema takes it from "
+    "the model's schema. Records may have lists of any length.",
 )
 @click.option(
     "--unknown-ids",
     metavar="error|nan|ROW",
     default="error",
     callback=number_or_word,
-    help="What an id gets that its embedding table lacks: an error for the whole batch, NaN for its own row, "
-    "or that row of the table.",
+    help="What an id gives that its embedding table does not have: an error for the whole batch, NaN for its "
+    "own example, or the row of the table with this number.",
 )
 @click.option(
     "--embeddings",
     type=click.Choice(["float32", "float16", "int8"]),
     default="float32",
-    help="How embedding tables are stored; what fewer bytes do to the scores of the examples is told.",
+    help="How embedding tables are stored. The report says what fewer bytes do to the scores.",
 )
 @click.option(
     "--fold/--no-fold", default=True, help="Fold normalization into the layers around it."
@@ -106,7 +108,8 @@ def number_or_word(
     "--verify",
     "verified",
     is_flag=True,
-    help="Verify the export, and publish it only if it passes; so do the options for its report.",
+    help="Verify the export, and publish it only if it passes. A report of it, --json or --junit, asks for "
+    "that too.",
 )
 @json_option
 @report_option("--junit", "junit_file", "JUnit XML")

@@ -14,7 +14,11 @@ from tfnorm.cli.options import misfit_option
 
 @click.command(cls=Command)
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--signature", show_default="serving_default", help="Of the SavedModel.")
+@click.option(
+    "--signature",
+    show_default="serving_default",
+    help="The signature to look into, of a SavedModel.",
+)
 @click.option(
     "--examples",
     type=click.Path(path_type=Path),
@@ -31,7 +35,7 @@ def inspect(
     allow_misfit_statistics: bool,
     json_file: Path | None,
 ) -> int:
-    """Say what is wrong or risky in a SavedModel.
+    """Say what is wrong or risky in a SavedModel, without running it.
 
     TARGET is the directory of a SavedModel or of its versions, or a .keras file. The graph is read, not
     run; examples are needed for the moving statistics alone. The exit status is 0 if nothing is wrong, 1

@@ -18,14 +18,15 @@ from tfnorm.errors import InputError
     "--examples",
     type=click.Path(path_type=Path),
     required=True,
-    help="Examples of the training: Parquet, TFRecord of tf.Example, JSON lines, CSV, or an .npz of arrays.",
+    help="Examples that the model was trained on: Parquet, TFRecord of tf.Example, JSON lines, CSV, or an "
+    ".npz of arrays.",
 )
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
     callback=writable,
-    help="Where the recalibrated model goes.",
+    help="The .keras file to write the recalibrated model to.",
 )
 @json_option
 @custom_options

@@ -20,28 +20,38 @@ _STATUS = {"equal": 0, "different": 1, "could not tell": 2}
 @click.command(cls=Command)
 @click.argument("log", type=click.Path(path_type=Path))
 @click.argument("model")
-@click.option("--against", help="Another model, that is put beside MODEL.")
+@click.option(
+    "--against", help="Another model to put beside MODEL, to see what it would have answered."
+)
 @click.option(
     "--labels",
     show_default="labels, if the log has them",
     help="A file of labels with the columns request, row and label, or what they are called in the log.",
 )
 @click.option(
-    "--score", show_default="as an output, or score", help="Of a table: the scores' column."
+    "--score",
+    show_default="as an output, or score",
+    help="The column of a table that has the scores.",
 )
 @click.option(
-    "--request", show_default="request, if there", help="Of a table: the column of the request."
+    "--request",
+    show_default="request, if there",
+    help="The column of a table that says which rows were one request.",
 )
 @click.option(
     "--limit",
     type=int,
     show_default="all",
-    help="Requests to replay, whole; of more, as many drawn at random.",
+    help="How many requests to replay at most. Of more, this many are drawn at random.",
 )
 @options_of(Tolerance, "atol", "rtol")
-@click.option("--seed", type=int, default=0, help="Of the draws.")
 @click.option(
-    "--signature", show_default="that of the log's first", help="Of a SavedModel or a server."
+    "--seed", type=int, default=0, help="The number that decides which requests are drawn."
+)
+@click.option(
+    "--signature",
+    show_default="that of the log's first",
+    help="The signature to score, of a SavedModel or a server.",
 )
 @click.option(
     "--rows",

@@ -18,7 +18,7 @@ from tfnorm.errors import InputError
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("schema.json"),
     callback=writable,
-    help="Where the schema goes.",
+    help="The JSON file to write the schema to.",
 )
 def schema(files: tuple[str, ...], output: Path) -> int:
     """Draft the schema of a click log from its files.

@@ -15,24 +15,28 @@ from tfnorm.cli.serving import needs_serving
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="The model's name in requests.")
 @click.option("--host", default="127.0.0.1", help="The address to listen on.")
-@click.option("--port", type=int, default=8500, help="Of gRPC; 0 for any.")
-@click.option("--rest-port", type=int, default=8501, help="Of REST; 0 for any.")
+@click.option(
+    "--port", type=int, default=8500, help="The port of the gRPC API; 0 takes any free one."
+)
+@click.option(
+    "--rest-port", type=int, default=8501, help="The port of the REST API; 0 takes any free one."
+)
 @click.option(
     "--batching-parameters",
     type=click.Path(path_type=Path),
-    help="TensorFlow Serving's file of batching parameters, to run requests together.",
+    help="A file of TensorFlow Serving's batching parameters, by which requests are run together.",
 )
 @click.option(
     "--max-request-megabytes",
     type=click.IntRange(1, 2047),
     default=64,
-    help="What a request, its tensors, its outputs and its answer may each have.",
+    help="How large a request, its tensors, its outputs and its answer may each be.",
 )
 @click.option(
     "--max-model-megabytes",
     type=click.IntRange(1),
     show_default="what the machine has",
-    help="What the models may take, their weights and all that they compute at a time.",
+    help="How much memory the models may take: their weights, and all that they compute at a time.",
 )
 def serve(
     directory: Path,

@@ -16,7 +16,11 @@ from tfnorm.cli.options import examples_option, feed_option
 @click.argument("target")
 @examples_option
 @feed_option
-@click.option("--signature", show_default="serving_default", help="Of a SavedModel.")
+@click.option(
+    "--signature",
+    show_default="serving_default",
+    help="The signature to look into, of a SavedModel.",
+)
 @json_option
 @report_option("--html", "html_file", "an HTML page")
 @custom_options

@@ -21,7 +21,7 @@ from tfnorm.training.recipe import Recipe
 @click.option(
     "--checkpoints",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the state after each epoch in this folder, and go on from what is there.",
+    help="Keep the state after each epoch in this folder, and go on from the state that is there.",
 )
 @click.option(
     "--tensorboard",
@@ -33,7 +33,7 @@ from tfnorm.training.recipe import Recipe
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("din.keras"),
     callback=writable,
-    help="Where the model goes.",
+    help="The .keras file to write the model to.",
 )
 @click.option(
     "--recalibrate/--no-recalibrate",
@@ -58,8 +58,9 @@ def train(
 ) -> int:
     """Train a model on a click log and save it as a .keras file.
 
-    The log is your own, by a schema, or a published one. A training with --checkpoints that was killed
-    at any moment is gone on with by the same command; the checkpoint goes when the model is saved.
+    The log is your own, by a schema, or a published one. With --checkpoints, a
+    training that was killed at any moment goes on when the same command runs again; the checkpoint is
+    removed when the model is saved.
 
     \b
     Example:

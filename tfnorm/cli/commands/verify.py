@@ -27,50 +27,64 @@ from tfnorm.verify.judgement.tolerance import Tolerance
 @click.command(cls=Command)
 @click.argument("target")
 @examples_option
-@click.option("--random", type=int, help="Draw that many examples from the signature instead.")
 @click.option(
-    "--limit", type=int, default=LIMIT, help="Examples to score; of more, as many evenly spread."
+    "--random", type=int, help="Draw this many examples from the signature, in place of a file."
 )
 @click.option(
-    "--against", help="Another model, such as TARGET may be, that the scores should be equal to."
+    "--limit",
+    type=int,
+    default=LIMIT,
+    help="How many examples to score at most. Of more, this many are taken, evenly spread.",
+)
+@click.option(
+    "--against", help="Another model, named as TARGET is, that the scores should be equal to."
 )
 @click.option(
     "--output",
     "outputs",
     **pairs("=", "OTHER"),
-    help="An output, and the other model's that it is compared with. It may be repeated.",
+    help="An output, and the output of the other model that it is compared with. It may be repeated.",
 )
 @feed_option
-@click.option("--signature", show_default="serving_default", help="Of a SavedModel or a server.")
+@click.option(
+    "--signature",
+    show_default="serving_default",
+    help="The signature to score, of a SavedModel or a server.",
+)
 @click.option(
     "--batch-size",
     "batch_sizes",
     type=int,
     multiple=True,
     show_default="eleven from 2 to all at once",
-    help="A size to try, 2 or more; may be repeated.",
+    help="A batch size to try, 2 or more. It may be repeated.",
 )
 @click.option(
     "--allowed-batch-size",
     "allowed_batch_sizes",
     type=int,
     multiple=True,
-    help="A size that the server pads batches to; may be repeated.",
+    help="A batch size that the server pads batches to. It may be repeated.",
 )
 @click.option(
     "--unpadded",
     multiple=True,
     metavar="INPUT",
-    help="An input whose zeros at the end are values, and no padding; may be repeated.",
+    help="An input whose zeros at the end are values, not padding. It may be repeated.",
 )
 @click.option(
     "--budget",
     type=float,
     default=SECONDS,
-    help="Seconds to score for, inf for any: what is left out then is listed.",
+    help="How many seconds to score for; inf sets no limit. What there is no time for is listed.",
 )
 @options_of(Tolerance, "atol", "rtol", "bitwise")
-@click.option("--seed", type=int, default=0, help="Of the shuffles.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    help="The number that decides how examples are shuffled and drawn.",
+)
 @misfit_option
 @options_of(Connection)
 @custom_options

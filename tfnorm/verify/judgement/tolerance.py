@@ -22,7 +22,7 @@ class Tolerance:
     Attributes:
         atol: the absolute tolerance; a wider one than the default widens all bounds alike, and a
             tighter one tightens what is allowed beyond them.
-        rtol: the relative tolerance; likewise.
+        rtol: the relative tolerance, which works in the same way.
         bitwise: allow no value to move, not even by rounding.
         precision: the coarsest type that the model may compute in; None for `UNKNOWN`.
     """
