@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfnorm
+from tfnorm.reports import provenance as provenance_module
 from tfnorm.reports.provenance import Provenance, Stopwatch, fingerprint, with_provenance
 from tfnorm.terminal import plain_text
 
@@ -87,6 +88,19 @@ def test_a_model_is_its_file_or_its_weights_and_a_server_is_neither(tmp_path):
     assert len({prints([("model", Named("Keras model r", m))])["model"] for m in relus}) == 2
     for name in ("grpc://127.0.0.1:8500/din", "http://h/v1/models/din", "a\0b", "n" * 5000):
         assert prints({"model": Named(name), "against": None}.items()) == {}
+
+
+def test_a_table_has_the_same_fingerprint_in_any_parts(monkeypatch):
+    layer = keras.layers.Embedding(50, 3)
+    model = keras.Sequential([keras.Input((2,)), layer, keras.layers.Dense(1)])
+    scorer = tfnorm.load_scorer(model)
+
+    def found():
+        return Stopwatch().provenance({"model": scorer}, {"x": np.arange(40.0)}).fingerprints
+
+    whole = found()
+    monkeypatch.setattr(provenance_module, "_BLOCK", 64)
+    assert found() == whole
 
 
 def test_a_log_is_its_file(tmp_path):

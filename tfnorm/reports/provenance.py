@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -115,7 +117,7 @@ def fingerprint(target: Path) -> str | None:
         return None
     beside = (path for folder in _FOLDERS for path in sorted((target / folder).rglob("*")))
     files = [*graphs, *(path for path in beside if path.is_file())]
-    return _digits(part for path in files for part in (path.name.encode(), *_blocks(path)))
+    return _digits(part for path in files for part in chain((path.name.encode(),), _blocks(path)))
 
 
 def _of_model(model: Model | Path) -> str | None:
@@ -130,9 +132,10 @@ def _of_model(model: Model | Path) -> str | None:
     if loaded is None:
         return found
     weights = loaded[0].weights
-    arrays = {str(number): weight.numpy() for number, weight in enumerate(weights)}
+    # One after the other: together they may be half of the memory.
+    arrays = {str(number): weight for number, weight in enumerate(weights)}
     described = _described(loaded[0])
-    return _digits((described, *_parts_of(arrays))) if described or arrays else None
+    return _digits(chain((described,), _parts_of(arrays))) if described or arrays else None
 
 
 def _described(model: keras.Model) -> bytes:
@@ -143,16 +146,31 @@ def _described(model: keras.Model) -> bytes:
         return b""
 
 
-def _parts_of(arrays: Mapping[str, np.ndarray]) -> Iterable[bytes]:
+def _parts_of(arrays: Mapping[str, Any]) -> Iterable[bytes]:
     for name in sorted(arrays):
-        array = np.asarray(arrays[name])
-        yield f"{name} {array.dtype.name} {array.shape} ".encode()
-        if array.dtype == object:
-            for item in array.flat:
-                part = item if isinstance(item, bytes) else str(item).encode()
-                yield f"{len(part)} ".encode() + part
-        else:
-            yield np.ascontiguousarray(array).tobytes()
+        array = arrays[name]
+        described = True
+        for part in _rows(array):
+            if described:
+                yield f"{name} {part.dtype.name} {tuple(array.shape)} ".encode()
+                described = False
+            if part.dtype == object:
+                for item in part.flat:
+                    encoded = item if isinstance(item, bytes) else str(item).encode()
+                    yield f"{len(encoded)} ".encode() + encoded
+            else:
+                yield part.tobytes()
+
+
+def _rows(array: Any) -> Iterable[np.ndarray]:
+    """An array or a weight, so many rows at a time that a table is not copied whole; one part at least."""
+    shape = tuple(array.shape)
+    if not shape or not shape[0]:
+        yield np.asarray(array)
+        return
+    rows = max(1, _BLOCK * shape[0] // max(1, math.prod(shape) * np.asarray(array[:1]).itemsize))
+    for start in range(0, shape[0], rows):
+        yield np.asarray(array[start : start + rows])
 
 
 def _blocks(file: Path) -> Iterable[bytes]:

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.verify.inspection import variables as variables_module
 from tfnorm.verify.inspection.variables import Variables
 
 
@@ -68,6 +69,14 @@ def test_values_that_are_no_numbers_are_counted(tmp_path, value, bad):
     ((name, message, initial),) = _faults(tmp_path, w=value)
     assert (name, initial) == ("w", False)
     assert message == f"{bad} of its {len(value)} values are NaN or infinite"
+
+
+def test_a_large_table_is_looked_at_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(variables_module, "_PART", 3)
+    table = np.zeros((5, 2), "f")
+    table[[0, 2, 4], [1, 0, 1]] = np.nan, np.inf, np.nan
+    ((_, message, _),) = _faults(tmp_path, table=table)
+    assert message == "3 of its 10 values are NaN or infinite"
 
 
 def test_integers_and_words_are_left_alone(tmp_path):

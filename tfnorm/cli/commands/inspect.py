@@ -47,18 +47,21 @@ def inspect(
 
     It needs what tfnorm demo exports.
     """
+    from tfnorm._tensorflow import tensor_memory
     from tfnorm.cli.output import show
     from tfnorm.reports.provenance import with_provenance
     from tfnorm.session import DEFAULT_SIGNATURE
     from tfnorm.verify import inspect_saved_model
     from tfnorm.verify.inspection.text import render, to_dict
 
-    inspection = inspect_saved_model(
-        target,
-        signature=signature or DEFAULT_SIGNATURE,
-        examples=examples,
-        allow_misfit_statistics=allow_misfit_statistics,
-    )
+    # Else what was read of a large table is kept while the table is loaded to be run.
+    with tensor_memory(None):
+        inspection = inspect_saved_model(
+            target,
+            signature=signature or DEFAULT_SIGNATURE,
+            examples=examples,
+            allow_misfit_statistics=allow_misfit_statistics,
+        )
     write_json(json_file, to_dict(inspection))
     show(with_provenance(render(inspection), inspection.provenance))
     return 0 if inspection.passed else 1

@@ -20,6 +20,8 @@ from tfnorm.session import without_patterns
 
 # The reader raises one or the other, by the kind of damage.
 _DAMAGES = (tf.errors.OpError, RuntimeError, IndexError, ValueError, DecodeError)
+# Values that are looked at together.
+_PART = 1 << 20
 _MEANS = ("moving_mean", "running_mean")
 _VARIANCES = ("moving_variance", "moving_var", "running_var", "running_variance")
 
@@ -79,10 +81,12 @@ class Variables:
             if not epsilon(self._types[key]):
                 continue
             value = self._read(key)
-            value = value if np.iscomplexobj(value) else value.astype(np.float64)
             owner, _, kind = name.rpartition("/")
-            if bad := value.size - int(np.isfinite(value).sum()):
+            if bad := value.size - _finite(value):
                 yield Fault(name, f"{bad:,} of its {value.size:,} values are NaN or infinite")
+            if not kind.startswith((*_MEANS, *_VARIANCES)):
+                continue
+            value = value if np.iscomplexobj(value) else value.astype(np.float64)
             if kind.startswith(_MEANS):
                 mean = owner, value
             if kind.startswith(_VARIANCES):
@@ -111,3 +115,14 @@ class Variables:
     def _damaged(self, error: Exception) -> InputError:
         reason = str(error).strip().splitlines()[0]
         return InputError(f"the variables at {self._path} can't be read: {reason}")
+
+
+def _finite(value: np.ndarray) -> int:
+    """How many values are finite, of a table that is too large to be copied."""
+    flat = value.reshape(-1)
+    found = 0
+    for start in range(0, flat.size, _PART):
+        part = flat[start : start + _PART]
+        part = part if np.iscomplexobj(part) else part.astype(np.float64)
+        found += int(np.isfinite(part).sum())
+    return found
