@@ -54,7 +54,7 @@ def after_demo(tmp_path_factory):
     keras.utils.set_random_seed(0)
     log = tfnorm.datasets.synthetic(train_size=1, test_size=128)
     rows = log.test.features
-    model = tfnorm.models.DIN(log.schema, units=(4,), attention_units=(4,))
+    model = tfnorm.models.DIN(log.schema, units=(2,), attention=False)
     tfnorm.recalibrate_statistics(model, [rows])
     model.save(folder / "din.keras")
     exported = tfnorm.export_saved_model(
