@@ -93,3 +93,19 @@ def test_why_it_can_not_be_looked_into_is_the_reason(model):
     assert blame(Refusing(None), None, {"x": X}) == (None, "it can't be saved")
     culprit, unknown = blame(Open(model), None, {"wrong": X})
     assert culprit is None and "input 'x' is missing" in unknown
+
+
+def test_state_that_no_longer_moves_a_score_is_looked_for_as_the_file_has_it(tmp_path):
+    module = tf.Module()
+    module.calls = tf.Variable(0.0)
+
+    def score(x):
+        return {"score": tf.minimum(module.calls.assign_add(1.0), 99.0) + x[:, 0]}
+
+    module.score = tf.function(score, input_signature=[tf.TensorSpec([None, 3], tf.float32, "x")])
+    tf.saved_model.save(module, tmp_path, signatures=module.score)
+    with SavedModel(tmp_path) as loaded:
+        for _ in range(100):
+            loaded.run({"x": X})
+        found, unknown = blame(Open(loaded, signature="serving_default"), None, {"x": X})
+    assert (found.op_type, unknown) == ("AssignAddVariableOp", None)

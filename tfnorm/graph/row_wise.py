@@ -38,7 +38,8 @@ REARRANGING = frozenset(
 
 _WITHIN_ROWS = re.compile(
     r"^(Conv|DepthwiseConv|AvgPool|MaxPool|LRN|Resize|BatchMatMul|_?Fused|Quantize|Dequantize"
-    r"|TensorList|CropAndResize|Cholesky|MatrixInverse|MatrixSolve|SelfAdjointEig|Svd|FFT|IFFT|RFFT"
+    r"|TensorList|CropAndResize|Cholesky|Eig|Lu|Qr|SelfAdjointEig|Svd|FFT|IFFT|RFFT|(Log)?Matrix("
+    r"Determinant|Exponential|Inverse|Logarithm|Solve|SquareRoot|Triangular)"
     r"|CudnnRNN|BlockLSTM|GRUBlockCell|LSTMBlockCell|DecodeJpeg|AdjustContrast|RGBToHSV|HSVToRGB)"
     r"|^(Enter|Exit|Merge|Switch|NextIteration|LoopCond|NoOp|Assert)$"
     r"|^(If|StatelessIf|Case|StatelessCase|While|StatelessWhile)$"

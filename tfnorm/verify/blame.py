@@ -31,14 +31,17 @@ def blame(
         for model in (scorer,) if local is None else (scorer, local):
             with model.as_saved_model() as saved_model:
                 if saved_model is not None:
-                    signature = model.signature or DEFAULT_SIGNATURE
-                    found = find_culprit(
-                        saved_model,
-                        examples,
-                        signature=signature,
-                        constants=model.constants,
-                        unpadded=unpadded,
-                    )
+                    for target in (saved_model, saved_model.path):
+                        found = find_culprit(
+                            target,
+                            examples,
+                            signature=model.signature or DEFAULT_SIGNATURE,
+                            constants=model.constants,
+                            unpadded=unpadded,
+                        )
+                        # State that scoring has changed may no longer move a score, unlike that of the file.
+                        if found or model.concurrent:
+                            break
                     return found, None if found else "no op was found by itself"
     except InputError as error:
         return None, str(error)

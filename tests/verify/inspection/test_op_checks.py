@@ -119,6 +119,20 @@ def test_a_reduction_of_integers_may_decide_on_shapes_alone():
 
 
 @pytest.mark.parametrize(
+    "places",
+    [
+        lambda rows: tf.cast(tf.range(rows), tf.float32)[:, None],
+        lambda rows: tf.one_hot(tf.range(rows), 4),
+        lambda rows: tf.linspace(0.0, 1.0, rows)[:, None],
+    ],
+)
+def test_the_place_in_the_batch_as_a_number_of_the_scores_is_a_warning(places):
+    found = checked(lambda x: x + places(tf.shape(x)[0]))
+    assert "the place in the batch flows into AddV2" in [one.message for one in found]
+    assert "error" not in [one.severity for one in found]
+
+
+@pytest.mark.parametrize(
     ("call", "op_type"),
     [
         (lambda x: x + tf.cast(tf.shape(x)[0], tf.float32), "AddV2"),

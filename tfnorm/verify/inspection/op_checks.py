@@ -145,8 +145,8 @@ def _crossed(opened: Opened, node: node_def_pb2.NodeDef) -> Finding | None:
         if seen.certain:
             return _found(opened, "error", node, f"{node.op} {seen.what}", advice(node.op))
         return _found(opened, "warning", node, f"{node.op} {seen.what}", _uncertain(opened, node))
-    if _takes_size(opened, node):
-        message = f"the batch size flows into {node.op}"
+    if what := _taken(opened, node):
+        message = f"the {what} flows into {node.op}"
         text = "Leave the batch size out of the scores: use a constant, or a size of each example."
         return _found(opened, "warning", node, message, text)
     return None
@@ -162,19 +162,21 @@ def _uncertain(opened: Opened, node: node_def_pb2.NodeDef) -> str:
     return _VERIFY
 
 
-def _takes_size(opened: Opened, node: node_def_pb2.NodeDef) -> bool:
-    """Whether rows are computed with a floating number that follows from the batch size."""
+def _taken(opened: Opened, node: node_def_pb2.NodeDef) -> str | None:
+    """Which floating numbers, of no example, rows are computed with: the batch size, or their places."""
     axes = opened.axes
     if not axes.axes(f"{node.name}:0"):
-        return False
+        return None
     for tensor in data_inputs(node):
         first, second = (axes.value(tensor, which) for which in range(2))
-        if first is None or second is None or first.shape != second.shape:
-            continue
         dtype = axes.dtype(tensor)
-        if dtype is not None and epsilon(dtype) and not np.array_equal(first, second):
-            return True
-    return False
+        if first is None or second is None or dtype is None or not epsilon(dtype):
+            continue
+        if first.shape == second.shape and not np.array_equal(first, second):
+            return "batch size"
+        if any((first != first.take([0], axis)).any() for axis in axes.axes(tensor)):
+            return "place in the batch"
+    return None
 
 
 def _found(

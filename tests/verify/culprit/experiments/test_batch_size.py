@@ -114,3 +114,7 @@ def test_what_gives_another_number_of_rows_than_the_batch_has_is_accused(probe_o
 
 def test_without_rows_that_follow_the_batch_nothing_is_accused(probe_of):
     assert _found(probe_of, lambda x: tf.constant([1.0, 2.0, 4.0, 5.0]), [2, 7]) is None
+
+
+def test_an_output_without_any_axis_is_none_that_the_size_moves(probe_of):
+    assert _found(probe_of, lambda x: tf.constant(0.5) + 0 * tf.reduce_sum(x), [2, 4]) is None

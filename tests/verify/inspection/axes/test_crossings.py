@@ -13,6 +13,12 @@ OVER, RANKS = "reduces over the batch axis", "ranks over the batch axis"
 SOFTMAX, SCANS = "normalizes over the batch axis", "scans along the batch axis"
 COUNTS, MOVES = "counts over the batch axis", "moves rows along the batch axis"
 FIXED, SUMS = "takes fixed rows of the batch", "sums over the batch axis"
+MATRIX, IMAGE = (
+    "solves for all rows together, as one matrix",
+    "takes the mean of all rows, as of one image",
+)
+UNKNOWN = "does with the rows what can't be followed"
+SEGMENT = "brings rows together by segment"
 EACH_OTHER, SLIDES = "multiplies rows with each other", "slides along the batch axis"
 
 
@@ -80,6 +86,21 @@ def _einsum(equation):
         (_einsum("bf,bf->b"), FLAT, {}),
         (_conv, X, {}),
         (lambda x: _conv(tf.transpose(x, [1, 0, 2])), X, {"Conv2D": SLIDES}),
+        (lambda x: tf.linalg.svd(x)[1], FLAT, {"Svd": MATRIX}),
+        (lambda x: tf.linalg.qr(x)[0], FLAT, {"Qr": MATRIX}),
+        (lambda x: tf.linalg.svd(x)[1], X, {}),
+        (lambda x: tf.linalg.qr(x)[0], X, {}),
+        (lambda x: tf.linalg.triangular_solve(tf.eye(4), tf.transpose(x)), FLAT, {}),
+        (lambda x: tf.image.adjust_contrast(x, 2.0), X, {"AdjustContrastv2": IMAGE}),
+        (lambda x: tf.image.adjust_contrast(x[:, None], 2.0), X, {}),
+        (lambda x: tf.raw_ops.ResizeBilinear(images=x[None], size=[2, 2]), X, {"ResizeBilinear": SLIDES}),
+        (lambda x: tf.math.segment_sum(x, tf.cast(x[:, 0], tf.int32)), FLAT, {"SegmentSum": SEGMENT}),
+        (lambda x: tf.math.unsorted_segment_max(x, tf.range(tf.shape(x)[0]) // 2, 9), FLAT,
+         {"UnsortedSegmentMax": SEGMENT}),
+        (lambda x: tf.math.unsorted_segment_sum(tf.reshape(x, [-1]), tf.repeat(tf.range(tf.shape(x)[0]), 4),
+                                                tf.shape(x)[0]), FLAT, {"UnsortedSegmentSum": UNKNOWN}),
+        (lambda x: tf.math.unsorted_segment_sum(tf.reshape(x, [-1]), tf.range(tf.size(x)) // 8,
+                                                tf.shape(x)[0]), FLAT, {"UnsortedSegmentSum": SEGMENT}),
     ],
 )  # fmt: skip
 def test_an_op_is_told_by_its_axes(call, spec, expected):

@@ -142,8 +142,8 @@ def _other_rank(expected: np.ndarray, scores: np.ndarray) -> bool:
 def _largest_move(expected: list[np.ndarray], scores: list[np.ndarray]) -> float:
     """How far the first rows' scores are from `expected`, relative to the largest of them."""
     largest = 0.0
-    for first, second in zip(map(np.asarray, expected), map(np.asarray, scores), strict=True):
-        if first.ndim and first.shape[1:] == second.shape[1:]:
+    for first, second in zip(map(np.atleast_1d, expected), map(np.atleast_1d, scores), strict=True):
+        if first.shape[1:] == second.shape[1:]:
             rows = min(len(first), len(second))
             first, second = first[:rows], second[:rows]
         if first.shape != second.shape or first.dtype.kind not in "fiub":

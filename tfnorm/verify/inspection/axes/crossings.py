@@ -29,9 +29,14 @@ from tfnorm.verify.inspection.axes.picks import picks
 from tfnorm.verify.inspection.axes.reach import Crossing, touches
 
 # Ops that take axis 0 for the batch, whatever it holds.
-_ROW_WISE = ("Conv", "DepthwiseConv", "AvgPool", "MaxPool", "LRN")
+_ROW_WISE = ("Conv", "DepthwiseConv", "AvgPool", "MaxPool", "LRN", "Resize")
 _ALONG_AN_AXIS = REDUCTIONS | SCANS | {"ReverseV2", "Roll"}
 _FOURIER = re.compile(r"^I?R?FFT(?:([23])D)?$")
+_MATRICES = re.compile(
+    r"^(Batch)?(Cholesky|Eig|Lu|Qr|SelfAdjointEig|Svd|(Log)?Matrix(Determinant|Inverse|Logarithm|Exponential"
+    r"|Solve|SolveLs|SquareRoot|TriangularSolve))(V2)?$"
+)
+_SEGMENTS = re.compile(r"^(Unsorted)?Segment")
 _PADS = ("Pad", "PadV2", "MirrorPad")
 _KNOWN = (
     COUNTS | MOVES | NORMALIZATIONS | PRODUCTS | REDUCTIONS | SCANS | SHAPES | SOFTMAXES | SORTS
@@ -72,8 +77,12 @@ def _reaching(node: node_def_pb2.NodeDef, inputs: list[str], axes: BatchAxes) ->
         return "counts over the batch axis"
     if node.op in MOVES and _moves(node, inputs, axes, batch, rank):
         return "moves rows along the batch axis"
-    if "Segment" in node.op and 0 in batch and not node.op.startswith("SparseSegment"):
+    if _SEGMENTS.search(node.op) and 0 in batch and _joins(inputs, axes):
         return "brings rows together by segment"
+    if _MATRICES.search(node.op) and any(axis >= rank - 2 for axis in batch):
+        return "solves for all rows together, as one matrix"
+    if node.op.startswith("AdjustContrast") and any(rank - 3 <= a < rank - 1 for a in batch):
+        return "takes the mean of all rows, as of one image"
     if node.op in _PADS and _pads(axes.constant(inputs[1]), batch):
         return "shifts rows along the batch axis"
     if (fourier := _FOURIER.search(node.op)) and any(
@@ -131,6 +140,17 @@ def _lengths(shape: list[int | None] | None) -> list[int]:
     """A shape; empty where some length is unknown, or 0."""
     known = [length for length in shape or () if length]
     return known if shape and len(known) == len(shape) else []
+
+
+def _joins(inputs: list[str], axes: BatchAxes) -> bool:
+    """Whether segments have several rows of the batch, as far as it is known which are in which."""
+    length, size = (axes.shape(inputs[0]) or [None])[0], axes.sizes[0]
+    segments = axes.value(inputs[1])
+    if segments is None or length is None or segments.shape != (length,):
+        # Rows that are folded, such as all words of a batch, are brought together again by such ops.
+        return length == size
+    rows = np.arange(length) // (length // size)
+    return any(len(np.unique(rows[segments == one])) > 1 for one in np.unique(segments))
 
 
 def _has_range(node: node_def_pb2.NodeDef) -> bool:
