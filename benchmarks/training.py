@@ -11,7 +11,10 @@
 
 Each contestant is a process of its own, since the threads of the libraries disturb each other. The
 processes take turns: one runs some steps while the others wait. Ids are uniform, histories have 20 places
-of which half are padding on average. A figure is the median of the rounds, with the least and the most.
+of which half are padding on average. A figure is the median of the rounds, with the least and the most:
+examples per second of processor time, since on a machine that others use a second of the clock is not always
+as long; those by the clock are in the JSON file too. On one processor (`taskset -c 1`) both are the same
+where nothing else runs.
 
 With `--parts`, what a step of tfnorm's is made of, one op behind the other.
 """
@@ -34,6 +37,7 @@ CATEGORIES = 1_000
 HISTORY = 20
 WIDTH = 18
 UNITS, ATTENTION = (200, 80), (80, 40)
+CLOCKS = ("processor", "wall")
 CONTESTANTS = ("tfnorm", "keras", "torch", "torch.compile")
 # A table of which every row is updated in each step takes a second a step at 1e7 items.
 DENSE_MOST = 100_000
@@ -106,7 +110,7 @@ def plain_attention(units: tuple[int, ...]):
 
 
 def parts(items: int, batch: int, steps: int) -> dict[str, float]:
-    """Milliseconds a step: each with what goes before it."""
+    """Milliseconds of processor time a step: each with what goes before it."""
     import keras
     import tensorflow as tf
 
@@ -154,10 +158,10 @@ def parts(items: int, batch: int, steps: int) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(6):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = time.process_time()
             call()
             if turn:
-                times[name].append((time.perf_counter() - start) / steps * 1e3)
+                times[name].append((time.process_time() - start) / steps * 1e3)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -235,16 +239,18 @@ def torch(who: str, items: int, batch: int, steps: int) -> Callable[[], None]:
 
 
 def serve_turns(who: str, items: int, batch: int, steps: int) -> None:
-    """One contestant: for each line on stdin, a line with the examples per second of a round."""
+    """One contestant: for each line on stdin, one with a round's examples per second, by both clocks."""
     make = torch if who.startswith("torch") else tfnorm_or_keras
     epoch = make(who, items, batch, steps)
     epoch()
     epoch()
     print("ready", flush=True)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        starts = time.process_time(), time.perf_counter()
         epoch()
-        print(batch * steps / (time.perf_counter() - start), flush=True)
+        ends = time.process_time(), time.perf_counter()
+        rates = (batch * steps / (end - start) for start, end in zip(starts, ends, strict=True))
+        print(*rates, flush=True)
 
 
 def steps_of(who: str, items: int) -> int:
@@ -254,7 +260,7 @@ def steps_of(who: str, items: int) -> int:
 
 def compared(
     contestants: list[str], items: int, batch: int, rounds: int, torch_python: str
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, dict[str, float]]]:
     running = {}
     for who in contestants:
         python = torch_python if who.startswith("torch") else sys.executable
@@ -277,17 +283,20 @@ def compared(
         )
         if running[who].stdout.readline().strip() != "ready":
             running.pop(who).wait()
-    rates: dict[str, list[float]] = {who: [] for who in running}
+    rates: dict[str, list[list[float]]] = {who: [] for who in running}
     for _ in range(rounds):
         for who, process in running.items():
             process.stdin.write("go\n")
             process.stdin.flush()
-            rates[who].append(float(process.stdout.readline()))
+            rates[who].append(list(map(float, process.stdout.readline().split())))
     for process in running.values():
         process.stdin.close()
         process.wait()
     return {
-        who: {"median": statistics.median(found), "least": min(found), "most": max(found)}
+        who: {
+            clock: {"median": statistics.median(of), "least": min(of), "most": max(of)}
+            for clock, of in zip(CLOCKS, zip(*found, strict=True), strict=True)
+        }
         for who, found in rates.items()
     }
 
@@ -301,6 +310,7 @@ def main() -> None:
 
     from rich.console import Console
     from rich.table import Table
+    from timing import versions
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -319,6 +329,7 @@ def main() -> None:
             contestants = [w for w in CONTESTANTS if w != "torch.compile" or items <= DENSE_MOST]
             rates = compared(contestants, items, batch, given.rounds, given.torch_python)
             found.append({"items": items, "batch": batch, "examples per second": rates})
+            rates = {who: clocks["processor"] for who, clocks in rates.items()}
             ours = rates["tfnorm"]["median"]
             shown = [
                 "-"
@@ -341,7 +352,14 @@ def main() -> None:
             of_parts.add_row(f"{one['items']:,}", str(one["batch"]), *values)
         Console().print(of_parts)
     if given.json is not None:
-        given.json.write_text(json.dumps({"training": found, "parts": split}, indent=2) + "\n")
+        measured = {
+            "training": found,
+            "parts": split,
+            "processors": len(os.sched_getaffinity(0)),
+            "load at the end": os.getloadavg()[0],
+            "versions": versions("tensorflow", "keras", "numpy"),
+        }
+        given.json.write_text(json.dumps(measured, indent=2) + "\n")
 
 
 if __name__ == "__main__":
