@@ -201,6 +201,47 @@ def test_a_type_that_is_another_is_told(log):
     assert report.model.notes == {"the log has 'item' as int64, the model takes int32": 30}
 
 
+def test_types_are_no_matter_where_the_log_is_text(tmp_path):
+    report = tfnorm.replay(lines(tmp_path / "log.jsonl", ASKED, Numpy(1)), Numpy(1))
+    assert report.verdict == "equal" and report.model.notes == {}
+
+
+def test_requests_without_a_row_are_could_not_tell(log):
+    none = {name: array[:0] for name, array in ASKED[0].items()}
+    empty = predicted(none, {"score": np.zeros(0, np.float32)})
+    report = tfnorm.replay(write(log, [empty]), Numpy(1))
+    assert report.verdict == "could not tell" and "has a row" in str(report)
+    assert tfnorm.replay(write(log, [empty, *answered(Numpy(1), ASKED[:1])]), Numpy(1)).passed
+
+
+def test_a_column_that_is_no_score_is_not_taken_for_one(tmp_path):
+    rows = ["x,item,clicked", *("1|2|3|4,1,0" for _ in range(9))]
+    (tmp_path / "log.csv").write_text("\n".join(rows))
+    with pytest.raises(InputError, match="which of its columns has scores is not known: none is"):
+        tfnorm.replay(tmp_path / "log.csv", Numpy(1))
+    report = tfnorm.replay(tmp_path / "log.csv", Numpy(1), score="clicked")
+    assert report.verdict == "different"
+
+
+def test_labels_that_no_row_or_only_some_have_are_told(log, tmp_path):
+    write(log, answered(Numpy(1), ASKED))
+    assert "no row has one: clicked is no name" in " ".join(
+        str(tfnorm.replay(log, Numpy(1), labels="clicked")).split()
+    )
+    file = tmp_path / "labels.csv"
+    file.write_text("request,row,label\n0,0,1\n2,0,0\n")
+    report = tfnorm.replay(log, Numpy(1), labels=file)
+    assert f"2 of {report.model.rows} rows have one" in str(report)
+    for name in ("nowhere.csv", "nowhere/labels"):
+        with pytest.raises(InputError, match="a file that does not exist; accepted: a file, or"):
+            tfnorm.replay(log, Numpy(1), labels=name)
+
+
+def test_a_tolerance_that_was_given_is_not_called_rounding(log):
+    report = tfnorm.replay(write(log, answered(Numpy(1), ASKED)), Numpy(2), atol=2.0)
+    assert report.verdict == "equal" and "within the tolerance that was given" in str(report)
+
+
 def test_what_the_model_refuses_and_production_answered_differs(log):
     logs = answered(Numpy(1), ASKED)
     logs[0] = predicted({**ASKED[0], "item": ASKED[0]["item"] + 1000}, Numpy(1).score(ASKED[0]))

@@ -157,11 +157,11 @@ def recorded(server, asked, clients=1):
     return logs
 
 
-def lines(path, asked, scorer):
-    """JSON lines of requests over REST and their answers."""
+def lines(path, asked, scorer, logged=None):
+    """JSON lines of requests over REST and their answers; the requests may be logged otherwise."""
     written = []
-    for inputs in asked:
-        answer = scorer.score(inputs)
+    for scored, inputs in zip(asked, logged or asked, strict=True):
+        answer = scorer.score(scored)
         body = {"inputs": {key: array.tolist() for key, array in inputs.items()}}
         written.append({"request": body, "response": {"outputs": answer["score"].tolist()}})
     path.write_text("\n".join(map(json.dumps, written)) + "\n")

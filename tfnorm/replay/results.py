@@ -148,7 +148,7 @@ class ReplayResult:
         batches_known: whether the log says which rows were scored together.
         model: the log beside the model.
         against: the log beside the other model; None where there is none.
-        atol, rtol, limit, seed: the arguments that were given.
+        labels, atol, rtol, limit, seed: the arguments that were given.
         provenance: the versions of the packages, when it was made, how long it took, and what of; None where
             nobody kept it.
     """
@@ -161,6 +161,7 @@ class ReplayResult:
     batches_known: bool
     model: ModelResult
     against: ModelResult | None
+    labels: str | None
     atol: float
     rtol: float
     limit: int | None

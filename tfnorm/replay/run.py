@@ -15,7 +15,7 @@ from tfnorm.errors import InputError
 from tfnorm.examples.table import LABELS
 from tfnorm.replay.log.call import Call
 from tfnorm.replay.log.files import open_log
-from tfnorm.replay.log.labels import Labels
+from tfnorm.replay.log.labels import labels_in
 from tfnorm.replay.log.sampling import count, drawn
 from tfnorm.replay.report.report import ReplayReport
 from tfnorm.replay.rows_file import RowsFile
@@ -102,8 +102,8 @@ def replay(
     """
     _check(limit, atol, rtol, seed, threads)
     watch = Stopwatch()
-    name = str(labels) if labels is not None and not Path(labels).is_file() else LABELS
-    joined = None if labels is None or not Path(labels).is_file() else Labels(Path(labels))
+    joined = None if labels is None else labels_in(labels)
+    name = LABELS if labels is None or joined is not None else str(labels)
     targets = [model] if against is None else [model, against]
     wanted = signature
     if signature is None and any(map(_has_signatures, targets)):
@@ -128,6 +128,7 @@ def replay(
         batches_known=opened.batches_known,
         model=results[0],
         against=results[1] if against is not None else None,
+        labels=None if labels is None else str(labels),
         atol=float(atol),
         rtol=float(rtol),
         limit=limit,

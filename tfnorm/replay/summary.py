@@ -51,7 +51,7 @@ def _verdict(partial: Partial) -> str:
     """What can't be given to the model may differ, so that the others can't say that all is equal."""
     if not partial.equal:
         return DIFFERENT
-    return UNKNOWN if partial.unfit or not partial.calls else EQUAL
+    return UNKNOWN if partial.unfit or not partial.rows else EQUAL
 
 
 def _quality(quality: Quality | None) -> QualityResult | None:

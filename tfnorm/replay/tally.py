@@ -164,13 +164,28 @@ class Tally:
             outputs = one.answers[place].outputs
             if outputs is not None:
                 try:
-                    return paired(one.call.outputs, outputs)
+                    return self._known(paired(one.call.outputs, outputs))
                 except InputError as error:
                     if place == 0:
                         raise InputError(f"{self._log.name}: {error}") from error
                     self._unpaired[place] = error
                     return []
         return []
+
+    def _known(self, pairs: list[Pair]) -> list[Pair]:
+        """The pairs, if no column of features or labels could be one of them.
+
+        Raises:
+            InputError: one could.
+        """
+        if not self._log.scores_known:
+            for pair in pairs:
+                if pair.logged != pair.new:
+                    raise InputError(
+                        f"which of its columns has scores is not known: none is called {pair.new!r}, as the "
+                        "model's output is; name one by score"
+                    )
+        return pairs
 
     def _bounds(self, place: int, head: Sequence[Scored]) -> Bounds:
         by_output: dict[str, list[np.ndarray]] = {}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from replay.traffic import ITEMS, Numpy, answered, predicted, requests, write
+from replay.traffic import ITEMS, Numpy, answered, lines, predicted, requests, write
 
 import tfnorm
 from tfnorm.scorers.scorer import Scorer
@@ -121,6 +121,48 @@ def test_the_number_that_could_have_been_another_is_named(log):
     ranker = Numpy(0, name="exports/ranker/4")
     cause = why(tfnorm.replay(write(log, changed_logs(ranker, 0, replaced)), ranker))
     assert "another value of 'x'[2] alone could give it" in cause.said
+
+
+def with_three_decimals(x):
+    return np.round(x.astype(np.float64), 3)
+
+
+def in_sixteen_bits(x):
+    return x.astype(np.float16)
+
+
+@pytest.mark.parametrize(
+    ("logged", "said"),
+    [(in_sixteen_bits, "has 'x' as float16"), (with_three_decimals, "has 'x' with 3 decimals")],
+)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_inputs_that_were_logged_with_fewer_digits_are_told(seed, logged, said, log):
+    ranker = Numpy(seed)
+    asked = requests(seed, 10)
+    fewer = [{**i, "x": logged(i["x"])} for i in asked]
+    if logged is in_sixteen_bits:
+        write(log, [predicted(f, ranker.score(i)) for f, i in zip(fewer, asked, strict=True)])
+    else:
+        lines(log, asked, ranker, logged=fewer)
+    cause = why(tfnorm.replay(log, ranker))
+    assert (cause.kind, cause.certain) == ("inputs", False)
+    assert f"digits that the log lacks: it {said}" in cause.said
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_digits_that_the_log_lacks_do_not_explain_another_models_scores(seed, log):
+    lines(log, [{**i, "x": np.round(i["x"], 2)} for i in requests(seed, 10)], Numpy(seed + 100))
+    report = tfnorm.replay(log, Numpy(seed))
+    assert why(report).kind == "not found"
+    assert any(said.startswith("digits that the log lacks:") for said in report.model.ruled_out)
+
+
+def test_an_answer_that_is_no_number_is_no_transformed_score(log):
+    ranker, asked = Numpy(0), requests(0, 20)
+    logs = answered(ranker, asked)
+    logs[3] = predicted(asked[3], {"score": np.full(len(asked[3]["x"]), np.nan, np.float32)})
+    report = tfnorm.replay(write(log, logs), ranker)
+    assert report.model.calls_different == 1 and why(report).kind == "not found"
 
 
 @pytest.mark.parametrize("seed", SEEDS)

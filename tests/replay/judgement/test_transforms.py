@@ -54,6 +54,14 @@ def test_other_scores_are_no_function(count, seed):
         assert transformed(single(logged), single(sigmoid(z))) is None
 
 
+@pytest.mark.parametrize("size", [1e-5, 1e-4])
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_that_leaves_the_order_as_it_was_is_no_function(seed, size):
+    new = sigmoid(logits(seed, 64))
+    noise = size * np.random.default_rng(seed + 100).normal(size=64)
+    assert transformed(single(new + noise), single(new)) is None
+
+
 def test_few_or_equal_scores_say_nothing():
     z = logits(0)
     assert transformed(z[:7], 2 * z[:7]) is None

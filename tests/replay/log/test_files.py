@@ -1,3 +1,6 @@
+import gzip
+import json
+
 import pytest
 
 from tfnorm.errors import InputError
@@ -7,6 +10,19 @@ from tfnorm.replay.log.files import open_log
 def test_a_log_that_is_not_there_is_told_with_what_is_accepted(tmp_path):
     with pytest.raises(InputError, match="does not exist; give a TFRecord of TensorFlow Serving's"):
         open_log(tmp_path / "nowhere", None, labels="labels")
+
+
+def test_a_folder_is_no_log(tmp_path):
+    with pytest.raises(InputError, match="is a folder; give a TFRecord"):
+        open_log(tmp_path, None, labels="labels")
+
+
+@pytest.mark.parametrize("name", ["log.jsonl.gz", "log"])
+def test_json_lines_may_be_packed(name, tmp_path):
+    line = {"request": {"instances": [{"x": 1.0}]}, "response": {"predictions": [0.5]}}
+    (tmp_path / name).write_bytes(gzip.compress(json.dumps(line).encode()))
+    log = open_log(tmp_path / name, None, labels="labels")
+    assert [log.call(*entry).outputs["predictions"] for entry in log.entries()] == [0.5]
 
 
 @pytest.mark.parametrize("option", ["score", "request"])

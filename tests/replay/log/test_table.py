@@ -104,7 +104,7 @@ def test_a_column_that_is_not_there_is_named(options, reason, path):
 
 
 def test_a_null_is_named_with_its_row(path):
-    with pytest.raises(InputError, match=r"row 4: 'item' is null"):
+    with pytest.raises(InputError, match=f"^{path}: row 4: 'item' is null"):
         calls(write(path, item=[3, 1, 4, 1, None, 9]))
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gzip
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -83,6 +86,13 @@ def _table(
     return stacked(rows, inputs, [f"line {number}" for number, _ in instances])
 
 
+def opened(path: Path) -> BinaryIO:
+    """The file, unpacked where gzip has packed it."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return cast("BinaryIO", gzip.open(path)) if packed else path.open("rb")
+
+
 def numbered_values(path: Path) -> Iterator[tuple[int, object]]:
     """Each line's number and value; a file that is one value of several lines is one.
 
@@ -90,7 +100,7 @@ def numbered_values(path: Path) -> Iterator[tuple[int, object]]:
         InputError: a line is no JSON.
         ValueError: the file is none at all.
     """
-    with path.open(encoding="utf-8") as file:
+    with io.TextIOWrapper(opened(path), encoding="utf-8") as file:
         first = file.readline()
         try:
             yield 1, _value(first, 1)

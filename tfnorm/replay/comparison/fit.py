@@ -58,7 +58,7 @@ def fit(call: Call, scorer: Scorer) -> Fitted:
     feeds = arrays if scorer.inputs is None else {}
     for name, spec in (scorer.inputs or {}).items():
         if name in arrays:
-            feeds[name] = _cast(arrays[name], name, spec, notes)
+            feeds[name] = _cast(arrays[name], name, spec, notes if call.typed else [])
         elif name in scorer.defaults:
             notes.append(f"the log lacks {name!r}, for which the model's default is taken")
         else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tfnorm.replay.comparison.outputs import Pair
-from tfnorm.replay.judgement import batch, inputs, padding, versions
+from tfnorm.replay.judgement import batch, digits, inputs, padding, versions
 from tfnorm.replay.judgement.sample import Sample, Seen
 from tfnorm.replay.judgement.transforms import transformed
 from tfnorm.replay.judgement.trial import Agreement, Rescored, Trial, Way
@@ -84,7 +84,16 @@ def diagnose(case: Case) -> Diagnosis:
     if case.partial.equal or not calls:
         return found
     # The surest first: what follows is asked only as long as not all is explained.
-    for tried in (_versions, _batch, _padding, _transformed, _merged, _inputs, _what_is_left):
+    for tried in (
+        _versions,
+        _batch,
+        _padding,
+        _transformed,
+        _merged,
+        _inputs,
+        _digits,
+        _what_is_left,
+    ):
         if tried(case, trial, found):
             break
     found.causes.sort(key=lambda cause: (not cause.certain, -cause.calls))
@@ -176,12 +185,14 @@ def _transformed(case: Case, trial: Trial, found: Diagnosis) -> bool:
     for said, way in _other_outputs(trial):
         if found.tried(TRANSFORMED, said, trial.agreement(way)):
             return True
-    points = case.partial.points
-    function = transformed(points.logged, points.new)
+    logged, new = case.partial.points.logged, case.partial.points.new
+    bound = case.partial.bounds.bound(trial.pairs[0].logged, logged[:, None])[:, 0]
+    # Where numbers do not differ, a function of them tells nothing.
+    any_apart = case.partial.one_way or (np.abs(new - logged) > bound).any()
+    function = transformed(logged, new) if any_apart else None
     if function is None:
-        found.ruled_out.append(
-            "a transformed score: no function of the model's gives the logged ones"
-        )
+        no = "a transformed score: no function of the model's gives the logged ones"
+        found.ruled_out.append(no)
         return False
     found.causes.append(Cause(TRANSFORMED, function, True))
     return True
@@ -264,6 +275,19 @@ def _inputs(case: Case, trial: Trial, found: Diagnosis) -> bool:
         said, agreement = change
         return found.tried(INPUTS, f"other inputs were scored than those logged: {said}", agreement)
     return False
+
+
+def _digits(case: Case, trial: Trial, found: Diagnosis) -> bool:
+    explained = None if _is_version(found) else digits.explained(trial)
+    if explained is None:
+        return False
+    lacks, agreement = explained
+    if agreement.calls < _PLAUSIBLE * agreement.of:
+        found.ruled_out.append(f"digits that the log lacks: {lacks}, not as far as they are off")
+        return False
+    said = f"inputs were scored with digits that the log lacks: {lacks}, as far as they are off"
+    found.causes.append(Cause(INPUTS, said, False, agreement.calls, agreement.of))
+    return True
 
 
 def _what_is_left(case: Case, trial: Trial, found: Diagnosis) -> bool:

@@ -8,6 +8,10 @@ _FEWEST = 8
 """Rows for a function of two numbers; for one that is only monotone, four times as many."""
 _TOLERANCE = 2e-5
 _DIGITS = range(1, 8)
+_LEFT = 0.1
+"""The share of the largest difference that a function which was fitted may leave: noise leaves most of it."""
+_BENT = 2
+"""How far scores must be off a line, in distances to the next, for their order to tell of a function."""
 
 
 def transformed(logged: np.ndarray, new: np.ndarray) -> str | None:
@@ -18,7 +22,7 @@ def transformed(logged: np.ndarray, new: np.ndarray) -> str | None:
     """
     known = np.isfinite(logged) & np.isfinite(new)
     x, y = new[known], logged[known]
-    if len(np.unique(y)) < _FEWEST or len(np.unique(x)) < _FEWEST:
+    if len(np.unique(y)) < _FEWEST or len(np.unique(x)) < _FEWEST or not (x != y).any():
         return None
     return _named(x, y) or _rounded(x, y) or _linear(x, y) or _monotone(x, y)
 
@@ -61,7 +65,9 @@ def _linear(x: np.ndarray, y: np.ndarray) -> str | None:
         if len(np.unique(one[kept])) < _FEWEST:
             continue
         a, b = np.polyfit(one[kept], other[kept], 1)
-        if a and _same(back(a * one[kept] + b), back(other[kept]), 5):
+        found, logged = back(a * one[kept] + b), back(other[kept])
+        left = np.abs(found - logged).max() / np.abs(x - y).max()
+        if a and left < _LEFT and _same(found, logged, 5):
             return said.format(f"{a:.6g} x score {'-' if b < 0 else '+'} {abs(b):.6g}")
     return None
 
@@ -73,6 +79,9 @@ def _monotone(x: np.ndarray, y: np.ndarray) -> str | None:
     order = np.lexsort((y, x))
     steps = np.diff(y[order])
     close = _TOLERANCE * np.maximum(np.abs(y).max(), 1e-9)
+    a, b = np.polyfit(x, y, 1)
+    if np.median(np.abs(a * x + b - y)) < _BENT * np.median(np.diff(np.sort(y))):
+        return None  # Few rows stay in order under any noise.
     for sign, said in ((1, "rises with"), (-1, "falls with")):
         if (sign * steps >= -close).all() and np.ptp(y) > 1000 * close:
             return (

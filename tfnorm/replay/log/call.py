@@ -25,6 +25,7 @@ class Call:
     Attributes:
         number: of the call in the log, from 0; of a JSON log, the line's, from 1.
         key: what the log itself calls it; None where it has no name for it.
+        typed: whether its inputs have types, which text has not.
         inputs: input name -> array as it was logged; empty where `records` are given.
         records: serialized tf.Examples, of a request to classify or regress; empty for others.
         outputs: output name -> array as it was answered.
@@ -39,6 +40,7 @@ class Call:
     spec: ModelSpec = field(default_factory=ModelSpec)
     labels: np.ndarray | None = None
     key: str | None = None
+    typed: bool = True
 
     @property
     def rows(self) -> int:
@@ -60,10 +62,12 @@ class Log(Protocol):
     Attributes:
         name: the file.
         batches_known: whether it says which rows were scored together.
+        scores_known: whether what it has as outputs are known to be that, whatever their names.
     """
 
     name: str
     batches_known: bool
+    scores_known: bool
 
     def entries(self) -> Iterator[tuple[int, Any]]:
         """The number of each call, and what there is of it before it is understood.

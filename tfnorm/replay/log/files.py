@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfnorm.errors import InputError
-from tfnorm.examples.formats.json_lines import SUFFIXES, begins_json
+from tfnorm.examples.formats.json_lines import SUFFIXES, begins_json, opened
 from tfnorm.examples.formats.parquet import MAGIC
 from tfnorm.examples.formats.tf_records import START, compression_of
 from tfnorm.examples.table import Inputs
@@ -14,6 +14,7 @@ from tfnorm.replay.log.json_log import JsonLog
 from tfnorm.replay.log.prediction_log import PredictionLogs
 from tfnorm.replay.log.table import CSV, PARQUET, TableLog
 
+JSON = (*SUFFIXES, *(f"{suffix}.gz" for suffix in SUFFIXES))
 ACCEPTED = (
     "a TFRecord of TensorFlow Serving's PredictionLog, JSON lines of request and response, or a Parquet or "
     "CSV file with features and scores"
@@ -41,17 +42,22 @@ def open_log(
         InputError: there is no such file, it can't be read, or it is no table where a column is named.
     """
     if not path.is_file():
-        raise InputError(f"{path} does not exist; give {ACCEPTED}")
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError(f"{path} {found}; give {ACCEPTED}")
     try:
         with path.open("rb") as file:
             start = file.read(START)
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}") from error
+        with opened(path) as unpacked:
+            text = unpacked.read(START)
+    except (OSError, EOFError) as error:
+        raise InputError(
+            f"{path} can't be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
     if path.name.endswith((*PARQUET, *CSV)) or start[:4] == MAGIC:
         return TableLog(path, inputs, labels, score, request)
     for option, named in (("score", score), ("request", request)):
         if named is not None:
             raise InputError(f"{option} is {named!r}, a column of a table, but {path} is none")
-    if path.suffix in SUFFIXES or begins_json(start):
+    if path.name.endswith(JSON) or begins_json(text):
         return JsonLog(path, inputs, labels)
     return PredictionLogs(path, compression_of(start), inputs, labels)

@@ -32,7 +32,7 @@ class JsonLog:
         labels: the name that labels go by.
     """
 
-    batches_known = True
+    batches_known = scores_known = True
 
     def __init__(self, path: Path, inputs: Inputs | None, labels: str):
         self.name = str(path)
@@ -72,6 +72,7 @@ class JsonLog:
             spec=_spec(entry, request),
             labels=None if labels is None else np.asarray(labels, np.float64),
             key=None if "id" not in entry else str(entry["id"]),
+            typed=False,
         )
 
 

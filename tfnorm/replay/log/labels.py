@@ -9,6 +9,7 @@ import numpy as np
 
 from tfnorm.datasets.logs.arrow import pyarrow
 from tfnorm.errors import InputError
+from tfnorm.examples.formats.json_lines import SUFFIXES as JSON
 from tfnorm.replay.log.call import Call
 from tfnorm.replay.log.table import CSV, PARQUET
 
@@ -60,6 +61,23 @@ class Labels:
         found = np.full(count, np.nan)
         found[rows[inside]] = labels[inside]
         return found
+
+
+def labels_in(given: str | Path) -> Labels | None:
+    """The labels in a file; None of what is no file, but a name.
+
+    Raises:
+        InputError: it can't be read, or is called as a file is and does not exist.
+    """
+    path = Path(given)
+    if path.is_file():
+        return Labels(path)
+    if len(path.parts) > 1 or path.name.endswith((*PARQUET, *CSV, *JSON)):
+        raise InputError(
+            f"labels is {str(given)!r}, a file that does not exist; accepted: a file, or the name that "
+            "labels have in the log"
+        )
+    return None
 
 
 def _read(path: Path) -> Any:

@@ -41,7 +41,7 @@ class PredictionLogs:
         labels: the name that labels go by, of what is no input of the model's.
     """
 
-    batches_known = True
+    batches_known = scores_known = True
 
     def __init__(self, path: Path, compression: str, inputs: Inputs | None, labels: str):
         try:
@@ -106,6 +106,8 @@ class PredictionLogs:
             records=tuple(example.SerializeToString() for example in examples),
             spec=_spec(logged),
             labels=None if self._labels is None else _labels(examples, self._labels),
+            # A tf.Example has one type of integers and one of floats.
+            typed=False,
         )
 
 

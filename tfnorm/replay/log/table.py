@@ -60,6 +60,7 @@ class TableLog:
         self._request = request or (REQUEST if REQUEST in others else None)
         self.batches_known = self._request is not None
         self._scores = [score] if score is not None else self._score_columns(others)
+        self.scores_known = score is not None or set(self._scores) <= set(_USUAL)
         given = set(names) if inputs is None else set(inputs)
         wanted = {*given, labels, *self._scores, self._request}
         self._columns = [name for name in names if name in wanted]
@@ -85,9 +86,12 @@ class TableLog:
         try:
             found = {name: self._array(rows[name], name, first) for name in self._columns}
         except (ValueError, TypeError) as error:
-            raise InputError(
-                f"{self.name}: rows {first} to {first + len(rows) - 1}: {error}"
-            ) from error
+            where = (
+                ""
+                if str(error).startswith("row ")
+                else f"rows {first} to {first + len(rows) - 1}: "
+            )
+            raise InputError(f"{self.name}: {where}{error}") from error
         scores = {name: array for name in self._scores if (array := found[name]) is not None}
         features = {
             name: array
@@ -98,7 +102,8 @@ class TableLog:
         if not scores:
             return Passed(number, "a row without a score that is a number")
         key = None if self._request is None else str(rows[self._request][0].as_py())
-        return Call(number, features, scores, labels=found.get(self._labels), key=key)
+        labels, typed = found.get(self._labels), self._path.suffix in PARQUET
+        return Call(number, features, scores, labels=labels, key=key, typed=typed)
 
     def _score_columns(self, others: list[str]) -> list[str]:
         """The columns that may be scores: those of the usual names, or all that are nothing else."""
@@ -167,7 +172,7 @@ class TableLog:
         spec = (self._inputs or {}).get(name)
         if column.null_count:
             row = first + int(np.argmax(column.is_null().to_numpy()))
-            raise InputError(f"{self.name}: row {row}: {name!r} is null")
+            raise InputError(f"row {row}: {name!r} is null")
         if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
             array: np.ndarray = column.to_numpy()
             return array

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tfnorm.replay.report.words import figures, title, verdict_lines, worst_rows
+from tfnorm.replay.report.words import summary, title, verdict_lines, worst_rows
 from tfnorm.replay.results import ReplayResult
 from tfnorm.reports.provenance import with_provenance
 from tfnorm.terminal import plain_text
@@ -43,12 +43,13 @@ def to_text(report: ReplayResult, width: int = 100) -> str:
 def _table(report: ReplayResult) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
+    table.show_header = report.against is not None
     table.add_column("", no_wrap=True)
     table.add_column(report.model.target, justify="right")
     if report.against is not None:
         table.add_column(report.against.target, justify="right")
-    for name, values in figures(report):
+    for name, values in summary(report):
         table.add_row(name, *values)
     return table
 
@@ -71,5 +72,8 @@ def _verdict(report: ReplayResult) -> Table:
 
     table = Table.grid(padding=(0, 2))
     for key, line in verdict_lines(report):
+        if key == "ruled out":
+            # Why is in the other views.
+            line = "; ".join(said.partition(": ")[0] for said in report.model.ruled_out)
         table.add_row(Text(key, style=_COLOURS.get(key, "")), Text(line))
     return table

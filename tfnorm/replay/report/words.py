@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from tfnorm.parity.ranking import RankingResult
 from tfnorm.replay.results import (
     BATCH,
     EQUAL,
@@ -19,6 +20,7 @@ from tfnorm.replay.results import (
     QualityResult,
     ReplayResult,
 )
+from tfnorm.verify.judgement.tolerance import ATOL, RTOL
 
 _INDEPENDENT = (
     "make scores independent of the batch: `tfnorm verify` on the model names the op to blame"
@@ -29,10 +31,8 @@ _NEXT = {
     PADDING: "mask the padding in the model, so that what follows an example's last step moves no score",
     VERSION: "compare the log with the version that answered it",
     TRANSFORMED: "compare with the output that is logged, or log the score as the model gives it",
-    INPUTS: "look at where inputs are logged, and at what is done to them between there and the model; "
-    "--rows writes the rows that differ",
-    NOT_FOUND: "give the version that answered, as the model or by --against; --rows writes the rows that "
-    "differ",
+    INPUTS: "look at what is done to inputs between log and model; --rows writes the rows that differ",
+    NOT_FOUND: "give the version that answered; --rows writes the rows that differ",
 }
 
 
@@ -76,10 +76,27 @@ def figures(report: ReplayResult) -> list[tuple[str, list[str]]]:
     return rows
 
 
+def summary(report: ReplayResult) -> list[tuple[str, list[str]]]:
+    """The same in fewer lines, for a screen."""
+    models = [model for model in (report.model, report.against) if model is not None]
+    rows = figures(report)[:2]
+    if any(m.rows_changed for m in models):
+        within = [[m.quantiles[0.5], m.quantiles[0.99], m.max_abs_diff] for m in models]
+        rows.append(("off: half, 99%, all", ["  ".join(map(move, one)) for one in within]))
+    if any(m.ranking for m in models):
+        rows.append(("other 1st, pairs; tau", [_ranks(m.ranking) for m in models]))
+    if any(m.new for m in models):
+        rows += [
+            ("AUC, logged and new", [_both(m, short_auc) for m in models]),
+            ("log loss, the same", [_both(m, log_loss) for m in models]),
+        ]
+    return rows
+
+
 def verdict_lines(report: ReplayResult) -> list[tuple[str, str]]:
     """What came out and what to do next: a word and what it says, line by line."""
     model = report.model
-    lines = [_verdict(model)]
+    lines = [_verdict(report, model)]
     lines += [("why", _cause(model, place)) for place in range(len(model.causes[:3]))]
     if model.ruled_out:
         lines.append(("ruled out", "; ".join(model.ruled_out)))
@@ -96,7 +113,9 @@ def verdict_lines(report: ReplayResult) -> list[tuple[str, str]]:
             )
         )
     if report.against is not None:
-        lines.append(("against", _against(report.against)))
+        lines.append(("against", _against(report, report.against)))
+    if report.labels is not None and (model.new is None or model.new.rows < model.rows):
+        lines.append(("labels", _labelled(report.labels, model)))
     if report.passed_over:
         lines.append(("passed over", _many(report.passed_over)))
     if not report.batches_known:
@@ -149,18 +168,28 @@ def auc(quality: QualityResult) -> str:
     )
 
 
+def short_auc(quality: QualityResult) -> str:
+    """The AUC, with the digits that are known of it."""
+    if quality.auc is None:
+        return "-"
+    error = max(quality.auc_error or 0.0, 5e-5)
+    return f"{quality.auc:.{max(1, math.floor(-math.log10(2 * error)))}f}"
+
+
 def log_loss(quality: QualityResult) -> str:
     """The log loss; a dash for scores that are no probabilities."""
     return _number(quality.log_loss)
 
 
-def _verdict(model: ModelResult) -> tuple[str, str]:
+def _verdict(report: ReplayResult, model: ModelResult) -> tuple[str, str]:
     rows, calls = counted(model.rows, "row"), counted(model.calls, "request")
     if model.verdict == EQUAL:
+        given = report.atol > ATOL or report.rtol > RTOL
+        but = "within the tolerance that was given" if given else "but for rounding"
         off = (
             "exactly"
             if model.max_abs_diff == 0
-            else f"but for rounding: no row is off by more than {move(model.max_abs_diff)}"
+            else f"{but}: no row is off by more than {move(model.max_abs_diff)}"
         )
         return (
             "EQUAL",
@@ -168,6 +197,8 @@ def _verdict(model: ModelResult) -> tuple[str, str]:
         )
     if model.verdict == UNKNOWN:
         unfit = sum(model.unfit.values())
+        if not model.rows:
+            return "COULD NOT TELL", "no request that can be given to the model has a row"
         return (
             "COULD NOT TELL",
             f"{counted(unfit, 'request')} can't be given to the model; the other {model.calls:,} are equal",
@@ -198,11 +229,27 @@ def _cause(model: ModelResult, place: int) -> str:
     return f"{cause.said}{tried}"
 
 
-def _against(model: ModelResult) -> str:
+def _against(report: ReplayResult, model: ModelResult) -> str:
     if not model.calls:
         return f"{model.target} could not be compared: {_many(model.unfit)}"
-    said = _verdict(model)[1].replace("the model", model.target, 1)
+    said = _verdict(report, model)[1].replace("the model", model.target, 1)
     return said if model.verdict == EQUAL else f"had it served: {said}"
+
+
+def _labelled(labels: str, model: ModelResult) -> str:
+    if model.new is not None:
+        return f"{model.new.rows:,} of {counted(model.rows, 'row')} have one"
+    return (
+        f"no row has one: {labels} is no name of labels in the log, nor a file whose columns request and "
+        "row say which rows these are, by the log's own name for a request, else its number"
+    )
+
+
+def _ranks(ranking: RankingResult | None) -> str:
+    if ranking is None:
+        return "-"
+    changed = map(_percent, (ranking.first_changed, ranking.pairs_changed))
+    return "  ".join((*changed, _number(ranking.tau)))
 
 
 def _many(counts: Mapping[str, int]) -> str:
