@@ -14,11 +14,13 @@ INPUTS = {
 }
 
 
-SCORER = SimpleNamespace(name="a model", constants={}, places={}, defaults={}, inputs=INPUTS)
+SCORER = SimpleNamespace(
+    name="a model", constants={}, places={}, signature=None, defaults={}, inputs=INPUTS
+)
 
 
 ONE = SimpleNamespace(
-    name="a model", constants={}, places={}, defaults={}, inputs={"x": INPUTS["x"]}
+    name="a model", constants={}, places={}, signature=None, defaults={}, inputs={"x": INPUTS["x"]}
 )
 
 
@@ -26,6 +28,7 @@ SERIALIZED = SimpleNamespace(
     name="a model",
     constants={},
     places={},
+    signature=None,
     defaults={},
     inputs={"examples": tf.TensorSpec([None], tf.string, "examples")},
 )

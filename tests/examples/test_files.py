@@ -18,7 +18,9 @@ def test_labels_come_along(tmp_path):
     records = [example(x=[1.0, 2.0], labels=[i]) for i in (0, 1)]
     assert load(write_records(tmp_path / "x.tfrecord", records), ONE).labels.tolist() == [0, 1]
     spec = {"labels": tf.TensorSpec([None], tf.int64, "labels")}
-    scorer = SimpleNamespace(name="a model", constants={}, places={}, defaults={}, inputs=spec)
+    scorer = SimpleNamespace(
+        name="a model", constants={}, places={}, signature=None, defaults={}, inputs=spec
+    )
     loaded = load({"labels": np.arange(3)}, scorer)
     assert loaded.labels is None and loaded.rows["labels"].tolist() == [0, 1, 2]
 

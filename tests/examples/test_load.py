@@ -10,7 +10,13 @@ from tfnorm.examples.load import load_examples
 
 def _scorer(**inputs):
     return SimpleNamespace(
-        name="a model", constants={}, places={}, defaults={}, inputs=inputs, kept_examples=None
+        name="a model",
+        constants={},
+        places={},
+        signature=None,
+        defaults={},
+        inputs=inputs,
+        kept_examples=None,
     )
 
 
@@ -65,7 +71,9 @@ def test_a_variable_length_fits_any_length():
 
 
 def test_a_model_that_declares_no_inputs_takes_what_it_is_given():
-    scorer = SimpleNamespace(name="a model", constants={}, places={}, defaults={}, inputs=None)
+    scorer = SimpleNamespace(
+        name="a model", constants={}, places={}, signature=None, defaults={}, inputs=None
+    )
     loaded = load_examples({"a": [1.0, 2.0], "b": np.array([3, 4])}, scorer)
     assert loaded["a"].dtype == np.float64
     assert loaded["b"].tolist() == [3, 4]
@@ -112,7 +120,10 @@ def test_no_arrays_at_all_are_refused():
         load_examples({}, RANKER)
     with pytest.raises(InputError, match="empty"):
         load_examples(
-            {}, SimpleNamespace(name="a model", constants={}, places={}, defaults={}, inputs=None)
+            {},
+            SimpleNamespace(
+                name="a model", constants={}, places={}, signature=None, defaults={}, inputs=None
+            ),
         )
 
 

@@ -104,7 +104,9 @@ def test_numbers_in_parquet_are_what_they_are_row_by_row(tmp_path, column):
 def test_single_values_in_parquet_are_what_they_are_row_by_row(tmp_path):
     dtypes = {"b": tf.bool, "i": tf.int32, "f": tf.float32, "w": tf.float32}
     inputs = {name: tf.TensorSpec([None], dtype, name) for name, dtype in dtypes.items()}
-    scorer = SimpleNamespace(name="any", inputs=inputs, constants={}, places={}, defaults={})
+    scorer = SimpleNamespace(
+        name="any", inputs=inputs, constants={}, places={}, signature=None, defaults={}
+    )
     columns = {"b": [True, False], "i": [1, -2], "f": [0.5, 2.5], "w": [1, 2], "labels": [0, 1]}
     pq.write_table(pa.table(columns), tmp_path / "x.parquet")
     (part,) = Stream(tmp_path / "x.parquet", scorer)
@@ -135,7 +137,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch, suffix):
     monkeypatch.setattr("tfnorm.examples.stream.ROWS", 20)
     monkeypatch.setattr("tfnorm.examples.formats.tf_records._BATCH", 20)
     inputs = {"x": tf.TensorSpec([None, 1000], tf.float32, "x")}
-    scorer = SimpleNamespace(name="any", inputs=inputs, constants={}, places={}, defaults={})
+    scorer = SimpleNamespace(
+        name="any", inputs=inputs, constants={}, places={}, signature=None, defaults={}
+    )
     peaks = []
     for rows in (60, 300):
         large(tmp_path / f"{rows}{suffix}", rows)

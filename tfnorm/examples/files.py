@@ -39,6 +39,7 @@ def read_file(
     limit: int | None,
     fed: frozenset[str] = frozenset(),
     places: Mapping[str, str] = MappingProxyType({}),
+    signature: str | None = None,
 ) -> Table:
     """Read a file of examples.
 
@@ -49,6 +50,7 @@ def read_file(
         limit: how many examples to keep, evenly spread; None for all.
         fed: the inputs that are the same in every batch, which a logged request may have as well.
         places: where inputs stand that are in dicts of dicts: path -> name.
+        signature: that is scored; of a log, requests that asked another one are skipped, if any asked this.
 
     Raises:
         InputError: it can't be read, or does not fit.
@@ -62,9 +64,9 @@ def read_file(
             case "csv":
                 return read_csv(path, inputs, limit)
             case "json":
-                return read_json(path, inputs, limit, fed, places)
+                return read_json(path, inputs, limit, fed, places, signature)
             case compression:
-                return read_records(path, compression, inputs, limit, fed)
+                return read_records(path, compression, inputs, limit, fed, signature)
 
 
 def file_blocks(
@@ -73,6 +75,7 @@ def file_blocks(
     size: int,
     fed: frozenset[str] = frozenset(),
     places: Mapping[str, str] = MappingProxyType({}),
+    signature: str | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Read all of a file of examples, `size` at a time; the last part has what is left.
 
@@ -88,9 +91,9 @@ def file_blocks(
             case "csv":
                 yield from csv_blocks(path, inputs, size)
             case "json":
-                yield from json_blocks(path, inputs, size, fed, places)
+                yield from json_blocks(path, inputs, size, fed, places, signature)
             case compression:
-                yield from record_blocks(path, compression, inputs, size, fed)
+                yield from record_blocks(path, compression, inputs, size, fed, signature)
 
 
 def _format(path: Path) -> str:

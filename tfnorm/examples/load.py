@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +77,8 @@ def load(
     if isinstance(examples, str | Path):
         fed = frozenset(scorer.constants)
         source = str(examples)
-        table = read_file(Path(examples), scorer.inputs, limit, fed, scorer.places)
+        places, signature = scorer.places, scorer.signature
+        table = read_file(Path(examples), scorer.inputs, limit, fed, places, signature)
     else:
         source, table = "examples", _given(examples, scorer, limit)
     # A file of arrays may call them by their paths.
@@ -93,6 +95,8 @@ def load(
 def _left_out(table: Table, source: str, name: str, limit: int | None) -> dict[str, str]:
     """What of a log is not looked at, and what would look at it."""
     found = {}
+    for skip, count in table.skipped.items():
+        found[f"{count:,} logged request{'' if count == 1 else 's'} {skip.which}"] = skip.why
     if (others := table.requests_given - len(table.requests)) and table.requests:
         found[f"{others:,} of {table.requests_given:,} logged requests"] = (
             f"whole requests are replayed, evenly spread, of up to {limit:,} examples in all; "
@@ -101,7 +105,7 @@ def _left_out(table: Table, source: str, name: str, limit: int | None) -> dict[s
     if table.answered:
         found[f"the answers to {table.answered:,} logged requests"] = (
             "whether they are what the model gives is not asked here, but by: "
-            f"tfnorm replay {source} {name}"
+            f"tfnorm replay {shlex.quote(source)} {shlex.quote(name)}"
         )
     return found
 

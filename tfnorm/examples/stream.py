@@ -39,7 +39,8 @@ class Stream:
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         scorer, first = self._scorer, True
         fed = frozenset(scorer.constants)
-        for block in file_blocks(self._path, scorer.inputs, ROWS, fed, scorer.places):
+        places, signature = scorer.places, scorer.signature
+        for block in file_blocks(self._path, scorer.inputs, ROWS, fed, places, signature):
             block = flattened(block, scorer.places, scorer.inputs or (), str(self._path))
             inputs = scorer.inputs or block.keys() - {LABELS}
             taken = {name: array for name, array in block.items() if name in inputs}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +17,20 @@ Inputs = Mapping[str, tf.TensorSpec]
 Row = dict[str, np.ndarray]
 
 
+class Skip(NamedTuple):
+    """Logged requests that are not looked at: which, and why."""
+
+    which: str
+    why: str
+
+
+def of_another_signature(asked: str, signature: str) -> Skip:
+    """Of requests that asked another signature than the one that is scored."""
+    return Skip(
+        f"of signature {asked!r}", f"{signature!r} is verified; --signature names another one"
+    )
+
+
 @dataclass(frozen=True)
 class Table:
     """The examples of a file.
@@ -26,6 +41,7 @@ class Table:
         requests: how many examples each of the kept requests had, where the file is a log of several each.
         requests_given: how many requests the log has.
         answered: how many of them have their answers beside them.
+        skipped: which requests are none that can be replayed, and why -> how many.
     """
 
     arrays: dict[str, np.ndarray]
@@ -33,6 +49,16 @@ class Table:
     requests: list[int] = field(default_factory=list)
     requests_given: int = 0
     answered: int = 0
+    skipped: Mapping[Skip, int] = field(default_factory=dict)
+
+
+def check_some_left(seen: int, skipped: Mapping[Skip, int]) -> None:
+    """Raise InputError where a log has requests, but all of them are skipped."""
+    if not seen and skipped:
+        reasons = "; ".join(
+            f"{count:,} {skip.which}: {skip.why}" for skip, count in skipped.items()
+        )
+        raise InputError(f"none of its requests can be replayed ({reasons})")
 
 
 def as_tensor(value: object, spec: tf.TensorSpec | None) -> np.ndarray:

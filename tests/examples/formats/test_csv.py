@@ -14,7 +14,16 @@ LINES = ["other,x,word,history", "1,0.5|1,né,3|1|2", "", '2,2|3.25,"a, b",7', "
 def scorer(**dtypes):
     inputs = {name: tf.TensorSpec([None], dtype, name) for name, dtype in dtypes.items()}
     return type(
-        "Any", (), {"name": "any", "inputs": inputs, "constants": {}, "places": {}, "defaults": {}}
+        "Any",
+        (),
+        {
+            "name": "any",
+            "inputs": inputs,
+            "constants": {},
+            "places": {},
+            "signature": None,
+            "defaults": {},
+        },
     )
 
 
@@ -45,7 +54,16 @@ def test_single_values_are_read_as_the_inputs_take_them(tmp_path):
 def test_without_inputs_the_cells_say_what_they_are(tmp_path):
     path = write_lines(tmp_path / "x.csv", "f,i,s", "1,1,1", "2.5,2,b")
     unknown = type(
-        "Any", (), {"name": "any", "inputs": None, "constants": {}, "places": {}, "defaults": {}}
+        "Any",
+        (),
+        {
+            "name": "any",
+            "inputs": None,
+            "constants": {},
+            "places": {},
+            "signature": None,
+            "defaults": {},
+        },
     )
     rows = load(path, unknown).rows
     assert (rows["f"].tolist(), rows["i"].tolist()) == ([1.0, 2.5], [1, 2])
@@ -80,7 +98,16 @@ def test_what_is_no_example_is_refused_by_line(tmp_path, lines, message):
 def test_a_cell_holds_no_more_than_a_list(tmp_path):
     inputs = {"x": tf.TensorSpec([None, 2, 2], tf.float32, "x")}
     deep = type(
-        "Any", (), {"name": "any", "inputs": inputs, "constants": {}, "places": {}, "defaults": {}}
+        "Any",
+        (),
+        {
+            "name": "any",
+            "inputs": inputs,
+            "constants": {},
+            "places": {},
+            "signature": None,
+            "defaults": {},
+        },
     )
     with pytest.raises(InputError, match="'x' takes 2 axes an example; a cell of CSV has one"):
         load(write_lines(tmp_path / "x.csv", "x", "1|2"), deep)

@@ -73,6 +73,7 @@ def test_a_whole_number_does_for_a_float_but_not_the_other_way_round(tmp_path):
         name="m",
         constants={},
         places={},
+        signature=None,
         defaults={},
         inputs={"id": tf.TensorSpec([None], tf.int32, "id")},
     )
@@ -90,3 +91,36 @@ def test_a_log_of_requests_with_their_answers_is_one_of_requests(tmp_path):
     assert_rows(loaded.rows)
     assert loaded.requests == [1, 2]
     assert list(loaded.left_out) == ["the answers to 2 logged requests"]
+
+
+def test_logged_requests_and_answers_may_be_text_and_what_was_refused_is_skipped(tmp_path):
+    def line(rows, answer, **more):
+        request = {"instances": rows, **more.pop("request", {})}
+        return json.dumps({"request": json.dumps(request), "response": answer, **more})
+
+    answer = {"predictions": [0.5]}
+    lines = [
+        line(ROWS[:1], answer),
+        line(ROWS[:1], {"error": "no such id"}),
+        line(ROWS[:1], answer, request={"signature_name": "more"}),
+        line(ROWS[:1], answer, model_spec={"signature_name": "other"}),
+        line(ROWS[1:], json.dumps(answer)),
+    ]
+    path = write_lines(tmp_path / "log.jsonl", *lines)
+    scorer = SimpleNamespace(**{**vars(SCORER), "signature": "serving_default"})
+    loaded = load(path, scorer)
+    assert_rows(loaded.rows)
+    assert loaded.requests == [1, 2]
+    assert list(loaded.left_out) == [
+        "1 logged request that the server refused",
+        "1 logged request of signature 'more'",
+        "1 logged request of signature 'other'",
+        "the answers to 2 logged requests",
+    ]
+
+
+def test_an_input_may_be_called_request(tmp_path):
+    spec = {"request": tf.TensorSpec([None], tf.float32, "request")}
+    scorer = SimpleNamespace(**{**vars(ONE), "inputs": spec, "signature": "serving_default"})
+    path = write_lines(tmp_path / "a.jsonl", '{"request": 1}', '{"request": 2}')
+    assert load(path, scorer).rows["request"].tolist() == [1, 2]

@@ -95,7 +95,16 @@ def test_without_pyarrow_it_says_what_to_install(tmp_path, monkeypatch):
 def test_a_model_that_does_not_say_what_it_takes_gets_every_column(tmp_path):
     path = _written(tmp_path / "x.parquet", x=[1.0, 2.0], label=["a", "b"])
     scorer = type(
-        "Any", (), {"name": "any", "inputs": None, "constants": {}, "places": {}, "defaults": {}}
+        "Any",
+        (),
+        {
+            "name": "any",
+            "inputs": None,
+            "constants": {},
+            "places": {},
+            "signature": None,
+            "defaults": {},
+        },
     )
     rows = load(path, scorer).rows
     assert rows["x"].tolist() == [1.0, 2.0] and rows["label"].tolist() == [b"a", b"b"]

@@ -1,4 +1,5 @@
 import gzip
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from written_examples import (
 
 from tfnorm.errors import InputError
 from tfnorm.examples.load import load
+from tfnorm.examples.stream import Stream
 
 
 @pytest.mark.parametrize("options", [None, "GZIP"])
@@ -56,7 +58,56 @@ def test_answers_in_a_log_are_told_with_the_command_that_looks_at_them(tmp_path)
     path = write_records(tmp_path / "log", [log.SerializeToString(), predict(LOGGED[1])][:1])
     ((what, why),) = load(path, ONE).left_out.items()
     assert what == "the answers to 1 logged requests"
-    assert why.endswith(f"tfnorm replay {path} a model")
+    assert why.endswith(f"tfnorm replay {path} 'a model'")
+
+
+def asking(signature):
+    """A scorer of a signature."""
+    return SimpleNamespace(**{**vars(ONE), "signature": signature})
+
+
+def request(number, signature=""):
+    log = PredictionLog.FromString(predict({"x": np.full((2, 2), number, np.float32)}))
+    log.predict_log.request.model_spec.signature_name = signature
+    return log.SerializeToString()
+
+
+def test_requests_that_are_none_of_the_signatures_are_skipped_and_listed(tmp_path):
+    session = PredictionLog()
+    session.session_run_log.request.target.append("x")
+    other = PredictionLog()
+    other.regress_log.request.model_spec.signature_name = "regress"
+    other.regress_log.request.input.example_list.examples.add()
+    records = [request(0), session, request(1, "serving_default"), other, request(2, "more")]
+    records = [r if isinstance(r, bytes) else r.SerializeToString() for r in records]
+    path = write_records(tmp_path / "log", records)
+    loaded = load(path, asking("serving_default"))
+    assert loaded.rows["x"][:, 0].tolist() == [0, 0, 1, 1] and loaded.requests == [2, 2]
+    assert list(loaded.left_out) == [
+        "1 logged request of the kind 'session_run_log'",
+        "1 logged request of signature 'regress'",
+        "1 logged request of signature 'more'",
+    ]
+    assert "--signature" in loaded.left_out["1 logged request of signature 'more'"]
+    assert load(path, asking("more")).rows["x"][:, 0].tolist() == [2, 2]
+    blocks = [block["x"][:, 0].tolist() for block in Stream(path, asking("serving_default"))]
+    assert blocks == [[0, 0, 1, 1]]
+
+
+def test_requests_are_taken_for_the_signatures_where_none_asked_it(tmp_path):
+    path = write_records(tmp_path / "log", [request(0, "a"), request(1, "b")])
+    loaded = load(path, asking("serving_default"))
+    assert loaded.requests == [2, 2] and not loaded.left_out
+
+
+def test_a_log_of_nothing_that_can_be_replayed_says_why(tmp_path):
+    session = PredictionLog()
+    session.session_run_log.request.target.append("x")
+    path = write_records(tmp_path / "log", [session.SerializeToString()] * 2)
+    with pytest.raises(
+        InputError, match=r"none of its requests can be replayed \(2 of the kind 'ses"
+    ):
+        load(path, ONE)
 
 
 def test_a_log_of_classify_requests_has_examples(tmp_path):

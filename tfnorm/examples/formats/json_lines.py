@@ -7,18 +7,29 @@ import binascii
 import gzip
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from tfnorm.errors import InputError
 from tfnorm.examples.spread import Requests, parts
-from tfnorm.examples.table import Inputs, Row, Table, as_tensor, stacked
+from tfnorm.examples.table import (
+    Inputs,
+    Row,
+    Skip,
+    Table,
+    as_tensor,
+    check_some_left,
+    of_another_signature,
+    stacked,
+)
 from tfnorm.scorers.inputs import flattened
+from tfnorm.session import DEFAULT_SIGNATURE
 
 SUFFIXES = (".json", ".jsonl", ".ndjson")
 
@@ -34,6 +45,7 @@ def read_json(
     limit: int | None,
     fed: frozenset[str] = frozenset(),
     places: Mapping[str, str] = MappingProxyType({}),
+    signature: str | None = None,
 ) -> Table:
     """The rows that are kept of the instances.
 
@@ -43,23 +55,28 @@ def read_json(
         limit: how many examples to keep, evenly spread; None for all.
         fed: the inputs that are the same in every batch: a request's columns may have them as well.
         places: where inputs stand that are in objects of objects: path -> name.
+        signature: that is scored; requests that asked another one are skipped, if any asked this one.
 
     Raises:
-        InputError: a line is no instance and no request, or does not fit.
+        InputError: a line is no instance and no request, or does not fit, or all requests are skipped.
     """
     requests: Requests[tuple[int, object]] = Requests(limit)
+    skipped: Counter[Skip] = Counter()
     longest = answered = 0
-    for number, line in numbered_values(path):
+    for number, line in _lines(path, inputs, signature):
+        if isinstance(line, Skip):
+            skipped[line] += 1
+            continue
         request = instances_of(line, inputs, number, fed, places)
         requests.add([(number, instance) for instance in request])
         longest = max(longest, len(request))
         answered += _has_answer(line, inputs)
+    check_some_left(requests.seen, skipped)
     kept = requests.kept()
     instances = list(chain.from_iterable(kept))
     sizes = list(map(len, kept)) if longest > 1 else []
-    return Table(
-        _table(instances, inputs, places), requests.rows_seen, sizes, requests.seen, answered
-    )
+    table = _table(instances, inputs, places)
+    return Table(table, requests.rows_seen, sizes, requests.seen, answered, skipped)
 
 
 def json_blocks(
@@ -68,11 +85,13 @@ def json_blocks(
     size: int,
     fed: frozenset[str] = frozenset(),
     places: Mapping[str, str] = MappingProxyType({}),
+    signature: str | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """The instances, `size` at a time; arguments and errors are those of `read_json`."""
     instances = (
         (number, instance)
-        for number, line in numbered_values(path)
+        for number, line in _lines(path, inputs, signature)
+        if not isinstance(line, Skip)
         for instance in instances_of(line, inputs, number, fed, places)
     )
     for part in parts(instances, size):
@@ -91,6 +110,48 @@ def opened(path: Path) -> BinaryIO:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     return cast("BinaryIO", gzip.open(path)) if packed else path.open("rb")
+
+
+def _lines(
+    path: Path, inputs: Inputs | None, signature: str | None
+) -> Iterator[tuple[int, object]]:
+    """Each line's number and value, or why a logged request is skipped."""
+    values = (line for _, line in numbered_values(path))
+    if signature is not None and all(_asked(line, inputs) != signature for line in values):
+        # All are taken for what is scored.
+        signature = None
+    for number, line in numbered_values(path):
+        asked = _asked(line, inputs)
+        if _is_refused(line, inputs):
+            yield number, Skip("that the server refused", "what it refuses is no example")
+        elif signature is not None and asked is not None and asked != signature:
+            yield number, of_another_signature(asked, signature)
+        else:
+            yield number, line
+
+
+def _asked(line: object, inputs: Inputs | None) -> str | None:
+    """The signature that a line's request asked; None of what is no request."""
+    logged = isinstance(line, dict) and _has_answer(line, inputs)
+    request = body(line["request"]) if logged else line  # type: ignore[index]
+    if not isinstance(request, dict) or not {"instances", "inputs"} & request.keys():
+        return None
+    spec = line.get("model_spec") if logged else None  # type: ignore[attr-defined]
+    named = spec.get("signature_name") if isinstance(spec, dict) else None
+    return str(named or request.get("signature_name") or DEFAULT_SIGNATURE)
+
+
+def _is_refused(line: object, inputs: Inputs | None) -> bool:
+    """Whether an error stands in the place of a logged request's answer."""
+    if not (isinstance(line, dict) and _has_answer(line, inputs)):
+        return False
+    answer = body(line["response"])
+    return isinstance(answer, dict) and "error" in answer
+
+
+def body(value: object) -> Any:
+    """A logged request or response, which may be text."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def numbered_values(path: Path) -> Iterator[tuple[int, object]]:
@@ -135,7 +196,7 @@ def instances_of(
         InputError: it is a request, but not one of rows.
     """
     if isinstance(line, dict) and _has_answer(line, inputs):
-        line = line["request"]
+        line = body(line["request"])
     if isinstance(line, list) and any(isinstance(i, dict) and i.keys() != {"b64"} for i in line):
         return line
     if isinstance(line, dict) and "instances" in line and "instances" not in (inputs or {}):

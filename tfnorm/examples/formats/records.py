@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
@@ -13,10 +14,22 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.examples.formats.tf_records import tf_records
 from tfnorm.examples.spread import Requests, Thinned, parts
-from tfnorm.examples.table import LABELS, Inputs, Row, Table, stacked
+from tfnorm.examples.table import (
+    LABELS,
+    Inputs,
+    Row,
+    Skip,
+    Table,
+    check_some_left,
+    of_another_signature,
+    stacked,
+)
+from tfnorm.session import DEFAULT_SIGNATURE
 
 if TYPE_CHECKING:
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+_WITH_ROWS = ("predict_log", "classify_log", "regress_log", "multi_inference_log")
 
 
 def read_records(
@@ -25,6 +38,7 @@ def read_records(
     inputs: Inputs | None,
     limit: int | None,
     fed: frozenset[str] = frozenset(),
+    signature: str | None = None,
 ) -> Table:
     """The rows that are kept of the examples or of the requests.
 
@@ -34,14 +48,16 @@ def read_records(
         inputs: what the scorer takes; None where it doesn't say.
         limit: how many examples to keep, evenly spread; None for all.
         fed: the inputs that are the same in every batch, which a logged request may have as well.
+        signature: that is scored; requests that asked another one are skipped, if any asked this one.
 
     Raises:
-        InputError: a record is no example and no request, or does not fit.
+        InputError: a record is no example and no request, or does not fit, or all requests are skipped.
     """
-    records, logged = _records(path, compression, inputs, fed)
-    return (
-        _read_log(records, inputs, limit, fed) if logged else _read_examples(records, inputs, limit)
-    )
+    records, logged = _records(path, compression)
+    if not logged:
+        return _read_examples(records, inputs, limit)
+    asked = _asked(path, compression, signature)
+    return _read_log(records, inputs, limit, fed, asked)
 
 
 def record_blocks(
@@ -50,11 +66,17 @@ def record_blocks(
     inputs: Inputs | None,
     size: int,
     fed: frozenset[str] = frozenset(),
+    signature: str | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """The examples, `size` at a time; arguments and errors are those of `read_records`."""
-    records, logged = _records(path, compression, inputs, fed)
+    records, logged = _records(path, compression)
+    asked = _asked(path, compression, signature) if logged else None
     rows = (
-        chain.from_iterable(rows for rows, _ in _logged_rows(records, inputs, fed))
+        chain.from_iterable(
+            rows
+            for rows, _ in _logged_rows(records, inputs, fed, asked)
+            if not isinstance(rows, Skip)
+        )
         if logged
         else (example_row(record, inputs) for record in records)
     )
@@ -64,17 +86,27 @@ def record_blocks(
 
 
 def _read_log(
-    records: Iterable[bytes], inputs: Inputs | None, limit: int | None, fed: frozenset[str]
+    records: Iterable[bytes],
+    inputs: Inputs | None,
+    limit: int | None,
+    fed: frozenset[str],
+    signature: str | None,
 ) -> Table:
     requests: Requests[Row] = Requests(limit)
+    skipped: Counter[Skip] = Counter()
     answered = 0
-    for rows, has_answer in _logged_rows(records, inputs, fed):
+    for rows, has_answer in _logged_rows(records, inputs, fed, signature):
+        if isinstance(rows, Skip):
+            skipped[rows] += 1
+            continue
         requests.add(rows)
         answered += has_answer
+    check_some_left(requests.seen, skipped)
     kept = requests.kept()
     rows = list(chain.from_iterable(kept))
     sizes = list(map(len, kept))
-    return Table(stacked(rows, inputs), requests.rows_seen, sizes, requests.seen, answered)
+    table = stacked(rows, inputs)
+    return Table(table, requests.rows_seen, sizes, requests.seen, answered, skipped)
 
 
 def _read_examples(records: Iterable[bytes], inputs: Inputs | None, limit: int | None) -> Table:
@@ -85,9 +117,7 @@ def _read_examples(records: Iterable[bytes], inputs: Inputs | None, limit: int |
     return Table(stacked(rows, inputs), thinned.seen)
 
 
-def _records(
-    path: Path, compression: str, inputs: Inputs | None, fed: frozenset[str]
-) -> tuple[Iterator[bytes], bool]:
+def _records(path: Path, compression: str) -> tuple[Iterator[bytes], bool]:
     """The records, and whether they are a log's."""
     records = tf_records(path, compression)
     first = [*islice(records, 1)]
@@ -95,15 +125,38 @@ def _records(
     return chain(first, records), logged
 
 
+def _asked(path: Path, compression: str, signature: str | None) -> str | None:
+    """The signature, if any request of a log asked it; else all are taken for what is scored."""
+    if signature is None:
+        return None
+    logs = map(_logged, tf_records(path, compression))
+    return signature if any(log and _signature(log) == signature for log in logs) else None
+
+
 def _logged_rows(
-    records: Iterable[bytes], inputs: Inputs | None, fed: frozenset[str]
-) -> Iterator[tuple[list[Row], bool]]:
-    """The examples of each request of a log, and whether its answer is there."""
+    records: Iterable[bytes], inputs: Inputs | None, fed: frozenset[str], signature: str | None
+) -> Iterator[tuple[list[Row] | Skip, bool]]:
+    """The examples of each request of a log, or why it is skipped, and whether its answer is there."""
     for number, record in enumerate(records):
         log = _logged(record)
         if log is None:
             raise InputError(f"record {number} is no PredictionLog, unlike the first")
-        yield _request_rows(log, inputs, fed), _has_answer(log)
+        kind = log.WhichOneof("log_type")
+        if kind not in _WITH_ROWS:
+            why = "requests to predict, classify and regress are replayed"
+            yield Skip(f"of the kind {kind!r}", why), False
+        elif signature is not None and _signature(log) not in (None, signature):
+            yield of_another_signature(str(_signature(log)), signature), False
+        else:
+            yield _request_rows(log, inputs, fed), _has_answer(log)
+
+
+def _signature(log: PredictionLog) -> str | None:
+    """The signature that a request asked; None where it has none of its own."""
+    kind = log.WhichOneof("log_type")
+    if kind not in _WITH_ROWS or kind == "multi_inference_log":
+        return None
+    return getattr(log, kind).request.model_spec.signature_name or DEFAULT_SIGNATURE
 
 
 def _logged(record: bytes) -> PredictionLog | None:
@@ -135,10 +188,8 @@ def _request_rows(log: PredictionLog, inputs: Inputs | None, fed: frozenset[str]
             {name: np.asarray(array[i], array.dtype) for name, array in arrays.items()}
             for i in range(count)
         ]
-    if kind in ("classify_log", "regress_log", "multi_inference_log"):
-        examples = request.input.example_list.examples
-        return [example_row(example.SerializeToString(), inputs) for example in examples]
-    raise InputError(f"it logs {kind}; accepted: predict, classify and regress requests")
+    examples = request.input.example_list.examples
+    return [example_row(example.SerializeToString(), inputs) for example in examples]
 
 
 def _batched(arrays: Mapping[str, np.ndarray]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfnorm.errors import InputError
-from tfnorm.examples.formats.json_lines import instances_of, numbered_values, row_of
+from tfnorm.examples.formats.json_lines import body, instances_of, numbered_values, row_of
 from tfnorm.examples.table import Inputs, as_tensor, stacked
 from tfnorm.replay.log.call import Call, ModelSpec, Passed
 
@@ -50,7 +49,7 @@ class JsonLog:
         try:
             if not isinstance(entry, dict) or not {"request", "response"} <= entry.keys():
                 raise InputError(f"line {number} is {str(entry)[:40]!r}; accepted: {ACCEPTED}")
-            request, response = (_body(entry[name]) for name in ("request", "response"))
+            request, response = (body(entry[name]) for name in ("request", "response"))
             if isinstance(response, dict) and "error" in response:
                 return Passed(number, "an error in the place of an answer")
             if not response:
@@ -74,10 +73,6 @@ class JsonLog:
             key=None if "id" not in entry else str(entry["id"]),
             typed=False,
         )
-
-
-def _body(value: object) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
 
 
 def _answer(response: Any) -> dict[str, np.ndarray]:
