@@ -194,6 +194,30 @@ def test_a_variable_that_no_call_changes_decides_like_a_constant(tmp_path, train
     assert inspect_saved_model(tmp_path).passed is not training
 
 
+def test_a_variable_that_another_signature_changes_decides_nothing(tmp_path):
+    module = tf.Module()
+    module.flag = tf.Variable(False)
+    spec = tf.TensorSpec([None, 4], tf.float32, "x")
+
+    def score(x):
+        mean = tf.where(module.flag, tf.reduce_mean(x, axis=0), np.ones(4, np.float32))
+        return {"score": x - mean}
+
+    def switch(x):
+        return {"flag": module.flag.assign(tf.reduce_any(x > 0))}
+
+    calls = {
+        "serving_default": tf.function(score, input_signature=[spec]),
+        "switch": tf.function(switch, input_signature=[spec]),
+    }
+    for names, passed in ((["serving_default"], True), (list(calls), False)):
+        directory = tmp_path / str(passed)
+        tf.saved_model.save(
+            module, str(directory), signatures={name: calls[name] for name in names}
+        )
+        assert inspect_saved_model(directory).passed is passed
+
+
 def test_an_error_of_its_own_is_not_taken_for_damage(tmp_path, monkeypatch):
     _, directory = zoo.exported("mean-centring")
 

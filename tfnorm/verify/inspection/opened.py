@@ -69,9 +69,16 @@ def open_graph(
     wanted = [definition.outputs[name].name for name in names]
     graph_def = meta_graph.graph_def
     taken: dict[str, int] = {}
+    changed: set[str] | None = None
     for _ in range(_BRANCHES_IN_BRANCHES):
         graph = Inliner(graph_def, control_flow=True, taken=taken).graph(wanted)
-        axes = BatchAxes(graph, graph_def.library, inputs, _kept(graph, variable))
+        known = _kept(graph, variable)
+        if known and changed is None:
+            changed = _changed_by_others(meta_graph, signature)
+        kept = {
+            name: value for name, (holder, value) in known.items() if holder not in (changed or ())
+        }
+        axes = BatchAxes(graph, graph_def.library, inputs, kept)
         new = decided(graph.choices, axes.fixed).items() - taken.items()
         if not new:
             break
@@ -89,15 +96,11 @@ def open_graph(
     )
 
 
-def _kept(graph: Inlined, variable: Callable[[str], np.ndarray | None]) -> dict[str, np.ndarray]:
-    """What small variables hold that no call changes, such as `is_training`: the nodes that read them."""
-    changed = {
-        producer(tensor)
-        for node in graph.nodes.values()
-        if is_assignment(node.op) or node.op.startswith("Ref")
-        for tensor in data_inputs(node)
-    }
-    found = {}
+def _kept(
+    graph: Inlined, variable: Callable[[str], np.ndarray | None]
+) -> dict[str, tuple[str, np.ndarray]]:
+    """The nodes that read small variables which the graph does not change: the variable, what it holds."""
+    changed, found = _changed(graph), {}
     for name, node in graph.nodes.items():
         if node.op == "ReadVariableOp":
             holder = producer(data_inputs(node)[0])
@@ -105,5 +108,26 @@ def _kept(graph: Inlined, variable: Callable[[str], np.ndarray | None]) -> dict[
         else:
             holder, known = name, node.op in ("Variable", "VariableV2")
         if known and holder not in changed and (value := variable(holder)) is not None:
-            found[name] = value
+            found[name] = holder, value
     return found
+
+
+def _changed(graph: Inlined) -> set[str]:
+    """The variables that may be changed in a graph."""
+    return {
+        producer(tensor)
+        for node in graph.nodes.values()
+        if is_assignment(node.op) or node.op.startswith("Ref")
+        for tensor in data_inputs(node)
+    }
+
+
+def _changed_by_others(meta_graph: meta_graph_pb2.MetaGraphDef, signature: str) -> set[str]:
+    """The variables that other signatures may change."""
+    inliner = Inliner(meta_graph.graph_def, control_flow=True)
+    return {
+        variable
+        for name, other in meta_graph.signature_def.items()
+        if name != signature and not name.startswith("__saved_model")
+        for variable in _changed(inliner.graph([info.name for info in other.outputs.values()]))
+    }
