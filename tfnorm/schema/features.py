@@ -203,7 +203,7 @@ class History:
             tells where a list ends.
         numbers: what else is known of each step, such as how long it lasted: columns, or a `Number` for
             one to be scaled.
-        length: the most steps that are kept.
+        length: the most steps that are kept: by what reads a log, and in the graph of a model.
         keep: which are kept of more, `newest` or `oldest`.
 
     Raises:
