@@ -29,9 +29,12 @@ def pytest_collection_finish():
     gc.set_threshold(200_000, 20, 1_000_000)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item, nextitem):
+    """When the module's fixtures are gone. What is left then stays, and is looked through no more."""
     if nextitem is None or nextitem.path != item.path:
         gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,4 +1,4 @@
-"""Run the layers on four logical CPUs and save what came out; test_mirrored.py looks at it.
+"""Run the layers on three logical CPUs and save what came out; test_mirrored.py looks at it.
 
 A program of its own: the devices must be made before TensorFlow starts.
 

@@ -1,4 +1,4 @@
-"""MirroredStrategy on four logical CPUs, compared with NumPy."""
+"""MirroredStrategy on three logical CPUs, compared with NumPy."""
 
 import os
 import subprocess

@@ -1,9 +1,10 @@
 """Says at which batch sizes exports give an example other bits than alone; run in a process of its own.
 
-python score_in_batches.py THREADS SAVED_MODEL...
+python score_in_batches.py THREADS,... SAVED_MODEL...
 """
 
 import json
+import multiprocessing
 import sys
 
 import numpy as np
@@ -57,11 +58,19 @@ def differing(saved):
     ]
 
 
-if __name__ == "__main__":
-    # The first session decides for the process.
-    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=int(sys.argv[1]))
+def differing_with(threads):
+    """For each SavedModel. The first session decides for the process, so each number takes one."""
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads)
     found = {}
     for path in sys.argv[2:]:
         with SavedModel(path, config=config) as loaded:
             found[path] = differing(loaded)
-    print(json.dumps(found))
+    return found
+
+
+if __name__ == "__main__":
+    numbers = [int(number) for number in sys.argv[1].split(",")]
+    # TensorFlow is imported, and nothing of it has started yet.
+    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+        found = pool.map(differing_with, numbers, chunksize=1)
+    print(json.dumps(dict(zip(numbers, found, strict=True))))

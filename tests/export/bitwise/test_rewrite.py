@@ -113,23 +113,32 @@ def exports(tmp_path_factory):
     }
 
 
-@pytest.fixture(scope="module", params=[(0, 1), (0, 16), (1, 1), (1, 16)], ids=str)
-def differing(exports, request):
-    """The same, with the batch sizes that give other bits for each, in a process of such a setting."""
-    onednn, threads = request.param
+@pytest.fixture(scope="module")
+def differing_by_setting(exports):
+    """(oneDNN, threads) -> the paths of the exports, with the batch sizes that give other bits for each."""
     paths = [path for kinds in exports.values() for path in kinds.values()]
-    done = subprocess.run(
-        [sys.executable, score_in_batches.__file__, str(threads), *map(str, paths)],
-        env=os.environ
-        | {
-            "TF_ENABLE_ONEDNN_OPTS": str(onednn),
-            "PYTHONPATH": str(Path(verify.__file__).parents[2]),
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = {}
+    for onednn in (0, 1):
+        done = subprocess.run(
+            [sys.executable, score_in_batches.__file__, "1,16", *map(str, paths)],
+            env=os.environ
+            | {
+                "TF_ENABLE_ONEDNN_OPTS": str(onednn),
+                "PYTHONPATH": str(Path(verify.__file__).parents[2]),
+            },
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        for threads, of_paths in json.loads(done.stdout.splitlines()[-1]).items():
+            found[onednn, int(threads)] = of_paths
+    return found
+
+
+@pytest.fixture(scope="module", params=[(0, 1), (0, 16), (1, 1), (1, 16)], ids=str)
+def differing(exports, differing_by_setting, request):
+    """The exports, with the batch sizes that give other bits for each, in a process of such a setting."""
+    found = differing_by_setting[request.param]
     return {
         name: {kind: found[str(path)] for kind, path in kinds.items()}
         for name, kinds in exports.items()
