@@ -168,14 +168,19 @@ def _picked(
 ) -> list[str]:
     """What an op reads that picks one of several tensors that were stacked."""
     stack, place = nodes.get(producer(read[0])), constant(read[1])
-    if stack is None or stack.op != "Pack" or stack.attr["axis"].i or place is None:
+    if stack is None or stack.op != "Pack" or place is None:
         return read
     if node.op == "StridedSlice" and not node.attr["shrink_axis_mask"].i & 1:
         return read
     parts = data_inputs(stack)
     first = np.ravel(place)[:1] if node.op == "StridedSlice" else np.ravel(place)
     axis = constant(read[2]) if node.op == "GatherV2" else np.zeros(())
-    if first.size != 1 or axis is None or axis.any() or not -len(parts) <= first[0] < len(parts):
+    if (
+        first.size != 1
+        or axis is None
+        or axis != stack.attr["axis"].i
+        or not -len(parts) <= first[0] < len(parts)
+    ):
         return read
     return [parts[int(first[0])], *read[1:]]
 

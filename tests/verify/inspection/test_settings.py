@@ -96,6 +96,13 @@ CHOICES = {
     "one of a stack by a slice": lambda x, flag: (
         x - tf.stack([MOVING, _mean(x)])[tf.cast(flag, tf.int32)]
     ),
+    "one of a stack along another axis": lambda x, flag: (
+        x - tf.gather(tf.stack([MOVING, _mean(x)], 1), tf.cast(flag, tf.int32), axis=1)
+    ),
+    "repeated for each row": lambda x, flag: tf.where(
+        tf.fill([tf.shape(x)[0], 1], flag), x - _mean(x), x
+    ),
+    "broadcast": lambda x, flag: tf.where(tf.broadcast_to(flag, tf.shape(x)), x - _mean(x), x),
     "a function": lambda x, flag: x - _called(x, flag),
     "noise": lambda x, flag: x + _number(flag) * tf.random.normal(tf.shape(x)),
     "a loop": _in_a_loop,
@@ -128,6 +135,7 @@ def test_what_a_flag_switches_off_is_a_warning_or_nothing_where_it_is_no_input(c
         lambda: V1.placeholder_with_default(tf.constant(False), []),
         lambda: tf.constant(3) < tf.constant(2),
         lambda: tf.fill([4], False),
+        lambda: tf.not_equal(tf.zeros_like(tf.constant([1.0])), 0.0),
     ],
 )
 def test_constants_that_nothing_feeds_are_folded(constant):

@@ -15,6 +15,8 @@ from tfnorm.graph.ops import SHAPES
 
 # Axes, sizes and flags are small; weights are none of them.
 _MOST_VALUES = 4096
+# Ops that repeat a value as often as a shape says, and which input it is.
+_REPEATING = {"Fill": 1, "BroadcastTo": 0, "Tile": 0, "Reshape": 0}
 _CONTROL_FLOW = frozenset(
     ("Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond", "RefSwitch", "RefMerge")
 )
@@ -26,7 +28,7 @@ class Folded:
 
     Args:
         values: tensor -> value.
-        constant: the tensors among them that no shape has a part in.
+        constant: the tensors among them that no shape has a part in, but for how often they have a value.
     """
 
     values: dict[str, np.ndarray]
@@ -59,6 +61,15 @@ def fold(
             shapes |= _measured(operation)
         elif (picked := _picked(operation)) is not None:
             shapes[operation.outputs[0]] = picked
+        elif (
+            operation.type in ("ZerosLike", "OnesLike")
+            and _small(operation)
+            and _is_plain(operation)
+        ):
+            (tensor,) = operation.outputs
+            made = np.zeros if operation.type == "ZerosLike" else np.ones
+            shapes[tensor] = made(tensor.shape.as_list(), tensor.dtype.as_numpy_dtype)
+            constant.add(operation.name)
         # What is fed may have a shape that isn't known before.
         elif (
             _foldable(operation)
@@ -66,6 +77,8 @@ def fold(
             and all(tensor in shapes or tensor.op.name in followed for tensor in operation.inputs)
         ):
             followed[operation.name] = operation
+            if operation.type in _REPEATING:
+                before = {operation.inputs[_REPEATING[operation.type]].op.name}
             if before <= constant and operation.name not in carried:
                 constant.add(operation.name)
             if not depending.isdisjoint(before):
@@ -118,6 +131,10 @@ def _foldable(operation: tf.Operation) -> bool:
         return False
     if any(attribute.type in ("func", "list(func)") for attribute in definition.attr):
         return False
+    return _is_plain(operation)
+
+
+def _is_plain(operation: tf.Operation) -> bool:
     return all(given.dtype not in (tf.resource, tf.variant) for given in operation.outputs)
 
 
