@@ -480,6 +480,14 @@ def test_what_depends_on_no_input_may_be_the_same_for_all_beside_a_score(constan
     assert "not told  'constant': the same for all examples: it depends on no input" in str(report)
 
 
+def test_without_a_graph_it_is_not_known_whether_an_output_depends_on_no_input():
+    def score(feeds):
+        return {"score": feeds["x"][:, 0], "threshold": np.full(len(feeds["x"]), 0.5)}
+
+    with pytest.raises(InputError, match=r"by 'threshold'.*or the SavedModel by --against"):
+        batch_invariance(FunctionScorer(score), EXAMPLES, batch_sizes=[2])
+
+
 def test_scores_that_depend_on_no_input_are_no_scores():
     model = function_of(lambda x, ids: {"score": tf.fill([tf.shape(x)[0]], 3.0)})
     with pytest.raises(InputError, match="score alike"):

@@ -52,7 +52,7 @@ def untold(references: Mapping[str, Reference], models: Sequence[Scorer]) -> Unt
     for name in alike:
         outputs[name] = (
             "the same for all examples: it depends on no input"
-            if name in constant
+            if name in (constant or ())
             else "the same for all examples, so that it would not show if rows were mixed up"
         )
     count = next(iter(references.values())).count
@@ -63,11 +63,12 @@ def untold(references: Mapping[str, Reference], models: Sequence[Scorer]) -> Unt
             + _where(references, numberless)
             + ", so that nothing shows there; look for what is wrong in them, or in the weights"
         )
-    if lacking := [name for name in scores if name in alike and name not in constant]:
+    if lacking := [name for name in scores if name in alike and name not in (constant or ())]:
+        or_else = ", or the SavedModel by --against, in which it may depend on no input"
         of = f" by {_names(lacking)}" if len(references) > 1 else ""
         reasons.append(
             f"all of {count:,} examples score alike{of}, so that it would not show if rows were mixed "
-            "up; give examples that the model tells apart"
+            f"up; give examples that the model tells apart{or_else if constant is None else ''}"
         )
     if not reasons:
         return Untold(outputs)
@@ -113,8 +114,8 @@ def _names(names: Sequence[str]) -> str:
     return " and ".join(map(repr, names))
 
 
-def _constant_outputs(models: Sequence[Scorer]) -> Collection[str]:
-    """The outputs on which no value of an input has a bearing; none where there is no graph."""
+def _constant_outputs(models: Sequence[Scorer]) -> Collection[str] | None:
+    """The outputs on which no value of an input has a bearing; None where there is no graph to tell."""
     for scorer in models:
         try:
             with scorer.as_saved_model() as model:
@@ -123,7 +124,7 @@ def _constant_outputs(models: Sequence[Scorer]) -> Collection[str]:
                     return _without_inputs(model, scorer.signature or DEFAULT_SIGNATURE, given)
         except (InputError, BrokenGraph):
             break
-    return frozenset()
+    return None
 
 
 def _without_inputs(model: SavedModel, signature: str, given: Collection[str]) -> Collection[str]:
