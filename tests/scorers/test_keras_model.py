@@ -254,6 +254,44 @@ def test_a_keras_file_with_unknown_layers_says_what_to_do(tmp_path):
     assert len(str(error.value)) - len(str(tmp_path)) < 300
 
 
+class Unity(keras.initializers.Initializer):
+    def __call__(self, shape, dtype=None):
+        return keras.ops.ones(shape, dtype)
+
+
+class Free(keras.constraints.Constraint):
+    def __call__(self, w):
+        return w
+
+
+def squashed(x):
+    return keras.ops.tanh(x)
+
+
+@pytest.mark.parametrize(
+    ("options", "needs"),
+    [
+        ({"kernel_initializer": Unity()}, "(class|initializer) 'Unity'"),
+        ({"kernel_constraint": Free()}, "(class|constraint) 'Free'"),
+        ({"activation": squashed}, "function 'squashed'"),
+    ],
+)
+def test_what_a_layer_is_given_is_named_where_it_is_unknown(tmp_path, options, needs):
+    layer = keras.layers.Dense(1, **options)
+    keras.Sequential([keras.Input((3,)), layer]).save(tmp_path / "m.keras")
+    with pytest.raises(InputError, match=f"needs the {needs}, .*--custom-object") as error:
+        load_scorer(tmp_path / "m.keras")
+    assert len(str(error.value)) - len(str(tmp_path)) < 300
+
+
+def test_what_keras_says_of_a_file_is_shown_without_configs(tmp_path):
+    doubled = keras.layers.Lambda(lambda x: 2 * x)
+    keras.Sequential([keras.Input((3,)), doubled]).save(tmp_path / "m.keras")
+    with pytest.raises(InputError, match=r"can't be loaded as a Keras model: .*Lambda") as error:
+        load_scorer(tmp_path / "m.keras")
+    assert len(str(error.value)) - len(str(tmp_path)) < 310
+
+
 def test_a_model_that_was_never_built_is_refused():
     with pytest.raises(InputError, match="call it once on a batch"):
         load_scorer(OfATensor())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import keras
 import numpy as np
@@ -27,8 +29,22 @@ from tfnorm.session import SavedModel
 
 Call = Callable[[dict[str, tf.Tensor]], object]
 
-# What Keras says, ahead of the whole config of what it can't find.
-_MISSING = re.compile(r"Could not (locate|deserialize) (?P<kind>\w+) '(?P<name>[^']+)'")
+# What Keras says of what it can't find: a layer, a model or a function; another class; what a layer is given,
+# such as an initializer.
+_MISSING = (
+    re.compile(r"Could not (?:locate|deserialize) (?P<kind>\w+) '(?P<name>[^']+)'"),
+    re.compile(r"Cannot deserialize object of type `(?P<name>[^`]+)`"),
+    re.compile(
+        r"Could not interpret (?P<kind>\w+) identifier: .*'registered_name': '(?P<name>[^']+)'"
+    ),
+    re.compile(r"Could not interpret (?P<kind>\w+) identifier: (?P<name>\w+)$"),
+)
+# From here on it shows the whole config.
+_CONFIG = re.compile(
+    r"\.? *(Full object config|config=\{|Could not interpret \w+ identifier: \{).*"
+)
+_LONGEST = 250
+"""Characters of what Keras says that are shown."""
 
 
 class KerasScorer(Scorer):
@@ -168,17 +184,29 @@ def load_keras_file(path: str | Path) -> keras.Model:
         ImportError,
         zipfile.BadZipFile,
     ) as error:
-        reason = one_line(error)
-        if missing := _MISSING.search(reason):
-            raise InputError(
-                f"{path} needs the {missing['kind']} {missing['name']!r}, which is not known here: import "
-                "what registers it (by keras.saving.register_keras_serializable) first, by --import MODULE "
-                f"on the command line, or name it: --custom-object {missing['name']}=MODULE:CLASS"
-            ) from error
-        raise InputError(f"{path} can't be loaded as a Keras model: {reason}") from error
+        raise InputError(f"{path} {_what_fails(error)}") from error
     if not isinstance(model, keras.Model):
         raise InputError(f"{path} holds a {type(model).__name__}, not a keras.Model")
     return model
+
+
+def _what_fails(error: Exception) -> str:
+    """Why a file can't be loaded: the class or function that isn't known, or what Keras says of it."""
+    innermost = error
+    while isinstance(innermost.__cause__ or innermost.__context__, Exception):
+        innermost = cast("Exception", innermost.__cause__ or innermost.__context__)
+    reason = one_line(innermost)
+    for pattern in _MISSING:
+        if missing := pattern.search(reason):
+            name, kind = missing["name"], missing.groupdict().get("kind", "class")
+            return (
+                f"needs the {kind} {name!r}, which is not known here: import what registers it (by "
+                "keras.saving.register_keras_serializable) first, by --import MODULE on the command line, or "
+                f"name it: --custom-object {shlex.quote(f'{name}=MODULE:CLASS')}"
+            )
+    reason = _CONFIG.sub("", reason)
+    shown = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST].rpartition(' ')[0]} ..."
+    return f"can't be loaded as a Keras model: {shown}"
 
 
 def _declared(model: keras.Model) -> tuple[Call, dict[str, tf.TensorSpec], dict[str, str]]:
