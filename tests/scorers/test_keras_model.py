@@ -43,6 +43,7 @@ def _functional(inputs, outputs):
     return keras.Model(inputs, outputs)
 
 
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
 def test_a_functional_model_of_a_dict_goes_by_its_keys():
     inputs = {"x": keras.Input((3,), name="other"), "id": keras.Input((), dtype="int32")}
     model = _functional(inputs, keras.layers.Dense(1)(inputs["x"]))

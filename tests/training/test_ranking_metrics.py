@@ -66,6 +66,7 @@ def test_the_gauc_of_some_users_says_how_far_it_may_be_off(examples, model, monk
     assert np.max(np.abs(off)) < 4 and 0.4 < np.std(off) < 1.7
 
 
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
 def test_fit_has_them_in_its_history_and_early_stopping_sees_them(examples, model):
     model.compile("sgd", "mse")
     stopping = keras.callbacks.EarlyStopping("val_auc", mode="max", patience=1)

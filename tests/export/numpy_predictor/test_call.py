@@ -19,6 +19,7 @@ from tfnorm.export.numpy_predictor.program import Program, Value
 from tfnorm.layers import Dice
 
 
+@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a `quantize`")
 def test_a_quantized_layer_is_refused():
     model = one(keras.layers.Dense(2), 6)
     model.quantize("int8")
