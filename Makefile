@@ -1,7 +1,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint notebooks docs matrix
+.PHONY: help demo test lint docs notebooks matrix
+
+# On two cores: the first figure where nobody else uses them, the second where somebody does.
+help:
+	@echo 'make demo       trains, exports, serves and verifies a DIN      1 to 4 minutes'
+	@echo 'make lint       formatting, lint, import contracts, types       half a minute to 2'
+	@echo 'make docs       the documentation, strictly, into site/         half a minute to 1'
+	@echo 'make test       all tests; PYTEST_ARGS are given to pytest      7 to 27 minutes'
+	@echo 'make notebooks  executes the notebooks into build/notebooks     2 to 6 minutes'
+	@echo 'make matrix     the tests with the oldest and newest versions   an hour to 5; MATRIX_ARGS name a part'
+	@echo 'The first of each installs what it needs into .venv             a few minutes'
 
 demo: .venv/installed-serving
 	$(BIN)/tfnorm demo
@@ -19,7 +29,7 @@ lint: .venv/installed-test
 docs: .venv/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-# Hours for all cells; MATRIX_ARGS='--python 3.12 --versions oldest' is one.
+# MATRIX_ARGS='--python 3.12 --versions oldest' is one cell.
 matrix: .venv/installed-matrix
 	$(BIN)/python scripts/matrix.py $(MATRIX_ARGS)
 

@@ -1,8 +1,12 @@
-"""Execute the notebooks in place: `python notebooks/run.py [NOTEBOOK ...]`, all of them if none is named."""
+"""Execute the notebooks: `python notebooks/run.py [--write] [NOTEBOOK ...]`, all of them if none is named.
+
+The executed notebooks go to `build/notebooks`, which git ignores, as figures and digits change with the
+machine. With `--write` they take the place of those that are committed.
+"""
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -10,6 +14,7 @@ import nbformat
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parent
+BUILD = FOLDER.parent / "build" / "notebooks"
 # All that is kept about the kernel: its version would change with the machine.
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -43,10 +48,16 @@ def execute(path: Path) -> nbformat.NotebookNode:
 
 
 def main() -> None:
-    for path in map(Path, sys.argv[1:]) if sys.argv[1:] else sorted(FOLDER.glob("*.ipynb")):
+    parser = argparse.ArgumentParser(description="Execute the notebooks.")
+    parser.add_argument("--write", action="store_true", help="replace those that are committed")
+    parser.add_argument("notebooks", nargs="*", type=Path, default=sorted(FOLDER.glob("*.ipynb")))
+    given = parser.parse_args()
+    BUILD.mkdir(parents=True, exist_ok=True)
+    for path in given.notebooks:
         start = time.monotonic()
-        nbformat.write(execute(path), path)
-        print(f"{path.name}  {time.monotonic() - start:.0f} s")
+        place = path if given.write else BUILD / path.name
+        nbformat.write(execute(path), place)
+        print(f"{place}  {time.monotonic() - start:.0f} s")
 
 
 if __name__ == "__main__":

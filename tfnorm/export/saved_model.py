@@ -73,6 +73,8 @@ class ExportReport:
         statistics: whether the moving statistics fit the examples, which is also kept beside the
             model in `assets.extra/statistics.json`; None without examples, which it could not
             look at.
+        unknown_ids: what an id gives that its embedding table does not have, as it was asked for.
+        moves: how far scores move by tables that are stored in fewer bytes; None where they are not.
 
     Example:
 
