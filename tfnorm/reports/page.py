@@ -35,7 +35,10 @@ svg text { fill: var(--text); } svg .grid { stroke: var(--line); }
 svg .equal { stroke: var(--faint); stroke-dasharray: 4 3; }
 svg .points { fill: var(--point); fill-opacity: .6; }
 footer { font-size: .85rem; margin-top: 2rem; }
-@media (max-width: 34rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .6rem; } }
+@media (max-width: 34rem) {
+  dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .6rem; }
+  table { font-size: .8rem; } th, td { padding: .2rem; }
+  td:first-child, td.said { white-space: normal; } }
 """
 
 

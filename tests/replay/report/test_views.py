@@ -11,6 +11,7 @@ from replay.traffic import Numpy, answered, requests, write
 import tfnorm
 from tfnorm.replay.report.html import to_html
 from tfnorm.replay.report.junit import to_junit
+from tfnorm.replay.report.plot import scatter
 from tfnorm.replay.report.text import to_text
 
 
@@ -113,3 +114,22 @@ def test_a_report_says_what_it_comes_from(equal):
         assert equal.provenance.fingerprints["log"] in view
         assert tfnorm.__version__ in view
         assert equal.provenance.started.removesuffix("+00:00") in view
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (0.03, 0.98, ["0.2", "0.4", "0.6", "0.8"]),
+        (-3.1, 6.2, ["-2", "0", "2", "4", "6"]),
+        (
+            0.50001,
+            0.50002,
+            ["0.500010", "0.500012", "0.500014", "0.500016", "0.500018", "0.500020"],
+        ),
+        (0, 41_000, ["0", "10000", "20000", "30000", "40000"]),
+    ],
+)
+def test_the_plot_is_marked_at_round_numbers(low, high, shown, different):
+    model = dataclasses.replace(different.model, points=[[low, low], [high, high]])
+    marks = re.findall(r'text-anchor="end">([^<]*)<', scatter(model))
+    assert [one for one in marks if low <= float(one) <= high] == shown

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 
 from tfnorm.replay.results import ModelResult
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _EDGE = 460, 380, 64, 44, 12
-_TICKS = 5
+_TICKS = 8
+"""At most so many, and one."""
 
 
 def scatter(model: ModelResult) -> str:
@@ -28,13 +30,13 @@ def scatter(model: ModelResult) -> str:
     def up(value: float) -> float:
         return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _BOTTOM - _EDGE)
 
-    ticks = [low + (high - low) * (n + 0.5) / _TICKS for n in range(_TICKS)]
+    ticks, digits = _ticks(low, high)
     marks = "".join(
         f'<line class="grid" x1="{across(t):.1f}" x2="{across(t):.1f}" y1="{_EDGE}" '
         f'y2="{_HEIGHT - _BOTTOM}"/>'
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _EDGE}" y1="{up(t):.1f}" y2="{up(t):.1f}"/>'
-        f'<text x="{across(t):.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{t:.3g}</text>'
-        f'<text x="{_LEFT - 6}" y="{up(t) + 4:.1f}" text-anchor="end">{t:.3g}</text>'
+        f'<text x="{across(t):.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{t:.{digits}f}</text>'
+        f'<text x="{_LEFT - 6}" y="{up(t) + 4:.1f}" text-anchor="end">{t:.{digits}f}</text>'
         for t in ticks
     )
     points = "".join(
@@ -50,3 +52,12 @@ def scatter(model: ModelResult) -> str:
         f'<text transform="translate(14 {(_HEIGHT - _BOTTOM) / 2:.0f}) rotate(-90)" '
         f'text-anchor="middle">new</text></svg>'
     )
+
+
+def _ticks(low: float, high: float) -> tuple[list[float], int]:
+    """Round numbers between two, 1, 2 or 5 of a power of ten apart, and the decimals that they have."""
+    least = (high - low) / _TICKS
+    power = math.floor(math.log10(least))
+    step = next(n * 10.0**power for n in (1, 2, 5, 10) if n * 10.0**power >= least)
+    digits = max(0, -math.floor(math.log10(step)))
+    return [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)], digits

@@ -70,8 +70,12 @@ def figures(report: ReplayResult) -> list[tuple[str, list[str]]]:
         ]
     if any(m.new for m in models):
         rows += [
-            ("AUC, logged and new", [_both(m, auc) for m in models]),
-            ("log loss, logged and new", [_both(m, log_loss) for m in models]),
+            (f"{what} of the {whose} scores", [shown(one) if one else "-" for one in of])
+            for what, shown in (("AUC", auc), ("log loss", log_loss))
+            for whose, of in (
+                ("logged", [m.logged for m in models]),
+                ("new", [m.new for m in models]),
+            )
         ]
     return rows
 
