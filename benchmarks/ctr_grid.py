@@ -11,7 +11,12 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results"
 CATEGORIES = ("Beauty", "Toys_and_Games")
 MODELS = ("DIN", "BaseModel", "DIEN")
-OPTIMIZERS = {"lazy_adam": "LazyAdam", "adam": "Keras's Adam"}
+OPTIMIZERS = {
+    "lazy_adam": "LazyAdam",
+    "adam": "Keras's Adam",
+    # What was not trained again since there is LazyAdam; DIEN's negatives were drawn once, not each epoch.
+    "adam_before": "Keras's Adam, of an earlier version",
+}
 COMPARED = ("DIN", "DIEN")
 """What is trained with Keras's Adam too, on Beauty."""
 SEEDS = (0, 1, 2)

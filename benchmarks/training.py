@@ -254,8 +254,10 @@ def serve_turns(who: str, items: int, batch: int, steps: int) -> None:
 
 
 def steps_of(who: str, items: int) -> int:
-    """Steps of a round: few where one takes long."""
-    return 4 if who == "keras" and items >= 10_000_000 else 10 if items >= 1_000_000 else 40
+    """Steps of a round: few where one takes long, else so many that the start of an epoch counts little."""
+    if who == "keras" and items >= 1_000_000:
+        return 20 if items < 10_000_000 else 8
+    return 40
 
 
 def compared(
