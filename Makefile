@@ -16,8 +16,9 @@ help:
 demo: .venv/installed-serving
 	$(BIN)/tfnorm demo
 
+# Three processes keep two cores busy, as some tests wait: for servers, for the disk, for a time that must pass.
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_ARGS)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

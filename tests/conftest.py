@@ -50,7 +50,8 @@ def optimizers_with_variables():
     fit = keras.Model.fit
 
     def fitted(model, *arguments, **options):
-        if model.built and not (model.optimizer.built or tf.config.functions_run_eagerly()):
+        eager = model.run_eagerly or tf.config.functions_run_eagerly()
+        if model.built and not (model.optimizer.built or eager):
             with model.distribute_strategy.scope():
                 model.optimizer.build(model.trainable_variables)
         return fit(model, *arguments, **options)

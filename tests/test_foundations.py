@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
 import sys
 import threading
 import weakref
@@ -16,6 +15,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from apart import apart, printed
 from tensorflow.core.framework import graph_debug_info_pb2, graph_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -631,15 +631,9 @@ print(resident() - before)
 @pytest.fixture(scope="module")
 def tensor_memory():
     """What a process prints, by its bound."""
-    started = {
-        bound: subprocess.Popen(
-            [sys.executable, "-c", TENSOR_MEMORY, str(bound)], stdout=subprocess.PIPE, text=True
-        )
-        for bound in (0, 64)
-    }
-    printed = {bound: process.communicate(timeout=120)[0] for bound, process in started.items()}
-    assert [process.returncode for process in started.values()] == [0, 0]
-    return {bound: text.splitlines() for bound, text in printed.items()}
+    bounds = (0, 64)
+    texts = apart(printed, *((TENSOR_MEMORY, str(bound)) for bound in bounds))
+    return {bound: text.splitlines() for bound, text in zip(bounds, texts, strict=True)}
 
 
 @pytest.mark.slow

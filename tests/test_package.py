@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from apart import apart, printed
 
 import tfnorm
 
@@ -39,7 +40,8 @@ ROOMS_ON_DEMAND = ("datasets", "export", "replay.run", "scorers", "statistics", 
 @pytest.fixture(scope="module")
 def first_import():
     """What `import tfnorm` loads, what it registers with Keras, and what comes when it is asked for."""
-    loaded, registered, *later = run(WHAT_TFNORM_LOADS).stdout.splitlines()
+    (shown,) = apart(printed, (WHAT_TFNORM_LOADS,))
+    loaded, registered, *later = shown.splitlines()
     return set(loaded.split()), set(registered.split()), later
 
 

@@ -1,12 +1,9 @@
-"""Run the layers on three logical CPUs and save what came out; test_mirrored.py looks at it.
+"""Run the layers on three logical CPUs; test_mirrored.py looks at what came out.
 
-A program of its own: the devices must be made before TensorFlow starts.
-
-    python mirrored.py RESULTS.npz
+In a process of its own: the devices must be made before TensorFlow starts.
 """
 
 import gc
-import sys
 
 import distribute_cases as cases
 import keras
@@ -27,7 +24,7 @@ def fit(layers):
     model.fit(tf.data.Dataset.from_tensor_slices((x, x)).batch(cases.FIT_BATCH), verbose=0)
 
 
-def main(path):
+def main():
     gc.disable()  # It ends before its garbage matters.
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
@@ -67,8 +64,4 @@ def main(path):
     results.update({f"dien/weight {n}": weight for n, weight in enumerate(trained)})
     lazily = cases.train_lazily(pair)
     results.update({f"lazily/weight {n}": weight for n, weight in enumerate(lazily)})
-    np.savez(path, **results)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+    return results

@@ -1,17 +1,17 @@
-"""One of the workers of MultiWorkerMirroredStrategy; test_multi_worker.py starts them and looks on.
-
-TF_CONFIG=... python multi_worker.py RESULTS.npz
-"""
+"""One of the workers of MultiWorkerMirroredStrategy; test_multi_worker.py starts them and looks on."""
 
 import gc
-import sys
+import json
+import os
 
 import distribute_cases as cases
-import numpy as np
 import tensorflow as tf
 
 
-def main(path):
+def main(cluster, index):
+    os.environ["TF_CONFIG"] = json.dumps(
+        {"cluster": cluster, "task": {"type": "worker", "index": index}}
+    )
     gc.disable()  # It ends before its garbage matters.
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     results = {}
@@ -25,8 +25,4 @@ def main(path):
         with strategy.scope():
             layer = cases.make(case)
         results[f"{case}/collectives"] = cases.count_collectives(strategy, layer)
-    np.savez(path, **results)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+    return results

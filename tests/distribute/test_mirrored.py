@@ -1,20 +1,16 @@
 """MirroredStrategy on three logical CPUs, compared with NumPy."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import distribute_cases as cases
 import distribute_oracle as oracle
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from apart import apart
+from distribute import mirrored
 from oracles import assert_close
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
 CASES = pytest.mark.parametrize("case", cases.ARGUMENTS)
 LEARNS = pytest.mark.skipif(
     tuple(map(int, keras.__version__.split(".")[:2])) < (3, 8),
@@ -24,15 +20,9 @@ SYNCHRONIZED = pytest.mark.parametrize("case", ["bn synchronized", "dice synchro
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    path = tmp_path_factory.mktemp("mirrored") / "results.npz"
-    folders = os.pathsep.join(map(str, [ROOT, ROOT / "tests"]))
-    subprocess.run(
-        [sys.executable, Path(__file__).with_name("mirrored.py"), path],
-        check=True,
-        env=os.environ | {"PYTHONPATH": folders},
-    )
-    return dict(np.load(path))
+def results():
+    (results,) = apart(mirrored.main, ())
+    return results
 
 
 @CASES

@@ -1,20 +1,16 @@
 """MultiWorkerMirroredStrategy with two processes on this machine, compared with NumPy."""
 
-import json
-import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import distribute_cases as cases
 import distribute_oracle as oracle
 import numpy as np
 import pytest
+from apart import apart
+from distribute import multi_worker
 from oracles import assert_close
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
 CASES = pytest.mark.parametrize("case", cases.ARGUMENTS)
 
 
@@ -27,34 +23,10 @@ def free_ports(n):
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """What each worker saved."""
-    folder = tmp_path_factory.mktemp("multi_worker")
+def results():
+    """What came out of each worker."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(cases.WORKERS)]}
-    workers = []
-    for index in range(cases.WORKERS):
-        task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
-        environment = os.environ | {
-            "TF_CONFIG": json.dumps(task),
-            "PYTHONPATH": os.pathsep.join(map(str, [ROOT, ROOT / "tests"])),
-        }
-        workers.append(
-            subprocess.Popen(
-                [
-                    sys.executable,
-                    Path(__file__).with_name("multi_worker.py"),
-                    folder / f"{index}.npz",
-                ],
-                env=environment,
-            )
-        )
-    try:
-        assert [worker.wait(timeout=300) for worker in workers] == [0] * cases.WORKERS
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    return [dict(np.load(folder / f"{index}.npz")) for index in range(cases.WORKERS)]
+    return apart(multi_worker.main, *((cluster, index) for index in range(cases.WORKERS)))
 
 
 @CASES

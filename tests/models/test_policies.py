@@ -120,7 +120,7 @@ def test_a_file_of_a_model_that_did_not_warm_up_loads(Model, features, tmp_path)
     loaded = keras.saving.load_model(tmp_path / "older.keras")
     np.testing.assert_array_equal(scores(loaded, features), expected)
     labels = (features["item"] % 2)[:, None]
-    loaded.compile("sgd", "binary_crossentropy")
+    loaded.compile("sgd", "binary_crossentropy", run_eagerly=True)
     before = model.get_layer("normalization").moving_variance.numpy()
     loaded.fit(features, labels, batch_size=ROWS, verbose=0)
     after = loaded.get_layer("normalization").moving_variance.numpy()
