@@ -28,6 +28,7 @@ FUNCTIONS = {
     "the negative": lambda z: (-z, z),
     "the logarithm": lambda z: (np.log(sigmoid(z)), sigmoid(z)),
     "the exponential": lambda z: (np.exp(z), z),
+    "rounded to 6 decimals": lambda z: (np.round(sigmoid(z), 6), sigmoid(z)),
     "rounded to 3 decimals": lambda z: (np.round(sigmoid(z), 3), sigmoid(z)),
     "the log has 2.5 x score - 1": lambda z: (2.5 * z - 1, z),
     "the log has 100 x score": lambda z: (100 * sigmoid(z), sigmoid(z)),
@@ -54,7 +55,7 @@ def test_other_scores_are_no_function(count, seed):
         assert transformed(single(logged), single(sigmoid(z))) is None
 
 
-@pytest.mark.parametrize("size", [1e-5, 1e-4])
+@pytest.mark.parametrize("size", [1e-7, 1e-5, 1e-4])
 @pytest.mark.parametrize("seed", range(20))
 def test_noise_that_leaves_the_order_as_it_was_is_no_function(seed, size):
     new = sigmoid(logits(seed, 64))

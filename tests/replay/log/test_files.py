@@ -13,7 +13,7 @@ def test_a_log_that_is_not_there_is_told_with_what_is_accepted(tmp_path):
 
 
 def test_a_folder_is_no_log(tmp_path):
-    with pytest.raises(InputError, match="is a folder; give a TFRecord"):
+    with pytest.raises(InputError, match="is no file; give a TFRecord"):
         open_log(tmp_path, None, labels="labels")
 
 

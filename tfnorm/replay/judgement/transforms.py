@@ -42,8 +42,9 @@ def _named(x: np.ndarray, y: np.ndarray) -> str | None:
 
 
 def _rounded(x: np.ndarray, y: np.ndarray) -> str | None:
+    single = y.astype(np.float32)
     for digits in _DIGITS:
-        if np.allclose(y, np.round(y, digits), rtol=1e-6, atol=0):
+        if np.array_equal(single, np.round(y, digits).astype(np.float32)):
             unit = 10.0**-digits
             nearest = (np.abs(x - y) <= 0.5001 * unit + _TOLERANCE * np.abs(y)).all()
             return f"the log has the scores rounded to {digits} decimals" if nearest else None

@@ -42,7 +42,7 @@ def open_log(
         InputError: there is no such file, it can't be read, or it is no table where a column is named.
     """
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
+        found = "is no file" if path.exists() else "does not exist"
         raise InputError(f"{path} {found}; give {ACCEPTED}")
     try:
         with path.open("rb") as file:
