@@ -30,8 +30,6 @@ from tfnorm.cli.group import tfnorm as group
 from tfnorm.scorers.saved_model import SavedModelScorer
 from tfnorm.server import Server, read_batching_parameters
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 PAGES = {name: text for name, text in {**documents(), **helps()}.items() if commands(text)}
 WITH_PYTHON = {"ci", "find-the-fault", "release-gate", "replay-traffic"}
 """Pages that make in Python what their commands need; tests/test_tutorials.py runs them."""

@@ -26,7 +26,7 @@ dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line);
          vertical-align: top; }
-td { white-space: nowrap; }
+th { overflow-wrap: anywhere; } td { white-space: nowrap; }
 td:first-child, th:first-child, td.said, th.said { text-align: left; }
 td.long { white-space: normal; overflow-wrap: anywhere; min-width: 12rem; }
 tr.failed td { color: var(--bad); }
