@@ -10,8 +10,10 @@ import pytest
 import tensorflow as tf
 from verify.made_scorers import FunctionScorer
 
+import tfnorm
 from tfnorm.errors import InputError
 from tfnorm.metrics import auc
+from tfnorm.server import Server
 from tfnorm.verify import InvarianceReport, batch_invariance
 from tfnorm.verify.report.html import to_html
 from tfnorm.verify.report.junit import to_junit
@@ -152,6 +154,33 @@ def test_what_rounds_is_equal_and_a_number_that_is_none_is_not():
     found = report.parity.outputs["score"]
     assert found.rows_different == (X > 1).sum() and found.quantiles[0.5] == 0
     assert found.quantiles[0.999] == math.inf and found.ranking is None
+
+
+def test_identical_bits_may_be_asked_of_another_model_too():
+    report, result = parity(
+        scorer(), scorer("b", score=lambda x, noise: x * np.float32(1 + 2e-7)), bitwise=True
+    )
+    assert not report.passed and result.verdict == "rounding"
+    said = " ".join(to_text(report).split())
+    assert "a score differs by up to" in said and "from b" in said
+    assert "next identical bits were asked for" in said
+
+
+def test_a_server_may_be_either_of_the_two(tmp_path):
+    inputs = keras.Input((), name="x")
+    model = keras.Model(inputs, keras.layers.Dense(1, name="score")(inputs[:, None]))
+    tfnorm.export_saved_model(model, tmp_path / "m", examples={"x": X})
+    with Server(tmp_path / "m", "m", port=0, rest_port=0) as server:
+        for target, against in (
+            (tmp_path / "m", server.rest_url),
+            (server.grpc_url, tmp_path / "m"),
+        ):
+            report, result = parity(target, against, {"x": X})
+            assert report.passed and result.max_abs_diff < 1e-6
+            assert {"model", "against"} & report.provenance.fingerprints.keys()
+        model.layers[-1].bias.assign([0.5])
+        report, _ = parity(model, server.grpc_url, {"x": X})
+    assert not report.passed and report.parity.outputs["score"].rows_different == 40
 
 
 def test_a_difference_is_beside_what_the_batch_does_and_advice_fits():

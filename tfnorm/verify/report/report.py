@@ -67,13 +67,13 @@ class InvarianceReport(InvarianceResult, Document):
         if fields["stake"] is not None:
             auc = {int(size): value for size, value in fields["stake"]["auc"].items()}
             fields["stake"] = Stake(**{**fields["stake"], "auc": auc})
-        if fields["parity"] is not None:
+        if fields.get("parity") is not None:
             fields["parity"] = _parity(fields["parity"])
         if fields["culprit"] is not None:
             fields["culprit"] = Culprit(**fields["culprit"])
         if fields["statistics"] is not None:
             fields["statistics"] = StatisticsFit.from_dict(fields["statistics"])
-        if fields["provenance"] is not None:
+        if fields.get("provenance") is not None:
             fields["provenance"] = Provenance(**fields["provenance"])
         return cls(**fields)
 

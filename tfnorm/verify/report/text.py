@@ -271,7 +271,7 @@ def _findings(report: InvarianceResult) -> list[str]:
 
 def _moved(difference: float, results: list[CompositionResult]) -> str:
     finite = math.isfinite(difference)
-    if results[0].verdict == DIFFERENCE:
+    if results[0].kind == "parity":
         by = f"by up to {move(difference)}" if finite else "by more than a number"
         return f"differs {by} from {results[0].name.removeprefix('against ')}"
     moves = (
