@@ -45,6 +45,7 @@ def demo(directory: Path, json_file: Path | None, **options: Any) -> int:
     from tfnorm import pipeline
     from tfnorm.cli.output import show, stages
     from tfnorm.cli.serving import needs_serving
+    from tfnorm.reports.provenance import with_provenance
     from tfnorm.verify.report.text import render
 
     recipe = take(Recipe, options)
@@ -65,7 +66,7 @@ def demo(directory: Path, json_file: Path | None, **options: Any) -> int:
     show(_table(job))
     for report in job.reports.values():
         if not report.passed:
-            show("", render(report))
+            show("", with_provenance(render(report), report.provenance))
     return 0 if job.passed else 1
 
 

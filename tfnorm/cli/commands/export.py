@@ -179,6 +179,7 @@ def export(
         raise InputError("--verify and its reports need --examples to verify the export with")
     else:
         from tfnorm.pipeline import deliver
+        from tfnorm.reports.provenance import with_provenance
         from tfnorm.verify import Undecided
         from tfnorm.verify.report.plot import check_matplotlib
         from tfnorm.verify.report.text import render
@@ -193,7 +194,7 @@ def export(
             write_verification(error.report, *files)
             raise
         write_verification(delivered.verdict, *files)
-        show(render(delivered.verdict))
+        show(with_provenance(render(delivered.verdict), delivered.verdict.provenance))
         if delivered.export is None:
             return 1
         report = delivered.export
