@@ -15,6 +15,8 @@ from tfnorm.statistics import (
     recalibrate_statistics,
     statistics_report,
 )
+from tfnorm.statistics.compare import observed_report
+from tfnorm.statistics.observation.observe import Observer
 
 LAYERS = [tfnorm.BatchNormalization, tfnorm.Dice, keras.layers.BatchNormalization]
 
@@ -143,3 +145,13 @@ def test_a_layer_without_channels_is_one_clear_error(kind, look):
     ) as raised:
         look(model, [np.zeros((3, 0), np.float32)])
     assert "\n" not in str(raised.value)
+
+
+def test_a_report_says_what_it_comes_from_and_one_of_a_callback_costs_no_fingerprint():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.BatchNormalization(name="bn")])
+    batch = np.array([[1.0], [3.0]], np.float32)
+    report = statistics_report(model, [batch])
+    assert report.provenance.fingerprints.keys() == {"model"}
+    assert report.to_dict()["provenance"]["started"] == report.provenance.started
+    assert report.provenance.started.removesuffix("+00:00") in str(report)
+    assert observed_report(Observer(model, training=None), [batch]).provenance is None

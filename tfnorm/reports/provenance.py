@@ -70,7 +70,7 @@ class Stopwatch:
 
     def provenance(
         self,
-        models: Mapping[str, Model | Path | None],
+        models: Mapping[str, Model | keras.Model | Path | None],
         examples: Mapping[str, np.ndarray] | Path | None = None,
     ) -> Provenance:
         """What a report comes from that is made now.
@@ -120,21 +120,26 @@ def fingerprint(target: Path) -> str | None:
     return _digits(part for path in files for part in chain((path.name.encode(),), _blocks(path)))
 
 
-def _of_model(model: Model | Path) -> str | None:
+def _of_model(model: Model | keras.Model | Path) -> str | None:
     if isinstance(model, Path):
         return fingerprint(model)
+    if isinstance(model, keras.Model):
+        return _of_weights(model)
     try:
         found = fingerprint(Path(model.name))
     except (OSError, ValueError):
         # A name of a scorer of one's own need not be one that a file can have.
         found = None
     loaded = model.keras_model() if found is None else None
-    if loaded is None:
-        return found
-    weights = loaded[0].weights
+    return found if loaded is None else _of_weights(loaded[0])
+
+
+def _of_weights(model: keras.Model) -> str | None:
+    """What tells a model in memory from others: its configuration and its weights."""
+    weights = model.weights
     # One after the other: together they may be half of the memory.
     arrays = {str(number): weight for number, weight in enumerate(weights)}
-    described = _described(loaded[0])
+    described = _described(model)
     return _digits(chain((described,), _parts_of(arrays))) if described or arrays else None
 
 

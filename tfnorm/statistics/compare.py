@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from tfnorm.reports.provenance import Stopwatch
 from tfnorm.statistics.observation.batches import Batches, Dataset
 from tfnorm.statistics.observation.moving import Population, ever_updated, read, variance
 from tfnorm.statistics.observation.observe import Observer
@@ -51,10 +53,12 @@ def statistics_report(
         >>> round(report.layers[0].mean.worst, 2), report.layers[0].std.worst
         (-2.0, 1.0)
     """
+    watch = Stopwatch()
     observer = Observer(model, training=None)
     batches = Batches(dataset, steps)
     with progress_bar(batches.count()) as start:
-        return observed_report(observer, batches, start("reading"))
+        report = observed_report(observer, batches, start("reading"))
+    return replace(report, provenance=watch.provenance({"model": model}))
 
 
 def observed_report(

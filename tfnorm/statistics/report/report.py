@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ class StatisticsReport(StatisticsResult, Document):
             "batches": self.batches,
             "passed": self.passed,
             "layers": [layer.to_dict() for layer in self.layers],
+            "provenance": None if self.provenance is None else asdict(self.provenance),
         }
 
     def plot(self, path: str | Path) -> None:

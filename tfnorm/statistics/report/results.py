@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from tfnorm.reports.provenance import Provenance
 
 MEAN_TOLERANCE = 0.25
 """Standard deviations by which a moving mean may be off in the worst channel."""
@@ -111,11 +113,14 @@ class StatisticsResult:
         model: its name.
         batches: how many it was run on.
         layers: those with moving statistics, in the order in which the model calls them.
+        provenance: the versions of the packages, when it was made, how long it took, and a fingerprint of the
+            model; None where nobody kept it. Reports that are equal but for it are equal.
     """
 
     model: str
     batches: int
     layers: list[LayerStatistics]
+    provenance: Provenance | None = field(default=None, compare=False)
 
     @property
     def passed(self) -> bool:

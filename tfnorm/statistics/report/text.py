@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tfnorm.reports.provenance import with_provenance
 from tfnorm.statistics.report.results import LayerStatistics, StatisticsResult, Summary
 from tfnorm.terminal import plain_text
 
@@ -76,7 +77,7 @@ def to_text(report: StatisticsResult, width: int = WIDTH) -> str:
     Args:
         width: the longest line, in characters.
     """
-    return plain_text(render(report), width)
+    return plain_text(with_provenance(render(report), report.provenance), width)
 
 
 def _table(layers: list[LayerStatistics]) -> Table:
