@@ -1,4 +1,4 @@
-"""A training that can be killed and gone on with."""
+"""A training that can be killed, and goes on from where it was."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_the_page_has_the_verdict_a_plot_and_every_layer():
 
 def test_a_page_without_layers_has_no_plot():
     page = to_html(report(fit=None, by_batch=("mine",)))
-    assert "<svg" not in page and "mine normalize by the moments of each batch" in page
+    assert "<svg" not in page and "a score depends on its batch: mine" in page
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,7 @@ SHOWN = 10
 
 COLUMNS = ("channel", "mean", "examples'", "std", "examples'", "mean off", "std ratio")
 
-BY_BATCH = (
-    "normalize by the moments of each batch and have no statistics of their own, so that a score "
-    "depends on its batch"
-)
+BY_BATCH = "layers normalize by the moments of each batch, so that a score depends on its batch"
 
 IN_LOOPS = "stand in a loop, or a branch that the examples do not decide, where nothing can be seen"
 
@@ -93,7 +90,7 @@ def verdict_lines(report: FitResult) -> list[tuple[str, str]]:
     judged = report.judged
     lines = []
     if report.by_batch:
-        lines.append(("FAILED", f"{', '.join(report.by_batch)} {BY_BATCH}"))
+        lines.append(("FAILED", f"{BY_BATCH}: {', '.join(report.by_batch)}"))
     if judged is not None:
         words = {OFF: "FAILED", DOUBTFUL: "WARNING", UNDECIDED: "undecided"}
         word = words.get(judged.verdict, "PASSED" if report.passed else "statistics")
