@@ -47,14 +47,13 @@ def layers_of(folder: Path) -> dict[str, Callable[[], keras.layers.Layer]]:
     return {name: getattr(layers, name) for name in LAYERS}
 
 
-def before(commit: str, folder: Path) -> dict[str, Callable[[], keras.layers.Layer]]:
-    """The layers as they were at a commit."""
+def unpack(commit: str, folder: Path) -> None:
+    """Put the package as it was at a commit in a folder."""
     packed = subprocess.run(
         ["git", "archive", commit, "tfnorm"], cwd=ROOT, capture_output=True, check=True
     )
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(folder, filter="data")
-    return layers_of(folder)
 
 
 def ratios(makes: dict[str, Callable], shape: tuple[int, ...], mode: str, rounds: int) -> list:
@@ -77,7 +76,8 @@ def main(commit: str, shapes, modes, rounds: int, repeats: int) -> None:
     """Time a training step of the layers as they are and as they were at COMMIT."""
     table = Table("layer", "mode", "shape", "now / before", "now / Keras", "before / Keras")
     with tempfile.TemporaryDirectory() as folder:
-        was, now = before(commit, Path(folder)), layers_of(ROOT)
+        unpack(commit, Path(folder))
+        was, now = layers_of(Path(folder)), layers_of(ROOT)
         peers = {"BatchNormalization": keras.layers.BatchNormalization, "Dice": KerasDice}
         for name in LAYERS:
             makes = {"before": was[name], "now": now[name], "keras": peers[name]}

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.progress import Progress
@@ -16,14 +17,27 @@ from rich.progress import Progress
 _SETTLE = 0.01
 
 
-def medians(
+def medians(calls: Mapping[str, Callable[[], object]], **options: Any) -> dict[str, float]:
+    """The median time of each call in milliseconds; the options are those of `spreads`."""
+    return {name: spread.median for name, spread in spreads(calls, **options).items()}
+
+
+class Spread(NamedTuple):
+    """What the rounds of one call took, in milliseconds."""
+
+    least: float
+    median: float
+    most: float
+
+
+def spreads(
     calls: Mapping[str, Callable[[], object]],
     *,
     rounds: int,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, float]:
-    """The median time of each call in milliseconds; each round runs all of them, in another order.
+) -> dict[str, Spread]:
+    """How long each call takes; each round runs all of them, in another order.
 
     Each call is repeated within a round until it takes three milliseconds. Before that there is a pause,
     since the threads of a library that waits by spinning would slow down the next, and one call that is
@@ -51,7 +65,10 @@ def medians(
             progress.advance(task)
     if progress is not None:
         progress.remove_task(task)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {
+        name: Spread(min(values), statistics.median(values), max(values))
+        for name, values in times.items()
+    }
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -212,7 +212,8 @@ def torch(who: str, items: int, batch: int, steps: int) -> Callable[[], None]:
             mean = (there[..., None] * k).sum(1) / there.sum(1, keepdim=True).clamp(min=1)
             return self.tower(torch.cat([q, attended, mean, q * mean], -1))[:, 0]
 
-    model = DIN()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = DIN().to(device)
     tables = [model.items.weight, model.categories.weight]
     others = [p for p in model.parameters() if all(p is not table for table in tables)]
     optimizers = (
@@ -223,17 +224,20 @@ def torch(who: str, items: int, batch: int, steps: int) -> Callable[[], None]:
     call = model if sparse else torch.compile(model)
     loss_of = nn.BCEWithLogitsLoss()
     features, labels = examples(items, batch * steps)
-    columns = [torch.from_numpy(column).long() for column in features.values()]
-    y = torch.from_numpy(labels)
+    columns = [torch.from_numpy(column).long().to(device) for column in features.values()]
+    y = torch.from_numpy(labels).to(device)
 
     def epoch() -> None:
         for start in range(0, len(y), batch):
             rows = slice(start, start + batch)
             for optimizer in optimizers:
                 optimizer.zero_grad()
-            loss_of(call(*(column[rows] for column in columns)), y[rows]).backward()
+            loss = loss_of(call(*(column[rows] for column in columns)), y[rows])
+            loss.backward()
             for optimizer in optimizers:
                 optimizer.step()
+        # A GPU is done once what it was told last is here.
+        loss.item()
 
     return epoch
 
@@ -281,7 +285,7 @@ def compared(
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
         )
         if running[who].stdout.readline().strip() != "ready":
             running.pop(who).wait()

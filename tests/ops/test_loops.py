@@ -58,6 +58,7 @@ def test_they_are_for_large_tensors_on_a_cpu_alone(monkeypatch):
     assert not loops.loops_suit(tf.ones((4, 2, 2)))
     with inlined_functions():
         assert not loops.loops_suit(x)
-    devices = [tf.config.LogicalDevice(name, name) for name in ("CPU", "GPU")]
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda: devices)
-    assert not loops.loops_suit(x)
+    for accelerator in ("GPU", "TPU", "XPU"):
+        devices = [tf.config.LogicalDevice(name, name) for name in ("CPU", accelerator)]
+        monkeypatch.setattr(tf.config, "list_logical_devices", lambda devices=devices: devices)
+        assert not loops.loops_suit(x)
