@@ -20,8 +20,6 @@ from tfnorm.export import ExportReport, export_saved_model
 from tfnorm.export.bitwise.rewrite import BITWISE
 from tfnorm.export.publish import check_place, publish
 from tfnorm.export.tracing.interface import interface
-from tfnorm.schema import Schema
-from tfnorm.schema.rows import trimmed
 from tfnorm.scorers.keras_model import KerasScorer, load_keras_file
 from tfnorm.statistics.moves import Recalibration
 from tfnorm.statistics.recalibrate import recalibrate_statistics
@@ -95,7 +93,7 @@ def recalibrate_by_file(model: keras.Model, examples: Path) -> Recalibration:
     """Recalibrate a model by a file of examples, which may be larger than the memory.
 
     Args:
-        model: a built model. Lists that its schema limits, where it has one, are cut as in training.
+        model: a built model.
         examples: Parquet, TFRecord of `tf.Example`, JSON lines, CSV, or an `.npz` of arrays.
 
     Returns:
@@ -110,11 +108,7 @@ def recalibrate_by_file(model: keras.Model, examples: Path) -> Recalibration:
     """
     stream = Stream(examples, KerasScorer(model))
     taken = interface(model, next(iter(stream)))
-    schema = getattr(model, "schema", None)
-    columns = schema.columns if isinstance(schema, Schema) else {}
-    return recalibrate_statistics(
-        model, lambda: (taken.batch(trimmed(columns, rows)) for rows in stream)
-    )
+    return recalibrate_statistics(model, lambda: (taken.batch(rows) for rows in stream))
 
 
 def deliver(

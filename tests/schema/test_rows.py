@@ -1,13 +1,11 @@
 """Rows of a log as arrays for a model: checked, cut, padded and cast."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 from tfnorm.errors import InputError
 from tfnorm.schema import Column
-from tfnorm.schema.rows import Values, as_bytes, as_columns, fitted, trimmed
+from tfnorm.schema.rows import Values, as_bytes, as_columns, fitted
 
 
 def columns(*given):
@@ -186,30 +184,3 @@ def test_the_row_of_a_value_is_that_of_its_list():
     values = Values(np.arange(5), np.array([2, 0, 3]))
     assert [values.row_of(index) for index in range(5)] == [0, 0, 2, 2, 2]
     assert Values(np.arange(5)).row_of(4) == 4
-
-
-@pytest.mark.parametrize("keep", ["newest", "oldest"])
-def test_padded_lists_are_cut_to_what_a_log_gives_of_them(keep):
-    kept = {
-        name: dataclasses.replace(column, keep=keep) if column.limit else column
-        for name, column in COLUMNS.items()
-    }
-    whole = {name: dataclasses.replace(column, limit=None) for name, column in COLUMNS.items()}
-    rows = [
-        row(),
-        row(seen=[5], words=["böoks"], seconds=[0.0]),
-        row(seen=[1, 2, 3], words=["", "", "a"], seconds=[0.0, 1.0, 0.0]),
-        row(seen=[], words=[], seconds=[]),
-        row(seen=[9, 8, 7, 6, 5], words=["a", "", "c", "", ""], seconds=[0.0, 2.0, 0.0, 4.0, 0.0]),
-    ]
-    expected = examples(*rows, columns=kept)
-    found = trimmed(kept, examples(*rows, columns=whole))
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array)
-    assert expected["seen"].shape == (5, 3)
-
-
-def test_lists_that_are_short_enough_stay_as_they_are():
-    given = examples(row(seen=[5], words=["a"], seconds=[1.0]))
-    assert all(array is given[name] for name, array in trimmed(COLUMNS, given).items())

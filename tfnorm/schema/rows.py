@@ -134,31 +134,6 @@ def fitted(
     return inputs
 
 
-def trimmed(
-    columns: Mapping[str, Column], inputs: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Inputs with no list longer than its limit, as a log of the schema gives them.
-
-    Args:
-        columns: of the schema.
-        inputs: `[N, ...]`, lists padded at their ends.
-
-    Returns:
-        All inputs; of longer lists what is kept, the newest values or the oldest.
-    """
-    kept = dict(inputs)
-    for name, column in columns.items():
-        limit = column.limit
-        if not column.is_list or limit is None or inputs[name].shape[1] <= limit:
-            continue
-        decider = columns[column.partner or name]
-        steps = np.arange(1, inputs[name].shape[1] + 1)
-        lengths = ((inputs[decider.name] != decider.padding) * steps).max(axis=1)
-        first = np.maximum(lengths - limit, 0) if column.keep == "newest" else 0 * lengths
-        kept[name] = np.take_along_axis(inputs[name], first[:, None] + np.arange(limit), axis=1)
-    return kept
-
-
 def _cast(column: Column, given: Values, refuse: Refuse) -> Values:
     if column.dtype == "string":
         return _cast_strings(column, given, refuse)

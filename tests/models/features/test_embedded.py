@@ -11,8 +11,7 @@ import tensorflow as tf
 import tfnorm
 from tfnorm.errors import InputError
 from tfnorm.models import DIEN, DIN
-from tfnorm.schema import Column, History, Id, Number, Schema
-from tfnorm.schema.rows import trimmed
+from tfnorm.schema import History, Id, Number, Schema
 
 SCHEMA = Schema(
     [
@@ -46,8 +45,8 @@ def examples():
 def make(cls, **options):
     keras.utils.set_random_seed(0)
     model = cls(SCHEMA, units=(6, 5), **options)
-    for weight in model.trainable_weights:
-        weight.assign(np.random.default_rng(len(weight.path)).normal(size=weight.shape))
+    for n, weight in enumerate(model.trainable_weights):
+        weight.assign(np.random.default_rng(n).normal(size=weight.shape, scale=0.4))
     normalization = model.get_layer("numbers_normalized")
     normalization.moving_mean.assign([0.7])
     normalization.moving_variance.assign([0.4])
@@ -56,7 +55,11 @@ def make(cls, **options):
 
 @pytest.fixture(scope="module")
 def din():
-    return make(DIN, attention_units=(4,))
+    model = make(DIN, attention_units=(4,))
+    for name in ("normalization", "dice_1", "dice_2"):  # As if it had been trained.
+        mean = model.get_layer(name).moving_mean
+        mean.assign(np.ones(mean.shape))
+    return model
 
 
 def tensors(examples):
@@ -164,11 +167,6 @@ def test_a_model_of_a_schema_is_saved_and_loaded_with_it(cls, examples, tmp_path
 def test_its_export_takes_raw_columns_and_records_and_does_not_depend_on_the_batch(
     din, examples, tmp_path
 ):
-    din.get_layer("normalization").moving_mean.assign_add(
-        np.ones(din.get_layer("normalization").moving_mean.shape)
-    )
-    for name in ("dice_1", "dice_2"):
-        din.get_layer(name).moving_mean.assign_add(np.ones(din.get_layer(name).moving_mean.shape))
     report = tfnorm.export_saved_model(
         din,
         tmp_path,
@@ -243,10 +241,14 @@ def test_the_negatives_of_a_longer_history_are_cut_with_it():
     found = loss(given)
     cut = SCHEMA.examples(rows)
     for name in model.negatives:
-        of = SCHEMA.columns["hist_items" if "hist" in name else "bought_items"]
-        column = Column(name, of.dtype, "", shape=(None,), limit=of.limit, partner=of.name)
-        both = {of.name: of, name: column}
-        cut[name] = trimmed(both, {of.name: whole[of.name], name: given[name].numpy()})[name]
+        history = SCHEMA["history" if "hist" in name else "bought"]
+        lengths = [len(row[history.columns[0]]) for row in rows]
+        drawn = given[name].numpy()
+        padding = b"" if drawn.dtype == object else 0
+        cut[name] = np.full((12, history.length), padding, drawn.dtype)
+        for row, values, end in zip(cut[name], drawn, lengths, strict=True):
+            newest = values[max(0, end - history.length) : end]
+            row[: len(newest)] = newest
     assert found == pytest.approx(loss(tensors(cut)), rel=1e-6)
 
 
