@@ -175,6 +175,18 @@ def test_one_of_several_inputs_that_switches_is_named():
     assert found.message == "Mean reduces over the batch axis, where input 'flag' says so"
 
 
+def test_flags_that_switch_together_are_a_warning_however_many_there_are():
+    flags = {f"flag{i}": [] for i in range(8)}
+
+    def call(x, **given):
+        every = tf.reduce_all(tf.stack(list(given.values())[:2]))
+        return x - tf.where(every, _mean(x), MOVING)
+
+    (found,) = check_ops(laid_open(call, x=X, **flags))
+    assert found.severity == "warning"
+    assert "'flag0' and 'flag1'" in found.message and found.message.endswith("say so")
+
+
 @pytest.mark.parametrize(
     ("dtype", "choose"),
     [

@@ -33,13 +33,17 @@ def check_ops(opened: Opened) -> Iterator[Finding]:
     counts = [sum(one.counts(*each) for each in wrong.items()) for one in opened.settings]
     best = [one for one, n in zip(opened.settings, counts, strict=True) if n == min(counts)]
     for node, finding in found:
-        choosing = chosen_by(node.name, node.op, opened.settings)
         certain = finding.severity == "error" and any(s.counts(node.name, node.op) for s in best)
-        if not choosing or certain or not _is_served(node):
+        choosing = chosen_by(node.name, node.op, opened.settings)
+        if finding.severity == "error" and best and not certain:
+            # Several together, where none of them does it alone.
+            choosing = choosing or frozenset(best[0].values)
+        if certain or not choosing or not _is_served(node):
             yield finding
             continue
-        inputs = ", ".join(map(repr, sorted(choosing)))
-        message = f"{finding.message}, where input {inputs} says so"
+        inputs = " and ".join(map(repr, sorted(choosing)))
+        says = "say" if len(choosing) > 1 else "says"
+        message = f"{finding.message}, where input {inputs} {says} so"
         yield replace(finding, severity="warning", message=message)
 
 

@@ -16,7 +16,7 @@ from tfnorm.graph.nodes import data_inputs, needed, producer
 from tfnorm.graph.ops import SHAPES, is_assignment
 from tfnorm.verify.inspection.axes.batch_axes import BatchAxes
 
-_MOST, _MOST_VALUES = 32, 8
+_MOST, _MOST_VALUES = 16, 8
 """Settings that are looked into, and values of an input."""
 
 _USUAL: Mapping[str, Sequence[object]] = {
@@ -33,6 +33,7 @@ _EQUAL = ("Equal", "NotEqual")
 
 Depends = Mapping[str, frozenset[str]]
 Values = Mapping[str, np.ndarray]
+Ways = Mapping[str, Mapping[int, Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Setting:
 
 def unset(graph: Inlined, axes: BatchAxes) -> Setting:
     """What happens whatever the inputs are fed; constants are folded."""
-    return _setting(graph, {}, axes.fixed, axes.fixed)
+    return _setting(graph, _ways(graph), {}, axes.fixed, axes.fixed)
 
 
 def settings(graph: Inlined, axes: BatchAxes, inputs: Mapping[str, tf.TensorSpec]) -> list[Setting]:
@@ -74,13 +75,14 @@ def settings(graph: Inlined, axes: BatchAxes, inputs: Mapping[str, tf.TensorSpec
         [(tensor, value) for value in _candidates(graph, axes, spec, depends, scalars)]
         for tensor, spec in without_rows.items()
     ]
-    found = []
+    found, ways = [], _ways(graph)
     for chosen in _combinations(candidates) if candidates else ():
         fed = dict(chosen)
         fixed, quantities = axes.fixed_by(fed), _quantities(graph, axes, fed)
         found.append(
             _setting(
                 graph,
+                ways,
                 {inputs[tensor].name: value for tensor, value in fed.items()},
                 fixed.get,
                 {t: value for t, value in fixed.items() if t not in quantities}.get,
@@ -99,26 +101,32 @@ def chosen_by(name: str, op: str, found: Sequence[Setting]) -> frozenset[str]:
     )
 
 
-def _setting(graph: Inlined, values: Values, constant: Constant, flag: Constant) -> Setting:
+def _setting(
+    graph: Inlined, ways: Ways, values: Values, constant: Constant, flag: Constant
+) -> Setting:
     running = heeded(graph.nodes, constant, flag)
     for choice, selector in graph.choices.items():
         if (chosen := constant(selector)) is None:
             continue
-        ways = _ways(graph, choice)
         taken = int(chosen) if chosen.dtype.kind in "iu" else int(not chosen)
-        if chosen.dtype.kind in "iu" and taken not in ways:
-            taken = max(ways, default=0)
-        left = tuple(f"{choice}/{way}/" for way in ways if way != taken)
-        running = {name: node for name, node in running.items() if not name.startswith(left)}
+        if chosen.dtype.kind in "iu" and taken not in ways[choice]:
+            taken = max(ways[choice], default=0)
+        for way, inside in ways[choice].items():
+            for name in inside if way != taken else ():
+                running.pop(name, None)
     scoring = needed(running.values(), [*graph.outputs, *graph.decisions])
     return Setting(values, frozenset(running), frozenset(node.name for node in scoring))
 
 
-def _ways(graph: Inlined, choice: str) -> set[int]:
-    """The numbers of the branches that are written out."""
-    start = f"{choice}/"
-    numbers = (n[len(start) :].partition("/")[0] for n in graph.nodes if n.startswith(start))
-    return {int(number) for number in numbers if number.isdecimal()}
+def _ways(graph: Inlined) -> Ways:
+    """For each choice, the branches that are written out: their numbers, and the nodes in them."""
+    ways: dict[str, dict[int, list[str]]] = {choice: {} for choice in graph.choices}
+    for name in graph.nodes:
+        for end in (place for place, sign in enumerate(name) if sign == "/"):
+            number = name[end + 1 :].partition("/")[0]
+            if name[:end] in ways and number.isdecimal():
+                ways[name[:end]].setdefault(int(number), []).append(name)
+    return ways
 
 
 def _dependences(graph: Inlined, inputs: Mapping[str, tf.TensorSpec]) -> Depends:
@@ -198,9 +206,9 @@ def _candidates(
             if bound is not None and bound.size == 1 and concerned(tensor):
                 value = bound.reshape(-1)[0]
                 values += [value] if dtype.kind == "O" else [value, value - 1, value + 1]
-    for choice, selector in graph.choices.items():
-        if dtype.kind in "iu" and concerned(selector):
-            values += sorted(_ways(graph, choice))
+    for choice, branches in _ways(graph).items() if dtype.kind in "iu" else ():
+        if concerned(graph.choices[choice]):
+            values += sorted(branches)
     shape = spec.shape if spec.shape.is_fully_defined() else []
     arrays = [np.full(shape, value, dtype) for value in dict.fromkeys(values)]
     return arrays[: 2 if dtype.kind == "b" else _MOST_VALUES]
@@ -209,7 +217,7 @@ def _candidates(
 def _combinations(
     candidates: Sequence[Sequence[tuple[str, np.ndarray]]],
 ) -> Iterator[Sequence[tuple[str, np.ndarray]]]:
-    """All values with all others; where that is too many, the first ones with one other each."""
+    """All values with all others; where that is too many, all at once, and one at a time, are others."""
     if np.prod([len(values) for values in candidates], dtype=float) <= _MOST:
         yield from itertools.product(*candidates)
         return
@@ -219,4 +227,5 @@ def _combinations(
         for place, values in enumerate(candidates)
         for value in values[1:]
     )
-    yield from itertools.islice(itertools.chain([first], others), _MOST)
+    last = [values[-1] for values in candidates]
+    yield from itertools.islice(itertools.chain([first, last], others), _MOST)
