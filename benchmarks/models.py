@@ -4,7 +4,6 @@
 
 - Training: examples per second of processor time, which waiting is no part of, of `fit` as Keras compiles it
   by default, and of a loop in graph mode.
-- Scoring: milliseconds of an export through TensorFlow's C++ session.
 - Memory: the peak of one training step through 8 Dice layers at 4096 x 1024, above what the process had
   before it, in a process of its own each.
 
@@ -19,7 +18,6 @@ import json
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -30,14 +28,12 @@ from layers import KerasDice, dien_dice
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from timing import medians, spreads, versions
+from timing import spreads, versions
 
 import tfnorm
 from tfnorm.datasets import ClickLog, synthetic
 from tfnorm.models import DIN
-from tfnorm.session import SavedModel
 
-SCORED = (1, 8, 32, 128, 512)
 DEEP = (4096, 1024, 8)
 
 
@@ -102,30 +98,6 @@ def training(
     }
 
 
-def scoring(log: ClickLog, rounds: int, progress: Progress) -> dict[str, dict[int, float]]:
-    times: dict[str, dict[int, float]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        runs = {}
-        for name, model in contestants(log).items():
-            model.export(f"{folder}/{name}", verbose=False)
-            if name == "tfnorm":
-                tfnorm.export_saved_model(
-                    model, f"{folder}/exported", allow_untrained_statistics=True
-                )
-                runs["tfnorm's export"] = SavedModel(f"{folder}/exported")
-            else:
-                runs["keras, Keras's export"] = SavedModel(f"{folder}/{name}")
-        for size in SCORED:
-            features = {key: array[:size] for key, array in log.test.features.items()}
-            calls = {
-                name: lambda model=model, features=features: model.run(features)
-                for name, model in runs.items()
-            }
-            for name, time_ in medians(calls, rounds=10 * rounds, progress=progress).items():
-                times.setdefault(name, {})[size] = time_
-    return times
-
-
 def one_deep_step(who: str, mode: str) -> None:
     """Print the megabytes that one training step through deep Dice adds to this process's peak."""
     rows, channels, depth = DEEP
@@ -182,11 +154,6 @@ def print_tables(console: Console, results: dict) -> None:
         )
         table.add_row(way, *rates, f"{ratio:.2f}")
     console.print(table)
-    names = list(results["scoring"])
-    table = Table("batch", *names, title="DIN, milliseconds a scoring call")
-    for size in SCORED:
-        table.add_row(str(size), *(f"{results['scoring'][name][size]:.3f}" for name in names))
-    console.print(table)
     table = Table(
         "mode", "tfnorm", "DIEN's formula", "share", title="8 Dice layers, peak MB a step"
     )
@@ -211,7 +178,6 @@ def main(rounds: int, json_file: Path | None, deep_step: tuple[str, str] | None)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         results = {
             "training": training(log, rounds, progress),
-            "scoring": scoring(log, rounds, progress),
             "memory": memory(),
         }
     print_tables(console, results)
