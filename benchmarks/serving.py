@@ -1,0 +1,332 @@
+"""What a ranking request costs behind the development server: plain, batched, and with the user once.
+
+    python benchmarks/serving.py --json serving.json
+
+A request ranks 1, 50 or 500 candidates of one user with a history of 50, by DIN or DIEN, and is sent in three
+ways:
+
+- plain: by `serving_default`, which repeats the user's history for each candidate;
+- batched: the same, to a server that puts requests together as `batching.config` says, of an export with a
+  history of a fixed length;
+- candidates: by the signature `candidates`, which takes the user once.
+
+Both servers are processes of their own. 1, 8 or 32 clients, threads of this process, each send one request
+after the other for a while, over gRPC or REST; requests are made before, and answers are not parsed. The
+three ways take turns, and each figure is the median over the rounds, with the least and the most. Latencies
+are of all rounds together. The exit status is 1 if the candidates' signature misses a bar at 500 candidates:
+at least 5 times fewer bytes, and over gRPC at least 1.5 times the requests a second of plain for DIN, and 3
+for DIEN.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import grpc
+import keras
+import numpy as np
+import tensorflow as tf
+from rich import box
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from timing import versions
+
+from tfnorm.export import export_saved_model, write_serving_config
+from tfnorm.export.deployment.batching import BATCH_SIZES
+from tfnorm.models import DIEN, DIN
+
+HISTORY = 50
+# The size that the DIEN authors train on Amazon's books.
+ITEMS, CATEGORIES = 367_983, 1_601
+MODELS = {"DIN": DIN, "DIEN": DIEN}
+PLAIN, BATCHED, CANDIDATES = "plain", "batched", "candidates"
+WAYS = (PLAIN, BATCHED, CANDIDATES)
+LEAST_TIMES_FEWER_BYTES = 5
+LEAST_TIMES_AS_MANY = {"DIN": 1.5, "DIEN": 3.0}
+NAME = "ranker"
+_ADDRESS = re.compile(r"(grpc|http)://([\w.]+:\d+)")
+_METHOD = "/tensorflow.serving.PredictionService/Predict"
+
+Arrays = Mapping[str, np.ndarray]
+Send = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What was measured of one way to send requests.
+
+    Attributes:
+        rates: requests a second, of each round.
+        latencies: in milliseconds, of every request.
+        request_bytes: of one request, without headers.
+    """
+
+    rates: list[float]
+    latencies: list[float]
+    request_bytes: int
+
+    def to_dict(self) -> dict[str, float]:
+        low, middle, high = min(self.rates), statistics.median(self.rates), max(self.rates)
+        return {
+            "requests_per_second": middle,
+            "least": low,
+            "most": high,
+            "median_ms": float(np.median(self.latencies)),
+            "p99_ms": float(np.percentile(self.latencies, 99)),
+            "request_bytes": self.request_bytes,
+        }
+
+
+def rows(count: int) -> dict[str, np.ndarray]:
+    """A user with a whole history, repeated for so many candidates."""
+    rng = np.random.default_rng(count)
+    history = {
+        "history_items": rng.integers(1, ITEMS, (1, HISTORY), np.int32),
+        "history_categories": rng.integers(1, CATEGORIES, (1, HISTORY), np.int32),
+    }
+    return {
+        "item": rng.integers(1, ITEMS, count, np.int32),
+        "category": rng.integers(1, CATEGORIES, count, np.int32),
+        **{name: np.repeat(array, count, axis=0) for name, array in history.items()},
+    }
+
+
+def with_the_user_once(given: Arrays) -> dict[str, np.ndarray]:
+    """The same request as the signature `candidates` takes it."""
+    return {
+        name: array[:1] if name.startswith("history") else array[None]
+        for name, array in given.items()
+    }
+
+
+def export(model: keras.Model, folder: Path) -> tuple[Path, Path, Path]:
+    """The folders of versions for plain requests and candidates, and for batches, and their configuration."""
+    examples = {
+        name: np.concatenate([rows(n)[name] for n in (7, 8, 9, 10)])
+        for name in ("item", "category", "history_items", "history_categories")
+    }
+    settings = {"examples": examples, "allow_misfit_statistics": True}
+    model({name: tf.constant(array) for name, array in examples.items()}, training=True)
+    export_saved_model(model, folder / "plain", signatures=[CANDIDATES], **settings)
+    batched = export_saved_model(
+        model,
+        folder / "batched",
+        history_length=HISTORY,
+        warmup_batch_sizes=BATCH_SIZES,
+        **settings,
+    )
+    write_serving_config(batched.path, folder / "deploy", name=NAME)
+    return folder / "plain", folder / "batched", folder / "deploy" / "batching.config"
+
+
+@contextlib.contextmanager
+def serving(versions_of: Path, *options: str) -> Iterator[dict[str, str]]:
+    """API -> the address of a server in a process of its own."""
+    command = [sys.executable, "-m", "tfnorm", "serve", str(versions_of), "--name", NAME]
+    log = versions_of.with_suffix(".log")
+    with log.open("w") as file:
+        server = subprocess.Popen(
+            [*command, "--port", "0", "--rest-port", "0", *options], stderr=file
+        )
+    try:
+        while not {"grpc", "http"} <= (found := dict(_ADDRESS.findall(log.read_text()))).keys():
+            if server.poll() is not None:
+                raise RuntimeError(f"the server has ended: {log.read_text()}")
+            time.sleep(0.1)
+        yield {"gRPC": found["grpc"], "REST": found["http"]}
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def grpc_sender(address: str, given: Arrays, signature: str) -> tuple[Callable[[], Send], int]:
+    """What makes a client that sends the request, and the request's bytes."""
+    request = PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = NAME, signature
+    for name, array in given.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
+    body = request.SerializeToString()
+    options = [("grpc.use_local_subchannel_pool", 1)]
+
+    def client() -> Send:
+        predict = grpc.insecure_channel(address, options).unary_unary(_METHOD)
+        return lambda: predict(body, timeout=60)
+
+    return client, len(body)
+
+
+def rest_sender(address: str, given: Arrays, signature: str) -> tuple[Callable[[], Send], int]:
+    """The same over REST."""
+    inputs = {name: array.tolist() for name, array in given.items()}
+    body = json.dumps({"signature_name": signature, "inputs": inputs}).encode()
+
+    def client() -> Send:
+        connection = http.client.HTTPConnection(address, timeout=60)
+
+        def send() -> None:
+            connection.request("POST", f"/v1/models/{NAME}:predict", body)
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status != 200:
+                raise RuntimeError(text.decode())
+
+        return send
+
+    return client, len(body)
+
+
+SENDERS = {"gRPC": grpc_sender, "REST": rest_sender}
+
+
+def timed(senders: Sequence[Send], seconds: float) -> tuple[float, list[float]]:
+    """Requests a second of all clients together, and the milliseconds of each request."""
+    end = time.perf_counter() + seconds
+
+    def run(send: Send) -> list[float]:
+        took = []
+        while (start := time.perf_counter()) < end:
+            send()
+            took.append((time.perf_counter() - start) * 1e3)
+        return took
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(len(senders)) as pool:
+        latencies = [one for took in pool.map(run, senders) for one in took]
+    return len(latencies) / (time.perf_counter() - start), latencies
+
+
+def measure(
+    addresses: Mapping[str, str],
+    api: str,
+    clients: int,
+    candidates: int,
+    rounds: int,
+    seconds: float,
+) -> dict[str, Cell]:
+    """What each way costs; the ways take turns."""
+    given = rows(candidates)
+    cells, senders = {}, {}
+    for way in WAYS:
+        signature = CANDIDATES if way == CANDIDATES else "serving_default"
+        asked = with_the_user_once(given) if way == CANDIDATES else given
+        make, size = SENDERS[api](addresses[way], asked, signature)
+        senders[way] = [make() for _ in range(clients)]
+        for send in senders[way]:
+            send()
+        cells[way] = Cell([], [], size)
+    for _ in range(rounds):
+        for way in WAYS:
+            rate, latencies = timed(senders[way], seconds)
+            cells[way].rates.append(rate)
+            cells[way].latencies.extend(latencies)
+    return cells
+
+
+def missed(results: Sequence[Mapping[str, object]]) -> list[str]:
+    """The bars that the candidates' signature misses."""
+    found = []
+    for result in results:
+        if result["candidates"] != 500:
+            continue
+        ways = result["ways"]
+        plain, once = ways[PLAIN], ways[CANDIDATES]
+        where = f"{result['model']}, {result['api']}, {result['clients']} clients"
+        fewer = plain["request_bytes"] / once["request_bytes"]
+        if fewer < LEAST_TIMES_FEWER_BYTES:
+            found.append(
+                f"{where}: {fewer:.1f} times fewer bytes, {LEAST_TIMES_FEWER_BYTES} wanted"
+            )
+        times = once["requests_per_second"] / plain["requests_per_second"]
+        least = LEAST_TIMES_AS_MANY[str(result["model"])]
+        if result["api"] == "gRPC" and times < least:
+            found.append(f"{where}: {times:.2f} times the requests, {least} wanted")
+    return found
+
+
+def tables(results: Sequence[Mapping[str, object]]) -> Iterator[Table]:
+    """A table a model and an API."""
+    for model, api in dict.fromkeys((r["model"], r["api"]) for r in results):
+        table = Table(title=f"{model}, {api}", box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in ("candidates", "clients", "way", "bytes", "requests/s", "median", "99%"):
+            table.add_column(column, justify="left" if column == "way" else "right")
+        table.add_column("of plain", justify="right")
+        for result in results:
+            if (result["model"], result["api"]) != (model, api):
+                continue
+            plain = result["ways"][PLAIN]["requests_per_second"]
+            for way, cell in result["ways"].items():
+                table.add_row(
+                    str(result["candidates"]),
+                    str(result["clients"]),
+                    way,
+                    f"{cell['request_bytes']:,}",
+                    f"{cell['requests_per_second']:.1f} ({cell['least']:.1f} to {cell['most']:.1f})",
+                    f"{cell['median_ms']:.1f} ms",
+                    f"{cell['p99_ms']:.1f} ms",
+                    f"{cell['requests_per_second'] / plain:.2f}",
+                )
+        yield table
+
+
+@click.command()
+@click.option("--model", "models", type=click.Choice([*MODELS]), multiple=True, default=[*MODELS])
+@click.option("--api", "apis", type=click.Choice([*SENDERS]), multiple=True, default=[*SENDERS])
+@click.option("--clients", type=int, multiple=True, default=[1, 8, 32])
+@click.option("--candidates", type=int, multiple=True, default=[1, 50, 500])
+@click.option("--rounds", type=int, default=3, show_default=True)
+@click.option("--seconds", type=float, default=1.0, show_default=True, help="Of a round of a way.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path))
+def main(
+    models: Sequence[str],
+    apis: Sequence[str],
+    clients: Sequence[int],
+    candidates: Sequence[int],
+    rounds: int,
+    seconds: float,
+    json_file: Path | None,
+) -> None:
+    """Measure what a ranking request costs behind the development server."""
+    results: list[dict[str, object]] = []
+    for model in models:
+        keras.utils.set_random_seed(0)
+        with tempfile.TemporaryDirectory() as folder:
+            made = MODELS[model](item_count=ITEMS, category_count=CATEGORIES)
+            plain, batched, parameters = export(made, Path(folder))
+            options = ("--batching-parameters", str(parameters))
+            with serving(plain) as by_row, serving(batched, *options) as in_batches:
+                cells = [(a, n, c) for a in apis for n in candidates for c in clients]
+                for api, count, asking in track(cells, model):
+                    addresses = dict.fromkeys(WAYS, by_row[api]) | {BATCHED: in_batches[api]}
+                    measured = measure(addresses, api, asking, count, rounds, seconds)
+                    ways = {way: cell.to_dict() for way, cell in measured.items()}
+                    where = {"model": model, "api": api, "candidates": count, "clients": asking}
+                    results.append({**where, "ways": ways})
+    console = Console(width=110)
+    for table in tables(results):
+        console.print(table)
+    bars = missed(results)
+    if json_file is not None:
+        found = {"versions": versions("tensorflow", "keras", "grpcio", "numpy"), "results": results}
+        json_file.write_text(json.dumps({**found, "missed": bars}, indent=1) + "\n")
+    for bar in bars:
+        console.print(f"MISSED  {bar}")
+    sys.exit(1 if bars else 0)
+
+
+if __name__ == "__main__":
+    main()
