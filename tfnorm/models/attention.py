@@ -114,7 +114,8 @@ class TargetAttention(keras.layers.Layer):
     def of_candidates(self, query: tf.Tensor, keys: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         """The history as each of several targets sees it: the same within rounding, in inference mode.
 
-        What does not depend on the target, k_t (Wk - Wd), is computed once.
+        What does not depend on the target is computed once: k_t (Wk - Wd), and, where a user has many
+        targets, Wq + Wd + diag(k_t) Wp, by which q is multiplied.
 
         Args:
             query: `[U, N, D]`, N targets of each user.
@@ -128,12 +129,26 @@ class TargetAttention(keras.layers.Layer):
         of_query, of_key, of_difference, of_product = tf.split(
             tf.cast(first.kernel, query.dtype), 4
         )
-        x = tf.tensordot(query[:, :, tf.newaxis] * keys[:, tf.newaxis], of_product, axes=1)
-        of_the_query = tf.tensordot(query, of_query + of_difference, axes=1)
-        if first.use_bias:
-            of_the_query += tf.cast(first.bias, query.dtype)
         of_the_keys = tf.tensordot(keys, of_key - of_difference, axes=1)
-        x = first.activation(x + of_the_query[:, :, tf.newaxis] + of_the_keys[:, tf.newaxis])
+        if first.use_bias:
+            of_the_keys += tf.cast(first.bias, query.dtype)
+        users, each, width = tf.shape(query)[0], tf.shape(query)[1], query.shape[-1]
+        steps, hidden = tf.shape(keys)[1], first.units
+
+        def a_kernel_for_each_user() -> tf.Tensor:
+            kernel = keys[:, :, :, tf.newaxis] * of_product + (of_query + of_difference)
+            kernel = tf.reshape(tf.transpose(kernel, [0, 2, 1, 3]), [users, width, steps * hidden])
+            x = tf.matmul(query, kernel) + tf.reshape(of_the_keys, [users, 1, steps * hidden])
+            return tf.reshape(x, [users, each, steps, hidden])
+
+        def a_product_for_each_target() -> tf.Tensor:
+            x = tf.tensordot(query[:, :, tf.newaxis] * keys[:, tf.newaxis], of_product, axes=1)
+            of_the_query = tf.tensordot(query, of_query + of_difference, axes=1)
+            return x + of_the_query[:, :, tf.newaxis] + of_the_keys[:, tf.newaxis]
+
+        # Of fewer targets than that, the kernels take more memory than what they save.
+        x = tf.cond(each >= width, a_kernel_for_each_user, a_product_for_each_target)
+        x = first.activation(tf.ensure_shape(x, [None, None, None, hidden]))
         for dense in others:
             x = dense(x)
         there, scores = valid[:, tf.newaxis], x[..., 0]
