@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -54,8 +53,9 @@ class Budget:
 
     def expected(self, compositions: Iterable[Composition]) -> float:
         """How long compositions would take, as far as the fastest batches so far tell."""
-        sizes = Counter(len(batch) for one in compositions for batch in one.batches)
-        return sum(count * self._batch(size) for size, count in sizes.items())
+        return sum(
+            count * self._batch(size) for one in compositions for size, count in one.sizes.items()
+        )
 
     def _batch(self, rows: int) -> float:
         """How long a batch takes: no longer than a larger one, and no longer a row than a smaller one."""

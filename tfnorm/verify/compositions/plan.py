@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -55,13 +57,18 @@ class Composition:
     same_shapes: bool = False
     padding: Padding | None = None
 
+    @functools.cached_property
+    def sizes(self) -> Counter[int]:
+        """Batch size -> how many batches have it."""
+        return Counter(map(len, self.batches))
+
     @property
     def batch_size(self) -> int:
-        return max(len(batch) for batch in self.batches)
+        return max(self.sizes)
 
     @property
     def rows(self) -> int:
-        return sum(len(batch) for batch in self.batches)
+        return sum(size * count for size, count in self.sizes.items())
 
     def part(self, start: int, end: int | None = None) -> Composition:
         """Some of the batches."""
