@@ -1,7 +1,6 @@
 """The list of the commands, and how one ends."""
 
 import pkgutil
-import re
 import sys
 import types
 
@@ -115,11 +114,3 @@ def test_the_help_of_an_option_is_made_of_whole_sentences(text):
     assert text[0].isupper() or text.startswith((".keras", "din,"))
     assert text.endswith(".")
     assert not text.startswith("Of ")
-
-
-def test_the_list_of_the_commands_fits_80_columns_and_cuts_no_summary():
-    lines = tfnorm.get_help(click.Context(tfnorm, terminal_width=80, max_content_width=80))
-    summaries = re.findall(r"^  [a-z]+  +(.+)$", lines.partition("Commands:")[2], re.M)
-    assert len(summaries) == len(tfnorm.list_commands(None))
-    assert all(summary.endswith(".") and "..." not in summary for summary in summaries)
-    assert max(map(len, lines.splitlines())) <= 80

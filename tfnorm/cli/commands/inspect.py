@@ -35,7 +35,7 @@ def inspect(
     allow_misfit_statistics: bool,
     json_file: Path | None,
 ) -> int:
-    """Say what is wrong or risky in a SavedModel, without running it.
+    """Say what is wrong or risky in a model, without running it.
 
     TARGET is the directory of a SavedModel or of its versions, or a .keras file. The graph is read, not
     run; examples are needed for the moving statistics alone. The exit status is 0 if nothing is wrong, 1
