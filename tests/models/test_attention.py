@@ -141,3 +141,18 @@ def test_a_history_of_no_steps_gives_zeros():
     layer = TargetAttention((7,))
     y = layer(tf.ones([2, 4]), tf.zeros([2, 0, 4]), tf.zeros([2, 0], tf.bool))
     np.testing.assert_array_equal(y, np.zeros((2, 4)))
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+@pytest.mark.parametrize("targets", [1, 9])
+def test_several_targets_of_a_user_see_the_history_as_each_does_by_itself(targets, softmax):
+    """Fewer targets than a target is wide, and more: these are computed otherwise."""
+    rng = np.random.default_rng(3)
+    layer = TargetAttention((6, 5), softmax=softmax)
+    query, keys = (rng.normal(size=size).astype("f4") for size in ((2, targets, 4), (2, 7, 4)))
+    valid = tf.constant([[True] * 3 + [False] * 4, [False] * 7])
+    layer(query[:, 0], keys, valid)
+    layer.mlp[0].bias.assign(rng.normal(size=6))
+    alone = [layer(query[:, i], keys, valid) for i in range(targets)]
+    together = layer.of_candidates(tf.constant(query), tf.constant(keys), valid)
+    np.testing.assert_allclose(together, np.stack(alone, axis=1), rtol=1e-4, atol=1e-5)

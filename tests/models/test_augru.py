@@ -84,3 +84,13 @@ def test_its_config_makes_the_same_layer(batch):
     copy.build((None, None, 4))
     copy.set_weights(layer.get_weights())
     np.testing.assert_array_equal(run(copy, *batch), run(layer, *batch))
+
+
+def test_sequences_with_inputs_in_common_evolve_as_each_by_itself(batch):
+    layer = make()
+    x, _, valid = batch
+    scores = np.random.default_rng(2).random((4, 3, 5)).astype(np.float32) * valid[:, None]
+    together = layer.cell.of_candidates(tf.constant(x), tf.constant(scores))
+    for i in range(3):
+        alone = run(layer, x, scores[:, i], valid)
+        np.testing.assert_allclose(together[:, i], alone, rtol=1e-5, atol=1e-6)

@@ -18,3 +18,13 @@ def test_it_is_the_softmax_of_the_bilinear_form_over_the_unpadded_interests():
         logits = np.exp(h[:n] @ kernel @ q)
         np.testing.assert_allclose(a[:n], logits / logits.sum(), rtol=1e-5)
         assert not a[n:].any()
+
+
+def test_several_targets_of_a_user_get_the_scores_that_each_gets_by_itself():
+    rng = np.random.default_rng(3)
+    layer = InterestScores()
+    query, interests = (rng.normal(size=size).astype("f4") for size in ((2, 3, 4), (2, 5, 6)))
+    valid = tf.constant([[True] * 3 + [False] * 2, [False] * 5])
+    alone = [layer(query[:, i], interests, valid) for i in range(3)]
+    together = layer.of_candidates(tf.constant(query), tf.constant(interests), valid)
+    np.testing.assert_allclose(together, np.stack(alone, axis=1), rtol=1e-5, atol=1e-7)
