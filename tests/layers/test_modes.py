@@ -205,6 +205,8 @@ def test_fit_trains_as_numpy_does(Layer, jit_compile, rng):
     assert_close(layer.moving_variance, moving.variance, 1e-6)
 
 
+# What predict says of a generator whose length nobody knows.
+@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
 @pytest.mark.parametrize(
     "layer", [BatchNormalization(), Dice(), BatchNormalization(virtual_batch_size=3)]
 )
