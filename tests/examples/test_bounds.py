@@ -5,7 +5,7 @@ from verify.made_scorers import FunctionScorer
 
 from tfnorm.errors import InputError
 from tfnorm.examples.bounds import UNBOUNDED, largest_ids
-from tfnorm.scorers.connection import Unreachable
+from tfnorm.scorers.servers.connection import Unreachable
 from tfnorm.verify import load_scorer
 
 

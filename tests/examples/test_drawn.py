@@ -7,7 +7,7 @@ from verify.dependent_models import function_of
 from tfnorm.errors import InputError
 from tfnorm.examples.bounds import UNBOUNDED
 from tfnorm.examples.drawn import random_examples
-from tfnorm.scorers.connection import Unreachable
+from tfnorm.scorers.servers.connection import Unreachable
 from tfnorm.verify import batch_invariance, load_scorer
 
 

@@ -60,6 +60,6 @@ def test_what_has_no_signatures_is_asked_for_none(model, kind, tmp_path):
     ],
 )
 def test_without_the_packages_of_a_server_the_error_says_how_to_get_them(url, module, monkeypatch):
-    monkeypatch.setitem(sys.modules, f"tfnorm.scorers.{module}", None)
+    monkeypatch.setitem(sys.modules, f"tfnorm.scorers.servers.{module}", None)
     with pytest.raises(InputError, match=r"pip install '\.\[serving\]'"):
         load_scorer(url)

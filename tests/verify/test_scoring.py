@@ -5,7 +5,7 @@ import pytest
 from verify.made_scorers import FunctionScorer
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.connection import Unreachable
+from tfnorm.scorers.servers.connection import Unreachable
 from tfnorm.verify.compositions.agenda import BY_SCORE, agenda
 from tfnorm.verify.compositions.budget import Budget
 from tfnorm.verify.compositions.runner import Runner

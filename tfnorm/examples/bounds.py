@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.scorer import Scorer
+from tfnorm.scorers.servers.connection import Unreachable
 
 UNBOUNDED = 10_000
 """Ids stay below it where the model takes any."""

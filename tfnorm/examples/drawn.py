@@ -8,9 +8,9 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.examples.bounds import largest_ids
 from tfnorm.examples.keys import Keys, table_keys
-from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.inputs import dimensions
 from tfnorm.scorers.scorer import Scorer, completed
+from tfnorm.scorers.servers.connection import Unreachable
 from tfnorm.session import DEFAULT_SIGNATURE
 
 LENGTH = 8

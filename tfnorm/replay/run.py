@@ -21,9 +21,9 @@ from tfnorm.replay.report.report import ReplayReport
 from tfnorm.replay.rows_file import RowsFile
 from tfnorm.replay.tally import Tally
 from tfnorm.reports.provenance import Stopwatch
-from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.load import load_scorer
 from tfnorm.scorers.scorer import BareScorer, Scorer, completed
+from tfnorm.scorers.servers.connection import Connection
 from tfnorm.verify.judgement.tolerance import ATOL, RTOL, Tolerance
 
 Target: TypeAlias = keras.Model | str | Path | BareScorer

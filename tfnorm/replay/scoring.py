@@ -16,8 +16,8 @@ import numpy as np
 from tfnorm.errors import InputError
 from tfnorm.replay.comparison.fit import Fitted, Unfit, fit
 from tfnorm.replay.log.call import Call, Passed
-from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.scorer import Scorer
+from tfnorm.scorers.servers.connection import Unreachable
 
 _CALLS, _ROWS = 32, 1024
 """What a block holds at most: calls, and rows but for those of its last call."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import keras
 
 from tfnorm.errors import InputError, installed_by
-from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.keras_model import KerasScorer, load_keras_file
 from tfnorm.scorers.saved_model import SavedModelScorer
 from tfnorm.scorers.scorer import Scorer
+from tfnorm.scorers.servers.connection import Connection
 from tfnorm.session import DEFAULT_SIGNATURE
 
 ACCEPTED = (
@@ -70,11 +70,11 @@ def _connect(url: str, signature: str, connection: Connection | None) -> Scorer:
     scheme = url.partition("://")[0]
     try:
         if scheme in ("grpc", "grpcs"):
-            from tfnorm.scorers.grpc_server import GrpcScorer
+            from tfnorm.scorers.servers.grpc_server import GrpcScorer
 
             return GrpcScorer(url, signature, connection)
         if scheme in ("http", "https"):
-            from tfnorm.scorers.rest_server import RestScorer
+            from tfnorm.scorers.servers.rest_server import RestScorer
 
             return RestScorer(url, signature, connection)
     except ImportError as error:

@@ -1,8 +1,8 @@
 """The public names of `tfnorm.verify`, with all that they need."""
 
-from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.load import load_scorer
 from tfnorm.scorers.scorer import Scorer
+from tfnorm.scorers.servers.connection import Connection
 from tfnorm.verify.assertion import assert_batch_invariant
 from tfnorm.verify.culprit.investigation import find_culprit
 from tfnorm.verify.inspection.findings import Finding

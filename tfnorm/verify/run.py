@@ -11,8 +11,8 @@ import tensorflow as tf
 from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
 from tfnorm.parity.outputs import alike
-from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.precision import coarsest_of
+from tfnorm.scorers.servers.connection import Unreachable
 from tfnorm.verify.blame import blame
 from tfnorm.verify.compositions.runner import Runner, Scored
 from tfnorm.verify.judgement.judge import Compared, compare, judge, over_all, refused_alone

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.scorer import Scorer
+from tfnorm.scorers.servers.connection import Unreachable
 from tfnorm.verify.compositions.agenda import BY_SCORE, Agenda
 from tfnorm.verify.compositions.budget import Budget
 from tfnorm.verify.compositions.plan import Composition

@@ -18,10 +18,10 @@ from tfnorm.examples.load import Examples, Loaded, load
 from tfnorm.examples.spread import LIMIT
 from tfnorm.reports.provenance import Stopwatch
 from tfnorm.scorers.candidates import by_candidate, takes_users_once
-from tfnorm.scorers.connection import Connection
 from tfnorm.scorers.inputs import constant
 from tfnorm.scorers.load import load_scorer
 from tfnorm.scorers.scorer import BareScorer, Fed, Scorer, completed
+from tfnorm.scorers.servers.connection import Connection
 from tfnorm.verify.compositions.budget import SECONDS, Budget
 from tfnorm.verify.judgement.tolerance import ATOL, RTOL, Tolerance
 from tfnorm.verify.report.report import InvarianceReport, Undecided

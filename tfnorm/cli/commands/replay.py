@@ -11,7 +11,7 @@ from tfnorm.cli.command import Command
 from tfnorm.cli.custom import custom_options
 from tfnorm.cli.files import json_option, report_option, writable, write_json, write_views
 from tfnorm.cli.options import options_of, take
-from tfnorm.scorers.connection import Connection
+from tfnorm.scorers.servers.connection import Connection
 from tfnorm.verify.judgement.tolerance import Tolerance
 
 _STATUS = {"equal": 0, "different": 1, "could not tell": 2}

@@ -19,7 +19,7 @@ from tfnorm.cli.options import (
     take,
 )
 from tfnorm.examples.spread import LIMIT
-from tfnorm.scorers.connection import Connection
+from tfnorm.scorers.servers.connection import Connection
 from tfnorm.verify.compositions.budget import SECONDS
 from tfnorm.verify.judgement.tolerance import Tolerance
 

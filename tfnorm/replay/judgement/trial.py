@@ -12,8 +12,8 @@ from tfnorm.replay.comparison.bounds import Bounds
 from tfnorm.replay.comparison.compare import Answered, Compared, compare
 from tfnorm.replay.comparison.outputs import Pair
 from tfnorm.replay.judgement.sample import Seen
-from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.scorer import Scorer
+from tfnorm.scorers.servers.connection import Unreachable
 
 _FIRST = 3
 """Calls of which one must agree for the others to be tried."""

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.connection import Unreachable
 from tfnorm.scorers.scorer import Scorer
+from tfnorm.scorers.servers.connection import Unreachable
 from tfnorm.verify.compositions.budget import Budget
 from tfnorm.verify.compositions.padding import cropped
 from tfnorm.verify.compositions.plan import Composition

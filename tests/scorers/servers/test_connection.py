@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.connection import Busy, Connection
+from tfnorm.scorers.servers.connection import Busy, Connection
 
 
 def test_a_busy_server_is_asked_again_after_waits_that_double(monkeypatch):

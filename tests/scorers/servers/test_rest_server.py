@@ -11,9 +11,9 @@ import tensorflow as tf
 from google.protobuf import json_format
 from verify.tiny_servers import CERTIFICATE, _Handler, rest_server, signature_def
 
-import tfnorm.scorers.rest_server as rest_scorer
+import tfnorm.scorers.servers.rest_server as rest_scorer
 from tfnorm.errors import InputError
-from tfnorm.scorers.connection import Busy, Nonsense, Unreachable
+from tfnorm.scorers.servers.connection import Busy, Nonsense, Unreachable
 from tfnorm.verify import Connection, batch_invariance, load_scorer
 
 ONE = signature_def({"x": ("float32", [-1, 3])}, {"score": ("float32", [-1])})

@@ -19,7 +19,9 @@ from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2, predict_p
 from tfnorm.errors import InputError
 from tfnorm.protocol.tensor_proto import FIELDS, to_array
 from tfnorm.protocol.wire import check_parsed_size
-from tfnorm.scorers.connection import (
+from tfnorm.scorers.inputs import check_names
+from tfnorm.scorers.scorer import Scorer
+from tfnorm.scorers.servers.connection import (
     CONNECT_SECONDS,
     Connection,
     Nonsense,
@@ -32,9 +34,7 @@ from tfnorm.scorers.connection import (
     is_too_large,
     late,
 )
-from tfnorm.scorers.inputs import check_names
-from tfnorm.scorers.metadata import candidates_of, signature_specs
-from tfnorm.scorers.scorer import Scorer
+from tfnorm.scorers.servers.metadata import candidates_of, signature_specs
 
 _M = TypeVar("_M", bound=Message)
 _URL = re.compile(

@@ -19,7 +19,9 @@ from tfnorm.differences import is_floating
 from tfnorm.errors import InputError
 from tfnorm.protocol import json_values
 from tfnorm.protocol.json_text import check_parsed_size, number_hooks
-from tfnorm.scorers.connection import (
+from tfnorm.scorers.inputs import check_names
+from tfnorm.scorers.scorer import Scorer
+from tfnorm.scorers.servers.connection import (
     CONNECT_SECONDS,
     Connection,
     Nonsense,
@@ -32,9 +34,7 @@ from tfnorm.scorers.connection import (
     is_too_large,
     late,
 )
-from tfnorm.scorers.inputs import check_names
-from tfnorm.scorers.metadata import candidates_of, signature_specs
-from tfnorm.scorers.scorer import Scorer
+from tfnorm.scorers.servers.metadata import candidates_of, signature_specs
 
 _URL = re.compile(
     r"(?P<model>https?://[^\s?#]+/v1/models/[^/\s?#:]+)"

@@ -8,9 +8,9 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 from verify.tiny_servers import CERTIFICATE, Service, grpc_server, signature_def
 
-import tfnorm.scorers.grpc_server as grpc_scorer
+import tfnorm.scorers.servers.grpc_server as grpc_scorer
 from tfnorm.errors import InputError
-from tfnorm.scorers.connection import Busy, Nonsense, Unreachable
+from tfnorm.scorers.servers.connection import Busy, Nonsense, Unreachable
 from tfnorm.verify import Connection, batch_invariance, load_scorer
 
 SIGNATURE = signature_def(

@@ -4,7 +4,7 @@ import tensorflow as tf
 from verify.tiny_servers import signature_def
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.metadata import signature_specs
+from tfnorm.scorers.servers.metadata import signature_specs
 
 DEFINITIONS = {
     "rank": signature_def(
