@@ -81,6 +81,25 @@ def test_integers_with_gaps_or_from_0_in_a_history_are_hashed(tmp_path):
     assert len(datasets.parquet(tmp_path, schema).examples(1000)) == 200
 
 
+def test_a_table_has_rows_for_what_histories_alone_have(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "item": int(rng.integers(1, 90)),
+            "kind": str(rng.choice(["a", "b"])),
+            "seen": rng.integers(1, 100, size=3).tolist(),
+            "seen_kinds": rng.choice(["a", "b", "c"], size=3).tolist(),
+            "click": n % 2,
+        }
+        for n in range(400)
+    ]
+    clicks.write_parquet(tmp_path / "log.parquet", rows)
+    schema = datasets.draft(tmp_path)
+    assert schema["history"].of == {"item": "seen", "kind": "seen_kinds"}
+    assert schema["item"].size == 100
+    assert schema["kind"].vocabulary == ("a", "b", "c")
+
+
 def test_a_table_without_a_label_or_a_target_is_refused(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("item,price\n1,2.5\n2,3.5\n3,1\n")

@@ -145,6 +145,16 @@ def test_a_log_of_any_features_is_trained_on(tmp_path):
     assert trained.history["auxiliary_loss"][0] == pytest.approx(2 * np.log(2), rel=0.3)
 
 
+def test_what_is_wrong_with_a_row_in_the_middle_of_an_epoch_is_told_in_a_line(tmp_path):
+    """TensorFlow puts an error of its own around it, with the stack of its reader."""
+    rows = clicks.rows(96)
+    rows[90] |= {"hist_items": [10**9], "hist_categories": ["books"], "hist_seconds": [1.0]}
+    clicks.write_parquet(tmp_path / "train.parquet", rows, row_group_size=16)
+    log = datasets.parquet(tmp_path / "train.parquet", clicks.SCHEMA)
+    with pytest.raises(InputError, match="row group 5, row 10, column 'hist_items' is 1000000000"):
+        train(datasets.Splits("clicks", log, log), Recipe(model="base", epochs=1, batch_size=16))
+
+
 def test_statistics_are_those_of_the_training_log_unless_that_is_turned_off(log):
     recipe = Recipe(model="base", epochs=1, batch_size=1200)
     trained = training.train(log, recipe)

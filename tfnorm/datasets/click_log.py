@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,13 +115,39 @@ class Examples:
         return columns if self.weights is None else (*columns, self.weights)
 
 
+_wrong: list[InputError] = []
+
+
+@contextmanager
+def wrong_rows_told() -> Iterator[None]:
+    """Raise what is wrong with a row as it is, where TensorFlow puts an error of its own around it.
+
+    Raises:
+        InputError: reading batches has come upon a row that isn't as it should be.
+    """
+    _wrong.clear()
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if not _wrong:
+            raise
+        raise _wrong[-1] from error
+
+
+def _noted(parts: Iterator[Examples]) -> Iterator[Any]:
+    try:
+        for part in parts:
+            yield part._columns()
+    except InputError as error:
+        _wrong.append(error)
+        raise
+
+
 def as_batches(
     parts: Callable[[], Iterator[Examples]], spec: tuple[Any, ...], batch_size: int, batches: int
 ) -> tf.data.Dataset:
     """Parts, each of whole batches but for the last, as `(features, labels)`, and weights if any."""
-    chunks = tf.data.Dataset.from_generator(
-        lambda: (part._columns() for part in parts()), output_signature=spec
-    )
+    chunks = tf.data.Dataset.from_generator(lambda: _noted(parts()), output_signature=spec)
 
     def cut(*columns: Any) -> tf.data.Dataset:
         count = tf.cast(tf.shape(columns[1])[0], tf.int64)

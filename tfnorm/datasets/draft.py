@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tfnorm.datasets.logs.files import Files
@@ -125,7 +126,8 @@ def drafted(files: Files) -> tuple[Schema, dict[str, str]]:
         if p.is_list and p.kind == "float" and p.shortest != p.longest:
             left_out[p.name] = "lists of numbers of different lengths"
             continue
-        features.append(_feature(p, is_id=p in ids, in_history=p.name in of))
+        held = [other for other in rest if other.name == of.get(p.name)]
+        features.append(_feature(_together(p, held), is_id=p in ids, in_history=p.name in of))
     features += histories
     target = [p.name for p in ids if p.name in of] or [p.name for p in ids if p is not group]
     if not target:
@@ -246,6 +248,16 @@ def _held_too(p: Profile, ids: list[Profile]) -> Profile | None:
 
     candidates = [i for i in ids if i.kind == p.kind and shared(i) >= 0.5]
     return max(candidates, key=alike, default=None)
+
+
+def _together(p: Profile, held: Sequence[Profile]) -> Profile:
+    """A column and the histories that look into its table: which has rows for the values of all."""
+    return replace(
+        p,
+        distinct=p.distinct.union(*(other.distinct for other in held)),
+        least=min(other.least for other in (p, *held)),
+        greatest=max(other.greatest for other in (p, *held)),
+    )
 
 
 def _feature(p: Profile, *, is_id: bool, in_history: bool) -> Feature:

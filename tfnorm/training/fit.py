@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfnorm._start.version import __version__
 from tfnorm.datasets import ClickLog, Splits, as_splits
+from tfnorm.datasets.click_log import wrong_rows_told
 from tfnorm.statistics.moves import Recalibration
 from tfnorm.statistics.recalibrate import recalibrate_statistics
 from tfnorm.training.histograms import Histograms, check_tensorboard
@@ -168,21 +169,25 @@ def train(
     model.compile(LazyAdam(rate, embeddings_l2=recipe.embedding_l2), "binary_crossentropy")
     # `fit` traces its step twice if that makes the optimizer's variables.
     model.optimizer.build(model.trainable_variables)
-    fitted = model.fit(
-        batches,
-        initial_epoch=first,
-        epochs=epochs,
-        class_weight=(None if recipe.positive_weight == 1 else {0: 1.0, 1: recipe.positive_weight}),
-        callbacks=callbacks,
-        shuffle=False,
-        verbose=0,
-    )
+    with wrong_rows_told():
+        fitted = model.fit(
+            batches,
+            initial_epoch=first,
+            epochs=epochs,
+            class_weight=(
+                None if recipe.positive_weight == 1 else {0: 1.0, 1: recipe.positive_weight}
+            ),
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
     history = {} if resume is None else {name: list(v) for name, v in resume.history.items()}
     for name, values in fitted.history.items():
         history[name] = history.get(name, []) + values
-    recalibrated = (
-        recalibrate_statistics(model, splits.train.batches(1024)) if recalibrate else None
-    )
+    recalibrated = None
+    if recalibrate:
+        with wrong_rows_told():
+            recalibrated = recalibrate_statistics(model, splits.train.batches(1024))
     ranking = RankingMetrics(splits.test).measure(model)
     return Trained(
         model,
