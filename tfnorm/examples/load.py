@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.examples.files import ACCEPTED, read_file
+from tfnorm.examples.records import records, takes_records
 from tfnorm.examples.spread import spread
 from tfnorm.examples.table import LABELS, Table
 from tfnorm.scorers.inputs import check_names, described, dimensions, flattened
@@ -124,6 +125,11 @@ def fitted(arrays: Mapping[str, np.ndarray], scorer: Scorer, source: str) -> dic
         for name, spec in scorer.inputs.items()
         if name in given or name not in scorer.defaults
     }
+    of_records = takes_records(inputs)
+    if of_records is not None and given and of_records not in given:
+        check_count(source, given)
+        serialized = [record.SerializeToString() for record in records(given)]
+        given = {of_records: np.array(serialized, object)}
     for name, spec in inputs.items():
         _check_has_rows(name, spec, name in given)
     check_names(given, inputs, source)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from command_line import run
 
-from tfnorm.export.records.tf_example import records
+from tfnorm.examples.records import records
 from tfnorm.session import SavedModel
 
 

@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.examples.records import records
 from tfnorm.export import export_saved_model
 from tfnorm.export.deployment.batching import Batching, find_batching
 from tfnorm.export.inputs.lengths import fitted_lists, with_lengths
-from tfnorm.export.records.tf_example import records
 from tfnorm.export.tracing.interface import interface
 from tfnorm.models import DIN
 from tfnorm.schema import History, Id, Number, Schema

@@ -5,8 +5,9 @@ import tensorflow as tf
 from export.randomized import give_weights
 
 from tfnorm.errors import InputError
+from tfnorm.examples.records import records
 from tfnorm.export import export_saved_model
-from tfnorm.export.records.tf_example import parser, records
+from tfnorm.export.records.tf_example import parser
 from tfnorm.models import DIN
 from tfnorm.session import SavedModel
 

@@ -4,7 +4,8 @@ import pytest
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.export.records.tf_example import pad, parser, records
+from tfnorm.examples.records import records
+from tfnorm.export.records.tf_example import pad, parser
 
 INPUTS = {
     "x": tf.TensorSpec((None, 2), tf.float32, "x"),

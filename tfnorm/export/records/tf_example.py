@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
@@ -79,18 +78,6 @@ def parser(inputs: Mapping[str, tf.TensorSpec], given: Mapping[str, Feature] | N
     )
 
 
-def records(features: Mapping[str, np.ndarray]) -> list[tf.train.Example]:
-    """Each row of the features as a record."""
-    return [
-        tf.train.Example(
-            features=tf.train.Features(
-                feature={name: _value(array[row]) for name, array in features.items()}
-            )
-        )
-        for row in range(len(next(iter(features.values()))))
-    ]
-
-
 def pad(sequence: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
     """`[N, T, ...]` with so many more steps of 0 or ""."""
     before_and_after = [[0, 0], [0, steps], *[[0, 0]] * (sequence.shape.rank - 2)]
@@ -131,13 +118,3 @@ def _dense(value: tf.Tensor | tf.SparseTensor | tf.RaggedTensor) -> tf.Tensor:
     if isinstance(value, tf.SparseTensor):
         return tf.sparse.to_dense(value)
     return value
-
-
-def _value(row: np.ndarray) -> tf.train.Feature:
-    values = np.ravel(row)
-    if values.dtype.kind in "OSU":
-        encoded = [v.encode() if isinstance(v, str) else v for v in values.tolist()]
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=encoded))
-    if values.dtype.kind in "biu":
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=values.astype(np.int64)))
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values.astype(np.float32)))

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from tfnorm.assets import MOST_WARMUP_RECORDS
 from tfnorm.errors import InputError, installed_by
+from tfnorm.examples.records import records
 from tfnorm.export.records.signatures import CLASSIFY, METHODS, REGRESS, TF_EXAMPLE
-from tfnorm.export.records.tf_example import records
 from tfnorm.session import CANDIDATES, DEFAULT_SIGNATURE
 
 
