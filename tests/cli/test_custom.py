@@ -28,6 +28,7 @@ def folder(tmp_path, monkeypatch):
     for name, register in modules.items():
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(SOURCE.format(register=register)))
     (tmp_path / "fails.py").write_text("raise RuntimeError('not today')")
+    (tmp_path / "exits.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     known = dict(keras.saving.get_custom_objects())
@@ -73,6 +74,7 @@ def test_what_is_named_is_imported_and_nothing_otherwise(folder, module, options
     [
         (["--import", "nowhere"], "--import nowhere can't be imported: No module named 'nowhere'"),
         (["--import", "fails"], "--import fails can't be imported: not today"),
+        (["--import", "exits"], "--import exits can't be imported: SystemExit"),
         (
             ["--custom-object", "Doubled"],
             "--custom-object is 'Doubled'; accepted: NAME=MODULE:CLASS",

@@ -77,7 +77,7 @@ def _imported(name: str, option: str) -> ModuleType:
         sys.path.insert(0, here)
     try:
         return importlib.import_module(name)
-    # Whatever the module does, it is what was asked for.
-    except Exception as error:
+    # Whatever the module does, it is what was asked for; one that exits would end this as if it had passed.
+    except (Exception, SystemExit) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{option} {name} can't be imported: {reason}") from error
