@@ -230,3 +230,20 @@ def test_statistics_of_a_model_that_is_another_are_not_the_models():
     x = FunctionScorer(lambda rows: {"score": rows["x"]}, name="a", precision="float32")
     report = batch_invariance(x, {"x": X + 50}, against=other, batch_sizes=[2])
     assert report.statistics is None and not report.misfit
+
+
+def test_the_other_model_is_asked_the_same_signature_where_it_has_it(tmp_path):
+    module = tf.Module()
+    x = tf.TensorSpec([None], tf.float32, "x")
+    signatures = {
+        "serving_default": tf.function(lambda x: {"wide": tf.stack([x, x], 1)}, [x]),
+        "narrow": tf.function(lambda x: {"score": 2 * x}, [x]),
+    }
+    tf.saved_model.save(module, str(tmp_path / "both"), signatures)
+    alone = {"serving_default": signatures["narrow"]}
+    tf.saved_model.save(module, str(tmp_path / "alone"), alone)
+    for other in ("both", "alone"):
+        report, result = parity(tmp_path / "both", tmp_path / other, {"x": X}, signature="narrow")
+        assert report.passed and (result.verdict, result.max_abs_diff) == ("same", 0)
+    with pytest.raises(InputError, match="nowhere does not exist"):
+        parity(tmp_path / "both", tmp_path / "nowhere", {"x": X}, signature="narrow")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,8 +106,8 @@ def verify_batch_invariance(
         unpadded: inputs whose zeros (or empty strings) at the end are values, and no padding; more of
             them are not added there.
         against: another model whose scores the target's should be equal to, for the examples one at a time;
-            it may take other inputs and give other outputs. The report's `parity` says how far they are
-            apart, and what that means for rankings. None for none.
+            it may take other inputs and give other outputs, and is asked the same signature if it has it. The
+            report's `parity` says how far they are apart, and what that means for rankings. None for none.
         outputs: output name -> the other model's that it is compared with. None for those of the same name
             or, where none is, for single ones whatever their names.
         connection: how to reach a server; None for the defaults.
@@ -151,10 +151,10 @@ def verify_batch_invariance(
         raise InputError("output names another model's outputs; it needs against, that model")
     with ExitStack() as opened:
         scorer = opened.enter_context(_opened(target, signature, connection))
-        local = opened.enter_context(_opened_other(against, connection))
         by_user = scorer if takes_users_once(scorer, examples) else None
         if by_user is not None:
-            scorer = opened.enter_context(_opened(target, None, connection))
+            signature, scorer = None, opened.enter_context(_opened(target, None, connection))
+        local = None if against is None else _opened_other(opened, against, signature, connection)
         constants, columns = _constants(feed or {}, scorer)
         both = scorer, local
         scorer, local = _fed(*both, {**constants, **columns})
@@ -314,22 +314,23 @@ def _opened(
             )
         yield completed(target)
         return
-    scorer = load_scorer(target, signature=signature, connection=connection)
-    try:
+    with closing(load_scorer(target, signature=signature, connection=connection)) as scorer:
         yield scorer
-    finally:
-        scorer.close()
 
 
-@contextmanager
 def _opened_other(
-    against: keras.Model | str | Path | BareScorer | None, connection: Connection | None
-) -> Iterator[Scorer | None]:
-    if against is None:
-        yield None
-        return
-    with _opened(against, None, connection) as scorer:
-        yield scorer
+    stack: ExitStack,
+    against: keras.Model | str | Path | BareScorer,
+    signature: str | None,
+    connection: Connection | None,
+) -> Scorer:
+    """The other by the same signature or, where it has none of that name, by its own default."""
+    try:
+        return stack.enter_context(_opened(against, signature, connection))
+    except InputError:
+        if signature is None:
+            raise
+        return stack.enter_context(_opened(against, None, connection))
 
 
 def _loaded(
