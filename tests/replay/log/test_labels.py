@@ -57,3 +57,14 @@ def test_a_file_that_is_none_is_refused(text, reason, tmp_path):
     with pytest.raises(InputError) as refused:
         Labels(path)
     assert reason in str(refused.value) and str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("request_", ["7", "b-1"])
+def test_labels_of_one_row_that_differ_are_refused(request_, tmp_path):
+    path = tmp_path / "labels.csv"
+    rows = f"request,row,label\n{request_},1,1\n{request_},0,1\n{request_},1,%d\n"
+    path.write_text(rows % 1)
+    Labels(path)
+    path.write_text(rows % 0)
+    with pytest.raises(InputError, match=f"row 1 of request {request_} has two labels that differ"):
+        Labels(path)

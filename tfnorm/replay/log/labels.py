@@ -25,7 +25,7 @@ class Labels:
             `label` (1 or 0).
 
     Raises:
-        InputError: it can't be read, or lacks a column.
+        InputError: it can't be read, lacks a column, or has labels of one row that differ.
     """
 
     def __init__(self, path: Path):
@@ -43,6 +43,15 @@ class Labels:
         requests, rows, labels = (_array(table[name], name, path) for name in _COLUMNS)
         order = np.lexsort((rows, requests))
         self._requests, self._rows, self._labels = requests[order], rows[order], labels[order]
+        same = (self._requests[1:] == self._requests[:-1]) & (self._rows[1:] == self._rows[:-1])
+        twice = np.flatnonzero(same & (self._labels[1:] != self._labels[:-1]))
+        if len(twice):
+            key = self._requests[twice[0]]
+            request = key.decode() if isinstance(key, bytes) else key
+            raise InputError(
+                f"{path}: row {self._rows[twice[0]]} of request {request} has two labels that differ; "
+                "accepted: one for each row"
+            )
 
     def of(self, call: Call, count: int) -> np.ndarray | None:
         """The labels of a call's rows; NaN for those that have none, None where no row has."""
