@@ -313,3 +313,27 @@ def test_another_output_and_a_softmax_are_transformed_scores(seed, log):
     logs = [predicted(i, {"classes": share}) for i, share in zip(asked, shares, strict=True)]
     cause = why(tfnorm.replay(write(log, logs), model))
     assert cause.said == "the log has the softmax of the model's 'classes'"
+
+
+@pytest.mark.parametrize(
+    "words", [[b"\xff\x00", "gr\u00fc\u00df".encode(), b"a"], [b"a", b"b", b"c"]]
+)
+def test_words_of_any_bytes_are_exchanged_between_rows(words, log):
+    class Words(Scorer):
+        name, signature, inputs, concurrent = "words", None, None, True
+
+        def score(self, examples):
+            said = np.array([words.index(word) for word in examples["word"]])
+            return {"score": (np.sin(3 * said + 1) * examples["x"]).astype(np.float32)}
+
+        def close(self):
+            pass
+
+    rng, logs = np.random.default_rng(0), []
+    for _ in range(10):
+        inputs = {"word": np.array(words, object), "x": rng.normal(size=3).astype(np.float32)}
+        turned = {**inputs, "word": np.roll(inputs["word"], 1)}
+        logs.append(predicted(inputs, Words().score(turned), version=4))
+    cause = why(tfnorm.replay(write(log, logs), Words()))
+    assert (cause.kind, cause.certain) == ("inputs", True)
+    assert "the rows of a request had each other's 'word'" in cause.said

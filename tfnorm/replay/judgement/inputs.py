@@ -154,7 +154,7 @@ def _exchanged(place: Place) -> Way:
         if place.column != _ALL and (array.ndim != 2 or place.column >= array.shape[1]):
             return None
         values = place.read(array)[:count]
-        if len(np.unique(values.astype(str), axis=0)) < _SHAPES:
+        if len(set(map(repr, values.tolist()))) < _SHAPES:
             return None
         rows, donors = (grid.reshape(-1) for grid in np.indices((count, count)))
         feeds = seen.fitted.rows(rows)
