@@ -167,6 +167,21 @@ def test_what_has_nothing_to_compare_is_counted_and_told(log):
     assert "passed over" in str(report)
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_an_answer_that_names_no_model_is_compared(first, log):
+    named = answered(Numpy(1), ASKED[:5])
+    unnamed = answered(Numpy(2), ASKED[5:6], name="")
+    logs = [*unnamed, *named] if first else [*named, *unnamed]
+    report = tfnorm.replay(write(log, logs), Numpy(1))
+    assert report.passed_over == {} and report.model.calls_different == 1
+
+
+def test_no_quantile_is_above_the_largest_difference(log):
+    logs = [predicted(i, {"score": Numpy(1).score(i)["score"] + np.float32(0.8)}) for i in ASKED]
+    model = tfnorm.replay(write(log, logs), Numpy(1)).model
+    assert max(model.quantiles.values()) <= model.max_abs_diff < 0.801
+
+
 def test_a_log_of_nothing_to_compare_is_not_equal(log):
     inferences = PredictionLog()
     inferences.multi_inference_log.request.SetInParent()

@@ -31,7 +31,7 @@ def model_result(case: Case, found: Diagnosis) -> ModelResult:
         rows_changed=partial.rows_changed,
         one_way=partial.one_way,
         max_abs_diff=partial.largest,
-        quantiles={q: partial.quantiles.quantile(q) for q in QUANTILES},
+        quantiles={q: min(partial.quantiles.quantile(q), partial.largest) for q in QUANTILES},
         worst=partial.worst.calls(),
         ranking=partial.ranking.result,
         logged=_quality(partial.logged),

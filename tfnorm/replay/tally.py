@@ -16,7 +16,7 @@ from tfnorm.replay.comparison.fit import Fitted
 from tfnorm.replay.comparison.outputs import Pair, paired
 from tfnorm.replay.judgement.diagnosis import Case, diagnose
 from tfnorm.replay.judgement.sample import Sample, Seen, windows
-from tfnorm.replay.log.call import Call, Log, ModelSpec, Passed
+from tfnorm.replay.log.call import Call, Log, Passed
 from tfnorm.replay.log.labels import Labels
 from tfnorm.replay.partial.partial import Partial
 from tfnorm.replay.results import ModelResult
@@ -136,16 +136,16 @@ class Tally:
     ) -> Iterator[Call | Passed]:
         """The calls that are replayed, and those that are passed over."""
         asked = self._scorers[0].signature
-        first: ModelSpec | None = None
+        named: str | None = None
         for number, entry in entries:
             self.drawn += 1
             call = self._log.call(number, entry)
             if isinstance(call, Call):
-                first = first or call.spec
+                named = named or call.spec.name
                 signature = call.spec.signature or DEFAULT_SIGNATURE
                 if one_signature and asked is not None and signature != asked:
                     call = Passed(number, f"it asked signature {signature!r}")
-                elif call.spec.name != first.name:
+                elif call.spec.name and call.spec.name != named:
                     call = Passed(number, f"model {call.spec.name!r} answered")
             yield call
 
