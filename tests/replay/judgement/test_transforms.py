@@ -46,6 +46,13 @@ def test_a_function_of_the_score_is_named(said, seed):
     assert said in (transformed(logged, new) or "")
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_what_only_rounds_is_no_constant(seed):
+    score = single(sigmoid(logits(seed)))
+    assert transformed(single(100 * score), score) == "the log has 100 x score"
+    assert transformed(single(score + 2e-5), score).startswith("the log has 1 x score + ")
+
+
 @pytest.mark.parametrize("count", [8, 30, 300])
 @pytest.mark.parametrize("seed", range(20))
 def test_other_scores_are_no_function(count, seed):

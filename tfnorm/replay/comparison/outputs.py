@@ -34,6 +34,6 @@ def paired(logged: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> l
     if not found:
         raise InputError(
             f"the log has {listed(logged)} and the model gives {listed(new)}: which of them belong "
-            "together is not known; name the outputs alike, or, of a table, the column by score"
+            "together is not known; call an output, or the column of a table, in the log as in the model"
         )
     return [Pair(*pair) for pair in found.items()]

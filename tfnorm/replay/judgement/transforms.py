@@ -7,6 +7,8 @@ import numpy as np
 _FEWEST = 8
 """Rows for a function of two numbers; for one that is only monotone, four times as many."""
 _TOLERANCE = 2e-5
+_EPSILONS = 4 * float(np.finfo(np.float32).eps)
+"""Of the largest score; a constant that is smaller is none, but rounding."""
 _DIGITS = range(1, 8)
 _LEFT = 0.1
 """The share of the largest difference that a function which was fitted may leave: noise leaves most of it."""
@@ -69,7 +71,9 @@ def _linear(x: np.ndarray, y: np.ndarray) -> str | None:
         found, logged = back(a * one[kept] + b), back(other[kept])
         left = np.abs(found - logged).max() / np.abs(x - y).max()
         if a and left < _LEFT and _same(found, logged, 5):
-            return said.format(f"{a:.6g} x score {'-' if b < 0 else '+'} {abs(b):.6g}")
+            added = f" {'-' if b < 0 else '+'} {abs(b):.6g}"
+            none = abs(b) <= _EPSILONS * np.abs(other[kept]).max()
+            return said.format(f"{a:.6g} x score{'' if none else added}")
     return None
 
 
