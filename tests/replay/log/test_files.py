@@ -31,3 +31,14 @@ def test_columns_are_a_tables(option, tmp_path):
     path.write_text("{}")
     with pytest.raises(InputError, match=f"{option} is 'a', a column of a table, but"):
         open_log(path, None, labels="labels", **{option: "a"})
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda packed: packed[:-6], lambda packed: packed[:12] + b"?" * 40]
+)
+@pytest.mark.parametrize("name", ["log.jsonl.gz", "log"])
+def test_what_is_packed_and_damaged_is_named(name, damage, tmp_path):
+    line = {"request": {"instances": [[1.0]]}, "response": {"predictions": [0.5]}}
+    (tmp_path / name).write_bytes(damage(gzip.compress(json.dumps(line).encode())))
+    with pytest.raises(InputError, match=str(tmp_path / name)):
+        list(open_log(tmp_path / name, None, labels="labels").entries())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 from tfnorm.errors import InputError
@@ -49,7 +50,7 @@ def open_log(
             start = file.read(START)
         with opened(path) as unpacked:
             text = unpacked.read(START)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"{path} can't be read: {getattr(error, 'strerror', None) or error}"
         ) from error

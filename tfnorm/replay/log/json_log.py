@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class JsonLog:
     def entries(self) -> Iterator[tuple[int, object]]:
         try:
             yield from numbered_values(self._path)
-        except (InputError, ValueError, OSError) as error:
+        except (InputError, ValueError, OSError, EOFError, zlib.error) as error:
             raise InputError(f"{self.name}: {error}") from error
 
     def call(self, number: int, entry: object) -> Call | Passed:
