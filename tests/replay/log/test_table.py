@@ -118,3 +118,18 @@ def test_a_damaged_file_is_named(tmp_path):
     path.write_text("item,score\n1,0.5\n2\n")
     with pytest.raises(InputError, match=f"^{path}: "):
         calls(path, {"item": SPECS["item"]})
+
+
+def test_labels_that_only_some_rows_have_are_missing_there(path):
+    _, found = calls(write(path, labels=[None, 1, 0, None, 0, 1]))
+    labels = np.concatenate([call.labels for call in found])
+    np.testing.assert_array_equal(labels, [np.nan, 1, 0, np.nan, 0, 1])
+
+
+def test_a_null_in_a_column_that_may_be_no_score_leaves_the_others(path):
+    columns = {"score": None, "ctr": COLUMNS["score"], "clicked": [1, None, 0, 0, 1, 1]}
+    _, found = calls(write(path, **columns))
+    assert [sorted(call.outputs) for call in found] == [["ctr"], *[["clicked", "ctr"]] * 2]
+    columns["ctr"] = [None, *COLUMNS["score"][1:]]
+    with pytest.raises(InputError, match="row 0: 'ctr' is null"):
+        calls(write(path, **columns))

@@ -85,6 +85,9 @@ class TableLog:
         first, rows = entry
         try:
             found = {name: self._array(rows[name], name, first) for name in self._columns}
+            scores = {name: array for name in self._scores if (array := found[name]) is not None}
+            for name in () if scores else self._scores:
+                _refuse_null(rows[name], name, first)
         except (ValueError, TypeError) as error:
             where = (
                 ""
@@ -92,7 +95,6 @@ class TableLog:
                 else f"rows {first} to {first + len(rows) - 1}: "
             )
             raise InputError(f"{self.name}: {where}{error}") from error
-        scores = {name: array for name in self._scores if (array := found[name]) is not None}
         features = {
             name: array
             for name, array in found.items()
@@ -166,15 +168,20 @@ class TableLog:
         return list(np.flatnonzero(changes.to_numpy(zero_copy_only=False)) + 1)
 
     def _array(self, column: Any, name: str, first: int) -> np.ndarray | None:
-        """The values of a column; None of one that is no input, and holds no numbers."""
+        """The values of a column; None of one that is no input, and holds no numbers or not one a row.
+
+        Labels are NaN where there are none.
+        """
         pa = pyarrow()
         types, kind = pa.types, column.type
         spec = (self._inputs or {}).get(name)
-        if column.null_count:
-            row = first + int(np.argmax(column.is_null().to_numpy()))
-            raise InputError(f"row {row}: {name!r} is null")
+        if name in self._scores and len(self._scores) > 1 and column.null_count:
+            # It may be no score at all.
+            return None
+        if name != self._labels or spec is not None:
+            _refuse_null(column, name, first)
         if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
-            array: np.ndarray = column.to_numpy()
+            array: np.ndarray = (column.cast("float64") if column.null_count else column).to_numpy()
             return array
         values = column.to_pylist()
         if types.is_string(kind) and spec is not None and _is_list(spec):
@@ -204,6 +211,12 @@ class _Reading:
             what = self._what.format(row=self._row() if self._row else 0)
             reason = str(error).splitlines()[0]
             raise InputError(f"{self._name}: {what} can't be read: {reason}") from error
+
+
+def _refuse_null(column: Any, name: str, first: int) -> None:
+    if column.null_count:
+        row = first + int(np.argmax(column.is_null().to_numpy()))
+        raise InputError(f"row {row}: {name!r} is null")
 
 
 def _is_list(spec: tf.TensorSpec) -> bool:
