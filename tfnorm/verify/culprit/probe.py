@@ -120,6 +120,22 @@ class Probe:
         shapes = self.run(feeds, self._shapes[region])
         return {t: tuple(shape.tolist()) for t, shape in zip(region.tensors, shapes, strict=True)}
 
+    def shapes_up_to_a_refusal(
+        self, region: Region, feeds: Feeds
+    ) -> tuple[dict[str, tuple[int, ...]], str | None]:
+        """The shapes that can be told of a batch, and the first op that refuses it; None where none does."""
+        computed, low, high = self._shapes[region], 0, len(region.tensors)
+        found: list[np.ndarray] = []
+        while low < high:
+            middle = (low + high + 1) // 2
+            try:
+                found = self.run(feeds, computed[:middle])
+                low = middle
+            except InputError:
+                high = middle - 1
+        shapes = {t: tuple(s.tolist()) for t, s in zip(region.tensors, found, strict=False)}
+        return shapes, producer(region.tensors[low]) if low < len(region.tensors) else None
+
     def _add_shapes(self, tensors: Iterable[str]) -> list[str]:
         prefix = self._prefix()
         graph_def = graph_pb2.GraphDef()

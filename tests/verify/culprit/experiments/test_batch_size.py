@@ -59,6 +59,16 @@ def test_a_squeeze_of_all_axes_loses_the_batch_dimension_of_one_example(probe_of
     assert kept is None
 
 
+def test_a_squeeze_after_which_one_example_is_refused_is_found_before_the_op_that_refuses(probe_of):
+    def layers(squeeze):
+        return lambda x: tf.tanh(squeeze(tf.tanh(x)[:, None, :])) @ tf.ones([2, 3])
+
+    found = _found(probe_of, layers(tf.squeeze), [32, 1])
+    assert found.region.nodes[found.node].op == "Squeeze"
+    assert found.explanation == "Squeeze loses the batch dimension in a batch of 1"
+    assert _found(probe_of, layers(lambda x: tf.squeeze(x, axis=1)), [32, 1]) is None
+
+
 def test_a_score_that_becomes_nan_in_a_large_batch_has_moved(probe_of):
     def broken(x):
         return x * tf.where(tf.shape(x)[0] > 20, np.float32(np.nan), 1.0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfnorm.graph.nodes import producer
+from tfnorm.graph.nodes import data_inputs, producer
 from tfnorm.verify.culprit.experiments.experiment import Accusation, Subject
 from tfnorm.verify.culprit.pairs import Pair
 from tfnorm.verify.culprit.rounding import other_blocks
@@ -42,9 +42,11 @@ class BatchSize:
         for size in self._sizes:
             scores = subject.scores(subject.batches.take(0, size))
             if scores is None:
+                if refused := _without_batch(subject, size):
+                    return refused
                 continue
-            if any(map(_other_rank, expected, scores)):
-                return _without_batch(subject, size)
+            if any(map(_other_rank, expected, scores)) and (lost := _without_batch(subject, size)):
+                return lost
             if any(np.shape(array)[:1] not in ((), (size,)) for array in scores):
                 other_rows = _with_other_rows(subject, size)
                 if other_rows is not None:
@@ -116,13 +118,20 @@ def _shapes(subject: Subject, size: int) -> tuple[Shapes, Shapes]:
     return first, second
 
 
-def _without_batch(subject: Subject, size: int) -> Accusation:
-    """The first op whose result has fewer, or more, axes in a batch of `size`."""
-    region = subject.probe.base
-    first, second = _shapes(subject, size)
-    other = {tensor for tensor in region.tensors if len(first[tensor]) != len(second[tensor])}
-    walk = walk_back(region, region.outputs, inside=region.nodes, moved=other)
-    node = walk.roots[0]
+def _without_batch(subject: Subject, size: int) -> Accusation | None:
+    """The first op whose result has fewer, or more, axes in a batch of `size`.
+
+    Where an op refuses that batch, one before it is sought: it may refuse what has lost an axis.
+    """
+    region, probe = subject.probe.base, subject.probe
+    first = probe.shapes(region, subject.batches.take(0, subject.watched))
+    second, refused = probe.shapes_up_to_a_refusal(region, subject.batches.take(0, size))
+    other = {tensor for tensor in second if len(first[tensor]) != len(second[tensor])}
+    targets = data_inputs(region.nodes[refused]) if refused else region.outputs
+    roots = walk_back(region, targets, inside=region.nodes, moved=other).roots
+    if not roots:
+        return None
+    node = roots[0]
     op_type = region.nodes[node].op
     return Accusation(
         region,
