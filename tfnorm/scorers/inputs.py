@@ -144,7 +144,7 @@ def constant(name: str, value: object, inputs: Mapping[str, tf.TensorSpec] | Non
     Args:
         name: the input.
         value: a number, a boolean, a string, nested lists of them, or an array; text in the place of what
-            is no string is read as JSON, or as Python's True and False.
+            is no string is read as JSON, or as Python's True and False; so is a string in quotes.
         inputs: what the scorer takes; None where it doesn't say. It then gets text that is no JSON as
             bytes, and a float as float32.
 
@@ -187,8 +187,9 @@ def dimensions(spec: tf.TensorSpec) -> str:
 def _array(value: object, spec: tf.TensorSpec) -> np.ndarray | None:
     """The value in the input's dtype; None where it would become another."""
     if spec.dtype == tf.string:
-        listed = isinstance(value, str) and spec.shape.rank != 0 and value.startswith("[")
-        text = np.array(_read(str(value)) if listed else value, object)
+        begins = ('"',) if spec.shape.rank == 0 else ('"', "[")
+        as_json = isinstance(value, str) and value.startswith(begins)
+        text = np.array(_read(str(value)) if as_json else value, object)
         bytes_ = [item.encode() if isinstance(item, str) else item for item in text.flat]
         if not all(isinstance(item, bytes) for item in bytes_):
             return None
