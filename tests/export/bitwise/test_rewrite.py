@@ -203,6 +203,7 @@ def test_the_verifier_finds_no_bit_moved(exports):
     report = verify.batch_invariance(exports["DIN"]["bitwise"], examples, bitwise=True)
     assert report.passed
     assert report.max_ulp == 0
+    assert verify.inspect_saved_model(exports["DIN"]["bitwise"]).passed
 
 
 @pytest.mark.parametrize("name", ["Conv2D", "Embedding", "DIN"])

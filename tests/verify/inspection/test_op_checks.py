@@ -87,9 +87,21 @@ def _partitioned(x):
     return tf.ensure_shape(tf.dynamic_stitch(places, [parts[0], 2 * parts[1]]), [None, 4])
 
 
+def _in_whole_steps(x, before=0):
+    more = -tf.shape(x)[0] % 16
+    padded = tf.pad(x, [[before * more, more - before * more], [0, 0]])
+    return (padded @ tf.ones([4, 4]))[: tf.shape(x)[0]]
+
+
+def test_rows_that_are_filled_up_from_the_start_are_shifted():
+    found = checked(lambda x: _in_whole_steps(x, before=1))
+    assert ("error", "Pad") in told(found)
+
+
 @pytest.mark.parametrize(
     ("call", "op_type", "said"),
     [
+        (_in_whole_steps, "Pad", "fills the batch up"),
         (_partitioned, "DynamicPartition", "can't be followed"),
         (lambda x: tf.gather(x, tf.argsort(x[:, 0])), "GatherV2", "numbers that are computed"),
         (lambda x: tf.reshape(tf.reshape(x, [1, -1]), [-1, 4]), "Reshape", "into one row"),
@@ -107,6 +119,7 @@ def test_what_cannot_be_followed_is_a_warning(call, op_type, said):
     found = checked(call)
     warnings = [f.message for f in found if (f.severity, f.op_type) == ("warning", op_type)]
     assert any(said in message for message in warnings), found
+    assert ("error", op_type) not in told(found)
 
 
 def test_a_reduction_of_integers_may_decide_on_shapes_alone():

@@ -37,7 +37,8 @@ _MATRICES = re.compile(
     r"|Solve|SolveLs|SquareRoot|TriangularSolve))(V2)?$"
 )
 _SEGMENTS = re.compile(r"^(Unsorted)?Segment")
-_PADS = ("Pad", "PadV2", "MirrorPad")
+_FILLS = ("Pad", "PadV2")
+_PADS = (*_FILLS, "MirrorPad")
 _KNOWN = (
     COUNTS | MOVES | NORMALIZATIONS | PRODUCTS | REDUCTIONS | SCANS | SHAPES | SOFTMAXES | SORTS
 ) | REARRANGING
@@ -119,6 +120,8 @@ def _unlike(node: node_def_pb2.NodeDef, inputs: list[str], axes: BatchAxes) -> C
     if any(shape is None or None in shape for shape in first + second):
         known = keeps_to_rows(node.op)
         return None if known else Crossing("does with the rows what can't be followed", False)
+    if node.op in _FILLS and _keeps_places(inputs, axes):
+        return Crossing("fills the batch up, behind which its rows can't be followed", False)
     if first != second:
         return Crossing("adds rows to the batch, or takes some away", floating)
     return Crossing("brings the rows of the batch together", floating)
@@ -171,6 +174,12 @@ def _in_one_row(tensor: str, axes: BatchAxes) -> bool:
 
 def _pads(paddings: np.ndarray | None, batch: Iterable[int]) -> bool:
     return paddings is not None and any(paddings[axis].any() for axis in batch)
+
+
+def _keeps_places(inputs: list[str], axes: BatchAxes) -> bool:
+    """Whether a pad puts nothing before the rows, whatever the batch's size."""
+    paddings = [axes.value(inputs[1], which) for which in range(2)]
+    return not any(p is None or p[axis, 0] for p in paddings for axis in axes.axes(inputs[0]))
 
 
 def _moves(
