@@ -13,6 +13,7 @@ SPECS = {
     "history": tf.TensorSpec([None, None], tf.int64),
 }
 ROWS = [{"x": [1, 2], "history": [5]}, {"x": [3, 4.5], "history": [6, 7]}]
+GOOD = {"request": {"instances": ROWS}, "response": {"predictions": [0.5, 0.25]}}
 
 
 def calls(tmp_path, *written, inputs=SPECS):
@@ -83,12 +84,15 @@ def test_errors_are_passed_over(response, reason, tmp_path):
         ({"request": {"instances": ROWS}, "response": {"scores": [1]}}, "line 2: its response is"),
         ({"request": {"instances": ROWS}, "response": {"predictions": [[1], [1, 2]]}}, "no tensor"),
         ({"request": "{", "response": {"predictions": [1]}}, "line 2: Expecting property name"),
+        ({**GOOD, "model_spec": 7}, "line 2: model_spec is 7; accepted: a name, a version"),
+        ({**GOOD, "model_spec": {"version": "new"}}, "line 2: model None, version 'new'"),
+        ({**GOOD, "model_spec": {"name": ["a"]}}, "line 2: model ['a'], version None"),
+        ({**GOOD, "labels": ["yes", "no"]}, "line 2: 'labels' is \"['yes', 'no']\"; accepted: a"),
     ],
 )
 def test_a_line_that_is_no_call_is_named(line, reason, tmp_path):
-    good = {"request": {"instances": ROWS}, "response": {"predictions": [0.5, 0.25]}}
     with pytest.raises(InputError) as refused:
-        calls(tmp_path, good, line)
+        calls(tmp_path, GOOD, line)
     assert str(refused.value).startswith(str(tmp_path / "log.jsonl: ")) and reason in str(
         refused.value
     )

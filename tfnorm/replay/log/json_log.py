@@ -16,6 +16,7 @@ from tfnorm.examples.table import Inputs, as_tensor, stacked
 from tfnorm.replay.log.call import Call, ModelSpec, Passed
 
 ACCEPTED = '{"request": {"instances": [...]}, "response": {"predictions": [...]}}, or "inputs" and "outputs"'
+SPEC = "a name, a version (a whole number) and a signature_name"
 _ANSWERS = ("predictions", "outputs")
 _URL = re.compile(r"/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+))?")
 
@@ -59,18 +60,20 @@ class JsonLog:
             rows = [row_of(instance, self._inputs, number) for instance in instances]
             inputs = stacked(rows, self._inputs, [f"line {number}"] * len(rows))
             outputs = _answer(response)
+            spec = _spec(entry, request)
+            labels = None
+            if self._labels is not None:
+                given = entry.get(self._labels, inputs.pop(self._labels, None))
+                labels = None if given is None else _labelled(given, self._labels)
         except (InputError, ValueError, TypeError) as error:
             where = "" if str(error).startswith("line ") else f"line {number}: "
             raise InputError(f"{self.name}: {where}{error}") from error
-        labels = None
-        if self._labels is not None:
-            labels = entry.get(self._labels, inputs.pop(self._labels, None))
         return Call(
             number,
             inputs,
             outputs,
-            spec=_spec(entry, request),
-            labels=None if labels is None else np.asarray(labels, np.float64),
+            spec=spec,
+            labels=labels,
             key=None if "id" not in entry else str(entry["id"]),
             typed=False,
         )
@@ -94,8 +97,17 @@ def _answer(response: Any) -> dict[str, np.ndarray]:
         raise InputError(f"its answer is no tensor: {error}") from error
 
 
+def _labelled(given: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(given, np.float64)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{name!r} is {str(given)[:40]!r}; accepted: a number a row") from error
+
+
 def _spec(line: Mapping[str, Any], request: Any) -> ModelSpec:
     given = line.get("model_spec") or {}
+    if not isinstance(given, dict):
+        raise InputError(f"model_spec is {given!r}; accepted: {SPEC}")
     asked = _URL.search(str(line.get("url", "")))
     version = given.get("version", asked["version"] if asked else None)
     if isinstance(version, dict):
@@ -104,4 +116,11 @@ def _spec(line: Mapping[str, Any], request: Any) -> ModelSpec:
     signature = given.get("signature_name") or (
         request.get("signature_name") if isinstance(request, dict) else None
     )
-    return ModelSpec(name, None if version is None else int(version), signature)
+    number = None if version is None else str(version)
+    if not (number is None or number.isdecimal()) or not all(
+        isinstance(one, str | None) for one in (name, signature)
+    ):
+        raise InputError(
+            f"model {name!r}, version {version!r}, signature {signature!r} answered; accepted: {SPEC}"
+        )
+    return ModelSpec(name, None if number is None else int(number), signature)
