@@ -132,11 +132,11 @@ def _lines(
 
 def _asked(line: object, inputs: Inputs | None) -> str | None:
     """The signature that a line's request asked; None of what is no request."""
-    logged = isinstance(line, dict) and _has_answer(line, inputs)
-    request = body(line["request"]) if logged else line  # type: ignore[index]
+    logged = line if isinstance(line, dict) and _has_answer(line, inputs) else {}
+    request = body(logged["request"]) if logged else line
     if not isinstance(request, dict) or not {"instances", "inputs"} & request.keys():
         return None
-    spec = line.get("model_spec") if logged else None  # type: ignore[attr-defined]
+    spec = logged.get("model_spec")
     named = spec.get("signature_name") if isinstance(spec, dict) else None
     return str(named or request.get("signature_name") or DEFAULT_SIGNATURE)
 
