@@ -316,6 +316,9 @@ def test_a_look_that_fails_is_said_once_and_the_next_is_taken(
     found = served.versions
 
     def fail(directory):
+        # Servers of other tests may look for versions at the same time.
+        if directory != model.directory:
+            return found(directory)
         failed.append(0)
         raise OSError("the disk is away")
 
