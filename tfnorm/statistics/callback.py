@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfnorm.statistics.compare import observed_report
+from tfnorm.statistics.compare import partial_report
 from tfnorm.statistics.observation.batches import Batches, Dataset
 from tfnorm.statistics.observation.observe import Observer
 from tfnorm.statistics.report.report import StatisticsReport
@@ -51,11 +51,11 @@ class StatisticsCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._observer = Observer(self.model, training=None)
         # A dataset that can't be used is to be known now, not after an epoch.
-        observed_report(self._observer, self._batches.first())
+        self._observer.observe(self._batches.first())
         self._writer = tf.summary.create_file_writer(str(self.log_dir / "statistics"))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.report = observed_report(self._observer, self._batches)
+        self.report = partial_report(self.model, self._observer.observe(self._batches))
         with self._writer.as_default(step=epoch):
             for layer in self.report.layers:
                 tf.summary.scalar(f"{layer.name}/ever_updated", float(layer.updated))

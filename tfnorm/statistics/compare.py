@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 import keras
 import numpy as np
 
+from tfnorm.errors import InputError
 from tfnorm.reports.provenance import Stopwatch
 from tfnorm.statistics.observation.batches import Batches, Dataset
-from tfnorm.statistics.observation.moving import Population, ever_updated, read, variance
+from tfnorm.statistics.observation.moving import ever_updated, named_layers, read, variance
 from tfnorm.statistics.observation.observe import Observer
+from tfnorm.statistics.observation.partial import Partial
+from tfnorm.statistics.observation.population import Population
 from tfnorm.statistics.progress import progress_bar
 from tfnorm.statistics.report.report import StatisticsReport
 from tfnorm.statistics.report.results import LayerStatistics
 
 
 def statistics_report(
-    model: keras.Model, dataset: Dataset, steps: int | None = None
+    model: keras.Model, dataset: Dataset | Partial, steps: int | None = None
 ) -> StatisticsReport:
     """Compare a model's moving statistics with those of a dataset.
 
@@ -34,7 +35,8 @@ def statistics_report(
     Args:
         model: a built model; it need not be compiled. It is called without `training`, as an export
             calls it.
-        dataset: what the model was trained on, as `recalibrate_statistics` takes it.
+        dataset: what the model was trained on, as `recalibrate_statistics` takes it; or a `Partial` of it,
+            which observers of `training=None` made wherever the data are.
         steps: batches to take at most; None for all.
 
     Returns:
@@ -42,7 +44,7 @@ def statistics_report(
 
     Raises:
         InputError: the model is not built or has no such layer, the dataset is empty or endless, or
-            the model refuses a batch.
+            the model refuses a batch, or the partial result is of another model.
 
     Example:
 
@@ -54,31 +56,32 @@ def statistics_report(
         (-2.0, 1.0)
     """
     watch = Stopwatch()
-    observer = Observer(model, training=None)
-    batches = Batches(dataset, steps)
-    with progress_bar(batches.count()) as start:
-        report = observed_report(observer, batches, start("reading"))
-    return replace(report, provenance=watch.provenance({"model": model}))
+    if not isinstance(dataset, Partial):
+        observer = Observer(model, training=None)
+        batches = Batches(dataset, steps)
+        with progress_bar(batches.count()) as start:
+            dataset = observer.observe(batches, advance=start("reading"))
+    return replace(partial_report(model, dataset), provenance=watch.provenance({"model": model}))
 
 
-def observed_report(
-    observer: Observer, batches: Iterable[Any], advance: Callable[[], None] = lambda: None
-) -> StatisticsReport:
-    """The report on one pass of an observer."""
-    count = 0
+def partial_report(model: keras.Model, found: Partial) -> StatisticsReport:
+    """The report on what an observer of the model has found.
 
-    def counted() -> None:
-        nonlocal count
-        count += 1
-        advance()
-
-    populations = observer.populations(batches, counted)
+    Raises:
+        InputError: it is of another model.
+    """
+    layers = {name: layer for layer, name in named_layers(model).items()}
+    if layers.keys() != found.layers.keys():
+        raise InputError(
+            f"the partial result is of a model with the layers {', '.join(found.layers)}; accepted: one of "
+            f"model {model.name!r}, which has {', '.join(layers)}"
+        )
     return StatisticsReport(
-        model=observer.model.name,
-        batches=count,
+        model=model.name,
+        batches=found.batches,
         layers=[
-            _compared(observer.names[layer], layer, population, layer in observer.by_batch)
-            for layer, population in populations.items()
+            _compared(name, layers[name], population, name in found.by_batch)
+            for name, population in found.layers.items()
         ],
     )
 

@@ -8,7 +8,7 @@ import pytest
 
 import tfnorm
 from tfnorm.statistics.observation import moving
-from tfnorm.statistics.observation.moving import Population
+from tfnorm.statistics.observation.population import Population
 
 KINDS = [tfnorm.BatchNormalization, tfnorm.Dice, keras.layers.BatchNormalization]
 POPULATION = Population(
@@ -16,6 +16,7 @@ POPULATION = Population(
     mean=np.array([2.0, -3.0, 0.0]),
     M2=np.array([12.0, 0.0, 0.0]),
     updates=np.array([2.0, 1.0, 0.0]),
+    apart=np.zeros((4, 3)),
 )
 
 

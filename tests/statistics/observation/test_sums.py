@@ -36,13 +36,13 @@ def standard_error(of_examples: list[np.ndarray]) -> np.ndarray:
 
 
 def test_of_one_value_an_example_it_is_the_usual_one(rows):
-    found = sums_of([[rows[:300]], [rows[300:]]], [300, 200]).standard_error()
+    found = sums_of([[rows[:300]], [rows[300:]]], [300, 200]).population().standard_error
     np.testing.assert_allclose(found, rows.astype(float).std(0, ddof=1) / np.sqrt(500), rtol=1e-10)
 
 
 def test_the_values_of_one_example_count_as_one(rows):
     x = (rows[:100, None] + 0.1 * rows.reshape(100, 5, 4)).astype(np.float32)
-    found = sums_of([[x[:60]], [x[60:]]], [60, 40]).standard_error()
+    found = sums_of([[x[:60]], [x[60:]]], [60, 40]).population().standard_error
     np.testing.assert_allclose(found, standard_error(list(x)), rtol=1e-6)
     assert (found > 2 * x.reshape(-1, 4).std(0) / np.sqrt(500)).all()
 
@@ -50,15 +50,15 @@ def test_the_values_of_one_example_count_as_one(rows):
 def test_steps_may_come_as_calls_or_as_rows(rows):
     x = rows.reshape(100, 5, 4)
     expected = standard_error(list(x))
-    steps = sums_of([[x[:, t] for t in range(5)]], [100]).standard_error()
+    steps = sums_of([[x[:, t] for t in range(5)]], [100]).population().standard_error
     np.testing.assert_allclose(steps, expected, rtol=1e-6)
-    flat = sums_of([[x.reshape(500, 4)]], [100]).standard_error()
+    flat = sums_of([[x.reshape(500, 4)]], [100]).population().standard_error
     np.testing.assert_allclose(flat, expected, rtol=1e-6)
 
 
 def test_masked_values_do_not_count(rows):
     x, there = rows.reshape(100, 5, 4), np.arange(5) < np.arange(100)[:, None] % 6
-    found = sums_of([[x]], [100], mask=there).standard_error()
+    found = sums_of([[x]], [100], mask=there).population().standard_error
     expected = standard_error([a[b] for a, b in zip(x, there, strict=True)])
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
@@ -66,18 +66,18 @@ def test_masked_values_do_not_count(rows):
 @pytest.mark.parametrize("axis", [0, 1])
 def test_channels_may_lie_along_another_axis(rows, axis):
     x = rows.reshape(100, 5, 4)
-    found = sums_of([[np.moveaxis(x, -1, axis)]], [100], axis=axis).standard_error()
+    found = sums_of([[np.moveaxis(x, -1, axis)]], [100], axis=axis).population().standard_error
     np.testing.assert_allclose(found, standard_error(list(x)), rtol=1e-6)
 
 
 def test_a_call_of_some_of_the_examples_has_a_value_of_each(rows):
-    found = sums_of([[rows[:37]]], [100]).standard_error()
+    found = sums_of([[rows[:37]]], [100]).population().standard_error
     np.testing.assert_allclose(found, standard_error([x[None] for x in rows[:37]]), rtol=1e-6)
 
 
 def test_one_example_decides_nothing_and_none_tells_nothing(rows):
-    assert (sums_of([[rows[:1]]], [1]).standard_error() == np.inf).all()
-    assert np.isnan(sums_of([[rows[:0]]], [0]).standard_error()).all()
+    assert (sums_of([[rows[:1]]], [1]).population().standard_error == np.inf).all()
+    assert np.isnan(sums_of([[rows[:0]]], [0]).population().standard_error).all()
 
 
 def test_the_largest_is_reported_in_standard_deviations_of_its_channel(rows):

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import itertools
+from collections.abc import Collection, Iterable, Mapping
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfnorm._keras import layers_inside
+from tfnorm.errors import InputError
 from tfnorm.layers.moving_statistics import MovingStatistics
+from tfnorm.statistics.observation.population import Population
 
-
-@dataclass(frozen=True, eq=False)
-class Population:
-    """What is left of all that a layer was given, `[C]` in float64 each.
-
-    Attributes:
-        count: how many values there were.
-        mean: their mean; 0 where there were none.
-        M2: the sum of their squared deviations from it.
-        updates: how many calls of the layer had a value for the channel.
-    """
-
-    count: np.ndarray
-    mean: np.ndarray
-    M2: np.ndarray
-    updates: np.ndarray
+Statistics = Mapping[str, list[list[float]]]
+"""The name of a layer -> the values of each of its `moving_variables`."""
 
 
 def statistics_layers(model: keras.Model) -> dict[keras.layers.Layer, str]:
@@ -40,7 +30,7 @@ def statistics_layers(model: keras.Model) -> dict[keras.layers.Layer, str]:
     def add_inside(layer: keras.layers.Layer, prefix: str) -> None:
         for inner in layers_inside(layer):
             if inner not in names:
-                names[inner] = prefix + inner.name
+                names[inner] = _unused(prefix + inner.name, set(names.values()))
                 add_inside(inner, f"{names[inner]}/")
 
     add_inside(model, "")
@@ -49,6 +39,37 @@ def statistics_layers(model: keras.Model) -> dict[keras.layers.Layer, str]:
         for layer, name in names.items()
         if isinstance(layer, MovingStatistics | keras.layers.BatchNormalization) and layer.built
     }
+
+
+def _unused(name: str, used: Collection[str]) -> str:
+    """The name; with a number after it where layers of a class of one's own are called alike."""
+    others = (f"{name} ({number})" for number in itertools.count(2))
+    return next(x for x in itertools.chain([name], others) if x not in used)
+
+
+def named_layers(model: keras.Model) -> dict[keras.layers.Layer, str]:
+    """The layers that `statistics_layers` finds.
+
+    Raises:
+        InputError: `model` is no built model, has no such layer, or one without channels.
+    """
+    if not isinstance(model, keras.Model):
+        raise InputError(f"model is a {type(model).__name__}; accepted: a built keras.Model")
+    if not model.built:
+        raise InputError(f"model {model.name!r} has no weights yet; call it on a batch first")
+    names = statistics_layers(model)
+    if not names:
+        raise InputError(
+            f"model {model.name!r} has no layer with moving statistics: no "
+            "tfnorm.BatchNormalization, tfnorm.Dice or keras.layers.BatchNormalization"
+        )
+    for layer, name in names.items():
+        if not layer.moving_mean.shape[0]:
+            raise InputError(
+                f"layer {name!r} of model {model.name!r} has no channels: its inputs have the size 0 "
+                f"along axis {layer.axis}; accepted: 1 or more"
+            )
+    return names
 
 
 def moving_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
@@ -89,6 +110,41 @@ def assign(layer: keras.layers.Layer, population: Population) -> None:
         put(layer.renorm_stddev, stddev)
     if _counts_updates(layer):
         put(layer.updates, population.updates)
+
+
+def statistics_of(layers: Mapping[keras.layers.Layer, str]) -> Statistics:
+    """The moving statistics of layers, as plain data."""
+    return {
+        name: [read(variable).tolist() for variable in moving_variables(layer)]
+        for layer, name in layers.items()
+    }
+
+
+def set_statistics(layers: Mapping[keras.layers.Layer, str], given: Statistics) -> None:
+    """Make the moving statistics of layers those that `statistics_of` gave of the same model elsewhere.
+
+    Raises:
+        InputError: they are of another model.
+    """
+    if {n: list(map(len, x)) for n, x in given.items()} != {
+        n: list(map(len, x)) for n, x in statistics_of(layers).items()
+    }:
+        raise InputError(
+            f"statistics are those of the layers {', '.join(given)}, or of others of their names; accepted: "
+            f"those of the same model, which has {', '.join(layers.values())}"
+        )
+    for layer, name in layers.items():
+        for variable, values in zip(moving_variables(layer), given[name], strict=True):
+            variable.assign(values)
+
+
+def digest(layers: Iterable[keras.layers.Layer]) -> str:
+    """What tells the moving statistics of layers from others."""
+    found = hashlib.sha256()
+    for layer in layers:
+        for variable in moving_variables(layer):
+            found.update(read(variable).tobytes())
+    return found.hexdigest()[:12]
 
 
 def ever_updated(layer: keras.layers.Layer) -> bool:

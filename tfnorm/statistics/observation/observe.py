@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,8 +20,16 @@ from tfnorm._tensorflow import (
 )
 from tfnorm.errors import InputError
 from tfnorm.scorers.messages import one_line
+from tfnorm.statistics.observation.batches import Batches, Dataset
 from tfnorm.statistics.observation.dependence import flows
-from tfnorm.statistics.observation.moving import Population, moving_variables, statistics_layers
+from tfnorm.statistics.observation.moving import (
+    Statistics,
+    digest,
+    moving_variables,
+    named_layers,
+    set_statistics,
+)
+from tfnorm.statistics.observation.partial import Partial
 from tfnorm.statistics.observation.sums import Sums
 from tfnorm.statistics.observation.time_distributed import all_steps_at_once
 from tfnorm.statistics.observation.watched import watched
@@ -38,51 +46,38 @@ class Observer:
 
     Args:
         model: a built model.
-        training: what the model is called with. None is how an export calls it: a layer that is
-            called with `training=True` inside it stays so. False is how `predict` does.
+        training: what the model is called with. False is how `predict` does, and what
+            `recalibrate_statistics` does; None is how an export calls it: a layer that is called with
+            `training=True` inside it stays so, which `statistics_report` tells.
 
     Raises:
         InputError: it is not built, or has no layer with moving statistics.
 
     Attributes:
-        layers: those with moving statistics, in the order in which they were first called, then
-            those that no batch has reached.
-        names: what to call each.
-        by_batch: those that normalized by the batch in the last pass all the same: they were called with
-            `training=True`, or what is as true, and are not frozen.
-        called_again: whether a layer was called more than once, or inside a loop.
-        examples: how many the last pass had.
+        model: the one that was given.
+        names: its layers with moving statistics -> what to call each.
+
+    Example:
+
+        >>> model = keras.Sequential([keras.Input((1,)), BatchNormalization(name="bn")])
+        >>> partial = Observer(model).observe({"x": np.array([[1.0], [3.0]])}["x"])
+        >>> partial.examples, partial.layers["bn"].mean.tolist()
+        (2, [2.0])
     """
 
-    def __init__(self, model: keras.Model, *, training: bool | None):
-        if not isinstance(model, keras.Model):
-            raise InputError(f"model is a {type(model).__name__}; accepted: a built keras.Model")
-        if not model.built:
-            raise InputError(f"model {model.name!r} has no weights yet; call it on a batch first")
+    def __init__(self, model: keras.Model, *, training: bool | None = False):
+        self.names = named_layers(model)
         self.model = model
         self._training = {} if training is None else {"training": training}
-        self.names = statistics_layers(model)
-        self.layers = list(self.names)
-        if not self.layers:
-            raise InputError(
-                f"model {model.name!r} has no layer with moving statistics: no "
-                "tfnorm.BatchNormalization, tfnorm.Dice or keras.layers.BatchNormalization"
-            )
-        for layer, name in self.names.items():
-            if not layer.moving_mean.shape[0]:
-                raise InputError(
-                    f"layer {name!r} of model {model.name!r} has no channels: its inputs have the size 0 "
-                    f"along axis {layer.axis}; accepted: 1 or more"
-                )
-        self.by_batch: set[keras.layers.Layer] = set()
-        self.called_again = False
-        self.examples = 0
-        self._sums = {layer: Sums(layer) for layer in self.layers}
+        self._layers = list(self.names)
+        self._by_batch: set[keras.layers.Layer] = set()
+        self._called_again = False
+        self._sums = {layer: Sums(layer) for layer in self._layers}
         self._called: list[keras.layers.Layer] = []
         self._calls: Counter[keras.layers.Layer] = Counter()
         self._graph: tf.Graph | None = None
         self._graphs: list[tf.Graph] = []
-        self._upstream: dict[Any, Mapping[Any, frozenset[keras.layers.Layer]] | None] = {}
+        self._upstream: dict[Any, Mapping[str, frozenset[str]] | None] = {}
         self._is_probe = probe_detector()
         self._in_vectorized_map = vectorized_map_detector()
         self._step = (
@@ -91,59 +86,76 @@ class Observer:
             else tf.function(self._infer, autograph=False, reduce_retracing=True)
         )
 
-    def populations(
-        self, batches: Iterable[Any], advance: Callable[[], None] = lambda: None
-    ) -> dict[keras.layers.Layer, Population]:
-        """Run the model over the batches once, with the statistics that it has.
+    def observe(
+        self,
+        dataset: Dataset | Batches,
+        steps: int | None = None,
+        *,
+        statistics: Statistics | None = None,
+        advance: Callable[[], None] | None = None,
+    ) -> Partial:
+        """Run the model over batches once, and say what its layers are given.
 
         Args:
-            batches: the inputs in each.
-            advance: called after each.
-
-        Returns:
-            What each of `layers` was given; the layers in the order of `layers`.
+            dataset: batches, as `recalibrate_statistics` takes them.
+            steps: batches to take at most; None for all.
+            statistics: the moving statistics that the model is given for it, and keeps: what
+                `Recalibrator.statistics` says. None for those that it has.
+            advance: called after each batch; None for nothing.
 
         Raises:
-            InputError: there is no batch, or the model refuses one.
+            InputError: there is no batch, the model refuses one, or the statistics are of another model.
         """
-        self.examples = 0
-        self.by_batch.clear()
-        empty = True
+        batches = dataset if isinstance(dataset, Batches) else Batches(dataset, steps)
+        if statistics is not None:
+            set_statistics(self.names, statistics)
+        statistics_before = digest(self.names)
+        self._by_batch.clear()
+        examples = count = 0
         with self._kept_statistics(), self._observing():
             for x in batches:
-                if empty:
+                if not count:
                     self._centre(x)
-                    empty = False
-                self.examples += self._run(x)
-                advance()
-        if empty:
+                count += 1
+                examples += self._run(x)
+                if advance is not None:
+                    advance()
+        if not count:
             raise InputError("the dataset has no batches")
         self._check_all_seen()
-        self.by_batch |= {layer for layer, sums in self._sums.items() if sums.by_batch}
-        self.layers.sort(key=self._place)
-        return {layer: self._sums[layer].population() for layer in self.layers}
+        self._by_batch |= {layer for layer, sums in self._sums.items() if sums.by_batch}
+        self._layers.sort(key=self._place)
+        return Partial(
+            {self.names[layer]: self._sums[layer].population() for layer in self._layers},
+            self._upstream_of(frozenset(x for x in self._called if x.trainable)),
+            {self.names[layer] for layer in self._by_batch},
+            self._called_again,
+            examples,
+            count,
+            statistics_before,
+        )
 
-    def standard_error(self, layer: keras.layers.Layer) -> np.ndarray:
-        """`[C]`, that of the means that the last pass has found: inf for one example, NaN for none."""
-        return self._sums[layer].standard_error()
-
-    def upstream(
-        self, layers: Collection[keras.layers.Layer]
-    ) -> Mapping[keras.layers.Layer, frozenset[keras.layers.Layer]] | None:
+    def _upstream_of(
+        self, layers: frozenset[keras.layers.Layer]
+    ) -> Mapping[str, frozenset[str]] | None:
         """Those of the layers on whose statistics the inputs of each depend, which the model's graphs tell.
 
         None where that isn't known: the model runs eagerly, or calls a layer from Python in the middle of a
         run, or none.
         """
-        key = len(self._graphs), frozenset(layers)
+        key = len(self._graphs), layers
         if key not in self._upstream:
             found = flows(
                 self._graphs,
                 {x: [h for v in moving_variables(x) for h in _handles(v)] for x in layers},
                 {x: variable_handles(self._sums[x].variable) for x in layers},
             )
-            complete = found is not None and found.keys() == set(layers)
-            self._upstream[key] = found if complete else None
+            complete = found is not None and found.keys() == layers
+            self._upstream[key] = (
+                {self.names[x]: frozenset(self.names[y] for y in of) for x, of in found.items()}
+                if complete and found is not None
+                else None
+            )
         return self._upstream[key]
 
     def _centre(self, x: Any) -> None:
@@ -188,7 +200,7 @@ class Observer:
             for layer in all_layers(self.model)
             if isinstance(layer, keras.layers.TimeDistributed)
         }
-        with replaced_calls(wrappers), watched({x: self._observer(x) for x in self.layers}):
+        with replaced_calls(wrappers), watched({x: self._observer(x) for x in self._layers}):
             yield
 
     def _observer(self, layer: keras.layers.Layer) -> Callable[..., None]:
@@ -212,12 +224,12 @@ class Observer:
         if layer not in self._called:
             self._called.append(layer)
         if self._calls[layer] > 1 or tf.compat.v1.get_default_graph() is not self._graph:
-            self.called_again = True
+            self._called_again = True
 
     def _check_all_seen(self) -> None:
         """Refuse a model that uses the statistics of a layer which did not show what they normalize."""
         used = {id(outside) for graph in self._graphs for outside, _ in captured(graph)}
-        for layer in self.layers:
+        for layer in self._layers:
             if layer not in self._called and used & set(map(id, _handles(layer.moving_mean))):
                 raise InputError(
                     f"the statistics of layer {self.names[layer]!r} are used where its inputs can't be seen: "
@@ -235,13 +247,13 @@ class Observer:
         That tells of one that was so called out of sight too, as by the `call` of a class derived from
         Keras's layer.
         """
-        kept = [(x, v, v.numpy()) for x in self.layers for v in moving_variables(x)]
+        kept = [(x, v, v.numpy()) for x in self._layers for v in moving_variables(x)]
         try:
             yield
         finally:
             for layer, variable, value in kept:
                 if not np.array_equal(variable.numpy(), value, equal_nan=True):
-                    self.by_batch.add(layer)
+                    self._by_batch.add(layer)
                     variable.assign(value)
 
 

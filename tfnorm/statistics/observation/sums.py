@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.ops.moments import along_axis, broadcast_mask, channel_moments
-from tfnorm.statistics.observation.moving import Population
+from tfnorm.statistics.observation.population import Population, about
 
 
 class Sums:
@@ -68,28 +68,13 @@ class Sums:
         count, total, squares, updates, _ = self.variable.numpy()
         shift = total / np.maximum(count, 1)
         deviations = np.maximum(squares - total * shift, 0)
-        return Population(count, self._pivot.numpy() + shift, deviations, updates)
+        apart = about(self._squares.numpy(), shift)
+        return Population(count, self._pivot.numpy() + shift, deviations, updates, apart)
 
     @property
     def by_batch(self) -> bool:
         """Whether any of it was normalized by the batch."""
         return bool(self.variable.numpy()[4].any())
-
-    def standard_error(self) -> np.ndarray:
-        """`[C]`, of the mean, by how far the examples are apart: inf for one, NaN for none.
-
-        sqrt(n / (n - 1) sum_i (t_i - mu m_i)^2) / m
-
-        for n examples with m_i values each, whose sum is t_i; m values in all. With one value each it is
-        the usual one.
-        """
-        count, total = self.variable.numpy()[:2]
-        squares, products, counts, examples = self._squares.numpy()
-        shift = total / np.maximum(count, 1)
-        apart = np.maximum(squares - 2 * shift * products + shift * shift * counts, 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            error: np.ndarray = np.sqrt(apart * examples / (examples - 1)) / count
-        return np.where(examples == 1, np.inf, error)
 
     def _by_example(self, x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
         """`[examples, 2, C]`, how many values each example has and the sum of their deviations.
