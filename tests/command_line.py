@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
@@ -34,3 +36,11 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def curl(words) -> dict:
+    """What curl with these arguments prints, as JSON."""
+    url = next(word for word in words if "://" in word)
+    data = words[words.index("-d") + 1].encode() if "-d" in words else None
+    with urllib.request.urlopen(urllib.request.Request(url, data), timeout=30) as answer:
+        return json.load(answer)

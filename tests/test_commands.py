@@ -8,12 +8,10 @@ there.
 from __future__ import annotations
 
 import importlib
-import json
 import re
 import runpy
 import shutil
 import sys
-import urllib.request
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -21,7 +19,7 @@ import click
 import keras
 import numpy as np
 import pytest
-from command_line import run
+from command_line import curl, run
 from replay.traffic import answered, write
 from shown_commands import ROOT, commands, documents, helps
 
@@ -241,16 +239,8 @@ def test_the_commands_of_a_page_run_as_printed(name, clone, server, monkeypatch,
                 runpy.run_path(words[0], run_name="__main__")
             assert stopped.value.code == 0
         elif program == "curl" and not one.is_template:
-            _curl(words)
+            assert curl(words)
     for one in commands(PAGES[name]):
         words = one.words
         if words[0] in ("docker", "kubectl") and "-f" in words:
             assert Path(words[words.index("-f") + 1]).is_file(), one.text
-
-
-def _curl(words):
-    """Ask as curl does."""
-    url = next(word for word in words if "://" in word)
-    data = words[words.index("-d") + 1].encode() if "-d" in words else None
-    with urllib.request.urlopen(urllib.request.Request(url, data), timeout=30) as answer:
-        assert json.load(answer)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import free_port, run
+from command_line import curl, free_port, run
 
 from tfnorm.metrics import auc
 from tfnorm.schema import Schema
@@ -27,20 +27,23 @@ def commands():
 @pytest.mark.slow
 def test_the_commands_run_as_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    port = free_port()
+    ports = {"8500": free_port(), "8501": free_port()}
     server = None
     assert len(commands()) < 20
     try:
         for program, *arguments in commands():
-            arguments = [argument.replace("8500", str(port)) for argument in arguments]
+            for port, free in ports.items():
+                arguments = [argument.replace(port, str(free)) for argument in arguments]
             if program == "python":
                 assert arguments[0] == "benchmarks/own_log.py" and arguments[2] == "--rows"
                 write(Path(arguments[1]), 3_000, items=400)
             elif arguments[0] == "serve":
                 assert arguments[-1] == "&"
                 _, directory, _, name, _ = arguments
-                server = Server(directory, name, port=port, rest_port=0)
+                server = Server(directory, name, port=ports["8500"], rest_port=ports["8501"])
                 server.start()
+            elif program == "curl":
+                assert 0 < curl(arguments)["predictions"][0][0] < 1
             else:
                 assert run(*arguments) == 0, capsys.readouterr()
     finally:

@@ -86,4 +86,4 @@ def test_labels_are_named_as_the_log_calls_them(exports, tmp_path, capsys):
         for inputs in ASKED
     ]
     assert run("replay", write(tmp_path / "log", logs), exports, "--labels", "clicked") == 0
-    assert "AUC, logged and new" in capsys.readouterr().out
+    assert "AUC: logged, new" in capsys.readouterr().out

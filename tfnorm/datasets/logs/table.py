@@ -129,9 +129,9 @@ def taken(found: Mapping[str, Values], rows: np.ndarray) -> dict[str, Values]:
 
 
 def _refusal(table: Table, name: str, row: int, nulls: str) -> InputError:
-    accepted = 'a value; nulls="missing" for what is missing, nulls="drop" to leave the row out'
-    if nulls == "missing":
-        accepted = 'a value; nulls="drop" leaves the row out'
+    accepted = 'a value; nulls="drop" (--nulls drop) to leave the row out'
+    if nulls != "missing":
+        accepted += ', nulls="missing" (--nulls missing) to take it as missing'
     return InputError(
         f"{table.where}, row {table.first_row + row}, column {name!r} is null; accepted: {accepted}"
     )

@@ -86,13 +86,13 @@ def summary(report: ReplayResult) -> list[tuple[str, list[str]]]:
     rows = figures(report)[:2]
     if any(m.rows_changed for m in models):
         within = [[m.quantiles[0.5], m.quantiles[0.99], m.max_abs_diff] for m in models]
-        rows.append(("off: half, 99%, all", ["  ".join(map(move, one)) for one in within]))
+        rows.append(("off: median, 99%, max", ["  ".join(map(move, one)) for one in within]))
     if any(m.ranking for m in models):
-        rows.append(("other 1st, pairs; tau", [_ranks(m.ranking) for m in models]))
+        rows.append(("rank: 1st, pairs; tau", [_ranks(m.ranking) for m in models]))
     if any(m.new for m in models):
         rows += [
-            ("AUC, logged and new", [_both(m, short_auc) for m in models]),
-            ("log loss, the same", [_both(m, log_loss) for m in models]),
+            ("AUC: logged, new", [_both(m, short_auc) for m in models]),
+            ("log loss: logged, new", [_both(m, log_loss) for m in models]),
         ]
     return rows
 
