@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import keras
 import numpy as np
 
 from tfnorm.datasets import ClickLog, Splits, as_splits
+from tfnorm.examples.files import found
 from tfnorm.examples.load import load_examples
 from tfnorm.examples.stream import Stream
 from tfnorm.export import ExportReport, export_saved_model
@@ -90,25 +92,41 @@ class MainJob:
 
 
 def recalibrate_by_file(model: keras.Model, examples: Path) -> Recalibration:
-    """Recalibrate a model by a file of examples, which may be larger than the memory.
+    """Recalibrate a model by files of examples, which may be larger than the memory.
 
     Args:
         model: a built model.
-        examples: Parquet, TFRecord of `tf.Example`, JSON lines, CSV, or an `.npz` of arrays.
+        examples: Parquet, TFRecord of `tf.Example`, JSON lines, CSV, or an `.npz` of arrays; a folder of
+            such files, or a pattern.
 
     Returns:
         As `recalibrate_statistics`.
 
     Raises:
-        InputError: the file can't be read or doesn't fit the model, or as `recalibrate_statistics` does.
+        InputError: a file can't be read or doesn't fit the model, or as `recalibrate_statistics` does.
 
     Example:
 
         print(recalibrate_by_file(model, Path("training.parquet")))
     """
-    stream = Stream(examples, KerasScorer(model))
-    taken = interface(model, next(iter(stream)))
-    return recalibrate_statistics(model, lambda: (taken.batch(rows) for rows in stream))
+    files = found(examples)
+    streams = [batches_of_file(model, file, of_several=len(files) > 1) for file in files]
+    return recalibrate_statistics(model, lambda: chain.from_iterable(x() for x in streams))
+
+
+def batches_of_file(
+    model: keras.Model, examples: Path, *, of_several: bool
+) -> Callable[[], Iterator[tuple[Any]]]:
+    """What reads a file of examples in batches as a model takes them, anew at each call."""
+    stream = Stream(examples, KerasScorer(model), of_several=of_several)
+
+    def batches() -> Iterator[tuple[Any]]:
+        taken = None
+        for rows in stream:
+            taken = taken or interface(model, rows)
+            yield taken.batch(rows)
+
+    return batches
 
 
 def deliver(

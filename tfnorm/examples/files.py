@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,29 @@ ACCEPTED = (
 
 # Of one that holds something, and of one that holds nothing.
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def found(place: str | Path) -> list[Path]:
+    """The files of a path: itself, those that a folder holds, or those that a pattern fits.
+
+    Names that begin with `.` or `_` are left out in folders: engines write marks by such names.
+
+    Raises:
+        InputError: a folder holds none, or a pattern fits none.
+    """
+    path = Path(place)
+    if path.is_dir():
+        below = (p for p in sorted(path.rglob("*")) if p.is_file())
+        files = [p for p in below if all(x[0] not in "._" for x in p.relative_to(path).parts)]
+    elif any(sign in str(place) for sign in "*?[") and not path.exists():
+        # A whole path may be a pattern.
+        fitting = glob.glob(str(place), recursive=True)  # noqa: PTH207
+        files = [p for p in map(Path, sorted(fitting)) if p.is_file()]
+    else:
+        return [path]
+    if not files:
+        raise InputError(f"{place} has no files; accepted: a file, a folder of files, or a pattern")
+    return files
 
 
 def read_file(

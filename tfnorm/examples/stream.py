@@ -27,14 +27,16 @@ class Stream:
     Args:
         path: the file, as `tfnorm.examples.load.load` takes it.
         scorer: what takes them.
+        of_several: whether it is one of several files, of which each may have few examples, or none.
 
     Raises:
-        InputError: as it is read: it can't be, doesn't fit the scorer, or has fewer than two examples.
+        InputError: as it is read: it can't be, doesn't fit the scorer, or has too few examples.
     """
 
-    def __init__(self, path: Path, scorer: Scorer):
+    def __init__(self, path: Path, scorer: Scorer, *, of_several: bool = False):
         self._path = path
         self._scorer = scorer
+        self._of_several = of_several
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         scorer, first = self._scorer, True
@@ -45,9 +47,9 @@ class Stream:
             inputs = scorer.inputs or block.keys() - {LABELS}
             taken = {name: array for name, array in block.items() if name in inputs}
             rows = fitted(taken, scorer, str(self._path))
-            if first:
+            if first and not self._of_several:
                 check_count(str(self._path), rows)
-                first = False
+            first = False
             yield rows
-        if first:
+        if first and not self._of_several:
             raise InputError(f"{self._path}: it holds no examples")

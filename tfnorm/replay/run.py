@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TypeAlias
 
-import keras
-import numpy as np
-
-from tfnorm.errors import InputError
-from tfnorm.examples.table import LABELS
-from tfnorm.replay.log.call import Call
-from tfnorm.replay.log.files import open_log
-from tfnorm.replay.log.labels import labels_in
-from tfnorm.replay.log.sampling import count, drawn
+from tfnorm.replay.replayer import Replayer, Target, check_whole
 from tfnorm.replay.report.report import ReplayReport
 from tfnorm.replay.rows_file import RowsFile
-from tfnorm.replay.tally import Tally
-from tfnorm.reports.provenance import Stopwatch
-from tfnorm.scorers.load import load_scorer
-from tfnorm.scorers.scorer import BareScorer, Scorer, completed
 from tfnorm.scorers.servers.connection import Connection
-from tfnorm.verify.judgement.tolerance import ATOL, RTOL, Tolerance
-
-Target: TypeAlias = keras.Model | str | Path | BareScorer
-
-_SOUGHT = 1000
-"""Calls among which one is sought that says which signature it asked."""
+from tfnorm.verify.judgement.tolerance import ATOL, RTOL
 
 
 def replay(
@@ -63,7 +44,8 @@ def replay(
 
     Args:
         log: a TFRecord of TensorFlow Serving's PredictionLog; JSON lines of request and response; or a
-            Parquet or CSV file with a column for each input and one of scores. It is streamed.
+            Parquet or CSV file with a column for each input and one of scores; or a folder of such files, or
+            a pattern. It is streamed.
         model: what `load_scorer` takes, or a scorer.
         against: another one, that is put beside it; None for none.
         labels: a file of labels with the columns `request`, `row` and `label`, or the name that labels have
@@ -100,85 +82,27 @@ def replay(
         >>> tfnorm.replay("log.jsonl", model).verdict
         'equal'
     """
-    _check(limit, atol, rtol, seed, threads)
-    watch = Stopwatch()
-    joined = None if labels is None else labels_in(labels)
-    name = LABELS if labels is None or joined is not None else str(labels)
-    targets = [model] if against is None else [model, against]
-    wanted = signature
-    if signature is None and any(map(_has_signatures, targets)):
-        wanted = _logged_signature(Path(log), score, request)
-    with ExitStack() as stack:
-        scorers = [_opened(stack, target, signature, wanted, connection) for target in targets]
-        opened = open_log(Path(log), scorers[0].inputs, labels=name, score=score, request=request)
-        rows = None if rows_file is None else stack.enter_context(RowsFile(Path(rows_file)))
-        given = count(opened) if limit is not None else 0
-        tally = Tally(opened, scorers, joined, Tolerance(atol, rtol), seed, rows, progress)
-        entries = opened.entries() if limit is None else drawn(opened, given, limit, seed)
-        tally.run(entries, min(given, limit or 0), signature is None, threads)
-        results = tally.results()
-        models = dict(zip(("model", "against"), scorers, strict=False))
-        provenance = watch.provenance(models, Path(log))
-    return ReplayReport(
-        log=str(log),
-        verdict=results[0].verdict,
-        calls_given=given or tally.drawn,
-        calls_drawn=tally.drawn,
-        passed_over=dict(tally.passed_over),
-        batches_known=opened.batches_known,
-        model=results[0],
-        against=results[1] if against is not None else None,
-        labels=None if labels is None else str(labels),
-        atol=float(atol),
-        rtol=float(rtol),
+    _check(limit, threads)
+    with Replayer(
+        log,
+        model,
+        against,
+        labels=labels,
+        score=score,
+        request=request,
         limit=limit,
-        seed=int(seed),
-        provenance=provenance,
-    )
+        atol=atol,
+        rtol=rtol,
+        seed=seed,
+        signature=signature,
+        connection=connection,
+    ) as replayer:
+        rows = nullcontext() if rows_file is None else RowsFile(Path(rows_file))
+        with rows as opened:
+            part = replayer.part(rows=opened, threads=threads, progress=progress)
+        return replayer.report(part)
 
 
-def _logged_signature(log: Path, score: str | None, request: str | None) -> str | None:
-    """The signature that the first call asked; None where none says."""
-    try:
-        opened = open_log(log, None, labels=LABELS, score=score, request=request)
-        for (number, entry), _ in zip(opened.entries(), range(_SOUGHT), strict=False):
-            call = opened.call(number, entry)
-            if isinstance(call, Call):
-                return call.spec.signature
-    except InputError:
-        # What is wrong is told when the log is read for the model.
-        return None
-    return None
-
-
-def _has_signatures(target: Target) -> bool:
-    return isinstance(target, str | Path) and Path(target).suffix != ".keras"
-
-
-def _opened(
-    stack: ExitStack,
-    target: Target,
-    signature: str | None,
-    wanted: str | None,
-    connection: Connection | None,
-) -> Scorer:
-    """A scorer of a model, which is closed with the stack where it is made here."""
-    if isinstance(target, BareScorer):
-        if signature is not None:
-            raise InputError(
-                f"signature {signature!r} was given, but {target.name} has chosen its own"
-            )
-        return completed(target)
-    has_none = isinstance(target, keras.Model) or Path(str(target)).suffix == ".keras"
-    scorer = load_scorer(target, signature=signature if has_none else wanted, connection=connection)
-    stack.callback(scorer.close)
-    return scorer
-
-
-def _check(limit: int | None, atol: float, rtol: float, seed: int, threads: int | None) -> None:
-    for name, value in (("atol", atol), ("rtol", rtol)):
-        if not 0 <= value < math.inf:
-            raise InputError(f"{name} is {value!r}; accepted: 0 or more")
-    for name, whole, least in (("limit", limit, 1), ("seed", seed, 0), ("threads", threads, 1)):
-        if whole is not None and not (isinstance(whole, int | np.integer) and whole >= least):
-            raise InputError(f"{name} is {whole!r}; accepted: a whole number, {least} or more")
+def _check(limit: int | None, threads: int | None) -> None:
+    for name, whole in (("limit", limit), ("threads", threads)):
+        check_whole(name, whole, 1)

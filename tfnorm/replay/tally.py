@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -14,15 +15,13 @@ from tfnorm.replay.comparison.bounds import HEAD, Bounds
 from tfnorm.replay.comparison.compare import Answered, compare_all, refused
 from tfnorm.replay.comparison.fit import Fitted
 from tfnorm.replay.comparison.outputs import Pair, paired
-from tfnorm.replay.judgement.diagnosis import Case, diagnose
 from tfnorm.replay.judgement.sample import Sample, Seen, windows
 from tfnorm.replay.log.call import Call, Log, Passed
 from tfnorm.replay.log.labels import Labels
 from tfnorm.replay.partial.partial import Partial
-from tfnorm.replay.results import ModelResult
+from tfnorm.replay.parts import Basis, Part
 from tfnorm.replay.rows_file import RowsFile
 from tfnorm.replay.scoring import Block, Scored, scored
-from tfnorm.replay.summary import model_result
 from tfnorm.scorers.scorer import Scorer
 from tfnorm.session import DEFAULT_SIGNATURE
 from tfnorm.verify.judgement.tolerance import Tolerance
@@ -39,10 +38,11 @@ class Tally:
         seed: of the draws.
         rows: where rows go that differ from the first model's; None for nowhere.
         progress: called with the calls scored so far and those there are.
+        basis: what the first calls of the whole log have decided; None to decide it by those that come.
+        below: of each model, what a sample need not keep; None for nothing.
 
     Attributes:
-        drawn: the calls that were looked at.
-        passed_over: why some of them have nothing to compare -> how many.
+        basis: as given, or as decided.
     """
 
     def __init__(
@@ -52,32 +52,40 @@ class Tally:
         labels: Labels | None,
         tolerance: Tolerance,
         seed: int,
-        rows: RowsFile | None,
-        progress: Callable[[int, int], None] | None,
+        rows: RowsFile | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        basis: Basis | None = None,
+        below: Sequence[tuple[float, float]] | None = None,
     ):
-        self.drawn = 0
-        self.passed_over: Counter[str] = Counter()
+        self.basis = basis
+        self._drawn = 0
+        self._passed_over: Counter[str] = Counter()
         self._log, self._scorers, self._labels = log, scorers, labels
         self._tolerance, self._seed, self._rows, self._progress = tolerance, seed, rows, progress
-        self._pairs: list[list[Pair]] = []
+        self._named = None if basis is None else basis.named
         self._partials: list[Partial] = []
-        self._samples = [Sample(seed) for _ in scorers]
-        self._unpaired: list[InputError | None] = [None for _ in scorers]
+        self._samples = [
+            Sample(seed) if below is None else Sample(seed, below[place])
+            for place in range(len(scorers))
+        ]
 
-    def run(
+    def head(
         self,
-        entries: Iterable[tuple[int, object]],
+        entries: Iterable[tuple[Any, Any]],
         total: int,
         one_signature: bool,
         threads: int | None,
-    ) -> None:
-        """Score all, and add up.
+    ) -> tuple[list[Scored], Iterator[list[Scored]]]:
+        """Score the first calls, which decide the basis where none is given.
 
         Args:
             entries: of the log.
             total: how many there are; 0 where that isn't known.
             one_signature: whether calls that asked another signature than is scored are passed over.
             threads: in which they are scored; None for one a core.
+
+        Returns:
+            Those calls, and what gives the others.
 
         Raises:
             InputError: the log is damaged, or none of its calls can be compared.
@@ -86,66 +94,51 @@ class Tally:
         stream = self._counted(scored(calls, self._scorers, threads), total)
         head: list[Scored] = []
         rows = 0
-        for block in stream:
+        for block in stream if self.basis is None else ():
             head += block
             rows += sum(one.call.rows for one in block)
             if rows >= HEAD:
                 break
-        if not head:
-            raise InputError(f"{self._log.name}: no call can be replayed: {self._why_none()}")
-        for place in range(len(self._scorers)):
-            self._pairs.append(self._paired(place, head))
-            self._partials.append(Partial(self._bounds(place, head), self._seed))
+        if self.basis is None:
+            if not head:
+                raise InputError(f"{self._log.name}: no call can be replayed: {self._why_none()}")
+            self.basis = self._basis(head)
+        return head, stream
+
+    def run(
+        self,
+        entries: Iterable[tuple[Any, Any]],
+        total: int,
+        one_signature: bool,
+        threads: int | None,
+    ) -> Part:
+        """Score all, and add up; the arguments and errors are those of `head`."""
+        head, stream = self.head(entries, total, one_signature, threads)
+        assert self.basis is not None
+        self._partials = [Partial(bounds, self._seed) for bounds in self.basis.bounds]
         added = chain.from_iterable(map(self._added, chain([head], stream)))
         for before, of_call, after in windows(added):
             for place, sample in enumerate(self._samples):
                 seen = of_call[place]
                 if seen is not None and seen.compared.problem is None:
                     sample.add([s[place] for s in before], seen, [s[place] for s in after])
-
-    def results(self) -> list[ModelResult]:
-        """What each model came to, and why where it differs.
-
-        Raises:
-            InputError: none of the calls can be given to the first.
-        """
-        found = []
-        for place, scorer in enumerate(self._scorers):
-            partial = self._partials[place]
-            if not partial.calls:
-                # Of the other model it is told beside the first, which could.
-                reason = "; ".join(partial.unfit) or str(self._unpaired[place])
-                if place == 0:
-                    raise InputError(
-                        f"{self._log.name}: no call can be given to {scorer.name}: {reason}"
-                    )
-            others = [other for other in self._scorers if other is not scorer]
-            case = Case(
-                scorer,
-                others[0] if others else None,
-                self._pairs[place],
-                self._samples[place],
-                partial,
-                self._log.batches_known,
-            )
-            found.append(model_result(case, diagnose(case)))
-        return found
+        known = self._log.batches_known
+        return Part(self._drawn, known, self._passed_over, self._partials, self._samples)
 
     def _calls(
-        self, entries: Iterable[tuple[int, object]], one_signature: bool
+        self, entries: Iterable[tuple[Any, Any]], one_signature: bool
     ) -> Iterator[Call | Passed]:
         """The calls that are replayed, and those that are passed over."""
         asked = self._scorers[0].signature
-        named: str | None = None
         for number, entry in entries:
-            self.drawn += 1
+            self._drawn += 1
             call = self._log.call(number, entry)
             if isinstance(call, Call):
-                named = named or call.spec.name
+                self._named = self._named or call.spec.name
                 signature = call.spec.signature or DEFAULT_SIGNATURE
                 if one_signature and asked is not None and signature != asked:
                     call = Passed(number, f"it asked signature {signature!r}")
-                elif call.spec.name and call.spec.name != named:
+                elif call.spec.name and call.spec.name != self._named:
                     call = Passed(number, f"model {call.spec.name!r} answered")
             yield call
 
@@ -155,22 +148,32 @@ class Tally:
             done += len(block)
             if self._progress is not None:
                 self._progress(done, total)
-            self.passed_over.update(one.reason for one in block if isinstance(one, Passed))
+            self._passed_over.update(one.reason for one in block if isinstance(one, Passed))
             yield [one for one in block if isinstance(one, Scored)]
 
-    def _paired(self, place: int, head: Sequence[Scored]) -> list[Pair]:
-        """The outputs that belong together, by the first call that a model gives any for."""
+    def _basis(self, head: Sequence[Scored]) -> Basis:
+        pairs: list[list[Pair]] = []
+        bounds: list[Bounds] = []
+        unpaired: list[str | None] = []
+        for place in range(len(self._scorers)):
+            found, why = self._paired(place, head)
+            pairs.append(found)
+            unpaired.append(why)
+            bounds.append(self._bounds(place, head, found))
+        return Basis(self._named, pairs, bounds, unpaired)
+
+    def _paired(self, place: int, head: Sequence[Scored]) -> tuple[list[Pair], str | None]:
+        """The outputs that belong together, by the first call that a model gives any for; or why none do."""
         for one in head:
             outputs = one.answers[place].outputs
             if outputs is not None:
                 try:
-                    return self._known(paired(one.call.outputs, outputs))
+                    return self._known(paired(one.call.outputs, outputs)), None
                 except InputError as error:
                     if place == 0:
                         raise InputError(f"{self._log.name}: {error}") from error
-                    self._unpaired[place] = error
-                    return []
-        return []
+                    return [], str(error)
+        return [], None
 
     def _known(self, pairs: list[Pair]) -> list[Pair]:
         """The pairs, if no column of features or labels could be one of them.
@@ -187,11 +190,11 @@ class Tally:
                     )
         return pairs
 
-    def _bounds(self, place: int, head: Sequence[Scored]) -> Bounds:
+    def _bounds(self, place: int, head: Sequence[Scored], pairs: Sequence[Pair]) -> Bounds:
         by_output: dict[str, list[np.ndarray]] = {}
         for one in head:
             answer = one.answers[place]
-            for pair in self._pairs[place]:
+            for pair in pairs:
                 if (
                     answer.outputs is None
                     or answer.fitted is None
@@ -213,7 +216,8 @@ class Tally:
         return zip(*by_model, strict=True)
 
     def _add(self, place: int, block: list[Scored]) -> list[Seen | None]:
-        partial, pairs = self._partials[place], self._pairs[place]
+        assert self.basis is not None
+        partial, pairs = self._partials[place], self.basis.pairs[place]
         fitting = [
             (at, one.call, one.answers[place], fitted)
             for at, one in enumerate(block)
@@ -248,11 +252,12 @@ class Tally:
 
     def _fitted(self, place: int, one: Scored) -> Fitted | None:
         """What a model was fed for a call; None, and that is counted, where nothing can be compared."""
+        assert self.basis is not None
         partial, call, answer = self._partials[place], one.call, one.answers[place]
-        if answer.fitted is None or self._unpaired[place] is not None:
-            partial.add_unfit(answer.problem or str(self._unpaired[place]))
+        if answer.fitted is None or self.basis.unpaired[place] is not None:
+            partial.add_unfit(answer.problem or str(self.basis.unpaired[place]))
             return None
-        compared = any(pair.logged in call.outputs for pair in self._pairs[place])
+        compared = any(pair.logged in call.outputs for pair in self.basis.pairs[place])
         if answer.outputs is not None and not compared:
             partial.add_unfit(f"its answer has {', '.join(map(repr, sorted(call.outputs)))} alone")
             return None
@@ -274,6 +279,6 @@ class Tally:
         return labels.reshape(rows).astype(np.float64)
 
     def _why_none(self) -> str:
-        if not self.drawn:
+        if not self._drawn:
             return "it holds none"
-        return ", ".join(f"{reason} ({n:,})" for reason, n in self.passed_over.most_common())
+        return ", ".join(f"{reason} ({n:,})" for reason, n in self._passed_over.most_common())

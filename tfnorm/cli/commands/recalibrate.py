@@ -19,7 +19,7 @@ from tfnorm.errors import InputError
     type=click.Path(path_type=Path),
     required=True,
     help="Examples that the model was trained on: Parquet, TFRecord of tf.Example, JSON lines, CSV, or an "
-    ".npz of arrays.",
+    ".npz of arrays; or a folder of such files, or a pattern in quotes.",
 )
 @click.option(
     "--output",

@@ -75,10 +75,10 @@ def replay(
 ) -> int:
     """Say whether a log's answers are a model's, and why not.
 
-    LOG is a TFRecord of TensorFlow Serving's PredictionLog, JSON lines of request and response, or a
-    Parquet or CSV file with features and scores. MODEL is what verify takes. Each request is scored in
-    the batch as it was logged. The exit status is 0 if all answers are MODEL's, 1 if one differs by more
-    than rounding, 2 if it could not tell.
+    LOG is a TFRecord of TensorFlow Serving's PredictionLog, JSON lines of request and response, a Parquet
+    or CSV file with features and scores, or a folder of such files, or a pattern in quotes. MODEL is what
+    verify takes. Each request is scored in the batch as it was logged. The exit status is 0 if all answers
+    are MODEL's, 1 if one differs by more than rounding, 2 if it could not tell.
 
     \b
     Example:

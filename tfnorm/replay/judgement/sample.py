@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from tfnorm.replay.log.call import Call
 
 DIFFERENT, OTHERS = 24, 12
 """How many calls are kept that differ, and that don't."""
+_MOST = {True: DIFFERENT, False: OTHERS}
 AROUND = 4
 """How many calls before one, and after it, are kept with it."""
 
@@ -45,35 +47,58 @@ class Seen:
 class Sample:
     """Calls drawn from those that differ, and from the others, each as likely as any other.
 
+    A call's rank in the draw is a hash of its place in the log, so that two of them merge to what one would
+    have drawn, in any order.
+
     Args:
         seed: of the draw.
+        below: the ranks below which calls are kept, of those that differ and of others: what another has,
+            with which this one is merged.
     """
 
-    def __init__(self, seed: int):
-        self.different: list[Seen] = []
-        self.others: list[Seen] = []
-        self._random = random.Random(seed)
-        self._seen = {True: 0, False: 0}
+    def __init__(self, seed: int, below: tuple[float, float] = (1.0, 1.0)):
+        self._seed, self._below = seed, below
+        self._kept: dict[bool, list[tuple[float, Seen]]] = {True: [], False: []}
+
+    @property
+    def different(self) -> list[Seen]:
+        """Of the calls that differ."""
+        return [seen for _, seen in self._kept[True]]
+
+    @property
+    def others(self) -> list[Seen]:
+        """Of those that don't."""
+        return [seen for _, seen in self._kept[False]]
+
+    @property
+    def below(self) -> tuple[float, float]:
+        """The ranks that a call must be below to be drawn, where it differs and where it doesn't."""
+        return self._limit(True), self._limit(False)
 
     def add(self, before: Sequence[Seen | None], seen: Seen, after: Sequence[Seen | None]) -> None:
         """Draw or not; what stands around a call is None where the model did not score it."""
-        differs = seen.compared.differs
-        kept, most = (self.different, DIFFERENT) if differs else (self.others, OTHERS)
-        place = (
-            self._seen[differs]
-            if len(kept) < most
-            else self._random.randint(0, self._seen[differs])
-        )
-        self._seen[differs] += 1
-        if place >= most:
+        place = f"{self._seed} {seen.call.file} {seen.call.number}"
+        rank, differs = random.Random(place).random(), seen.compared.differs
+        if rank >= self._limit(differs):
             return
         earlier = [one for one in before if one is not None]
         around = [*earlier, seen, *(one for one in after if one is not None)]
         whole = Seen(seen.call, seen.fitted, seen.outputs, seen.compared, around, len(earlier))
-        if len(kept) < most:
-            kept.append(whole)
-        else:
-            kept[place] = whole
+        self._keep(differs, rank, whole)
+
+    def merge(self, other: Sample) -> None:
+        """Draw from what another has drawn."""
+        for differs, kept in other._kept.items():
+            for rank, seen in kept:
+                self._keep(differs, rank, seen)
+
+    def _keep(self, differs: bool, rank: float, seen: Seen) -> None:
+        insort(self._kept[differs], (rank, seen), key=lambda entry: entry[0])
+        del self._kept[differs][_MOST[differs] :]
+
+    def _limit(self, differs: bool) -> float:
+        kept, below = self._kept[differs], self._below[0 if differs else 1]
+        return min(below, kept[-1][0]) if len(kept) == _MOST[differs] else below
 
 
 def windows(items: Iterable[_T]) -> Iterator[tuple[list[_T], _T, list[_T]]]:

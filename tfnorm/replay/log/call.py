@@ -25,6 +25,7 @@ class Call:
     Attributes:
         number: of the call in the log, from 0; of a JSON log, the line's, from 1.
         key: what the log itself calls it; None where it has no name for it.
+        file: the one that it is in, of a log of several; None of a log of one.
         typed: whether its inputs have types, which text has not.
         inputs: input name -> array as it was logged; empty where `records` are given.
         records: serialized tf.Examples, of a request to classify or regress; empty for others.
@@ -40,6 +41,7 @@ class Call:
     spec: ModelSpec = field(default_factory=ModelSpec)
     labels: np.ndarray | None = None
     key: str | None = None
+    file: str | None = None
     typed: bool = True
 
     @property
@@ -57,10 +59,10 @@ class Passed:
 
 
 class Log(Protocol):
-    """A file of calls.
+    """A file of calls, or several.
 
     Attributes:
-        name: the file.
+        name: the file, or the first of them.
         batches_known: whether it says which rows were scored together.
         scores_known: whether what it has as outputs are known to be that, whatever their names.
     """

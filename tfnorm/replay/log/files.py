@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tfnorm.errors import InputError
 from tfnorm.examples.formats.json_lines import SUFFIXES, begins_json, opened
 from tfnorm.examples.formats.parquet import MAGIC
 from tfnorm.examples.formats.tf_records import START, compression_of
 from tfnorm.examples.table import Inputs
-from tfnorm.replay.log.call import Log
+from tfnorm.replay.log.call import Call, Log, Passed
 from tfnorm.replay.log.json_log import JsonLog
 from tfnorm.replay.log.prediction_log import PredictionLogs
 from tfnorm.replay.log.table import CSV, PARQUET, TableLog
@@ -62,3 +65,45 @@ def open_log(
     if path.name.endswith(JSON) or begins_json(text):
         return JsonLog(path, inputs, labels)
     return PredictionLogs(path, compression_of(start), inputs, labels)
+
+
+def open_logs(
+    paths: Sequence[Path],
+    inputs: Inputs | None,
+    *,
+    labels: str,
+    score: str | None = None,
+    request: str | None = None,
+    several: bool | None = None,
+) -> Log:
+    """The log in a file, or in several one after the other; the other arguments are those of `open_log`.
+
+    Args:
+        paths: the files.
+        several: whether calls are to say in which file they are; None where there are several.
+
+    Raises:
+        InputError: as `open_log` does, for any of them.
+    """
+    logs = [open_log(p, inputs, labels=labels, score=score, request=request) for p in paths]
+    return logs[0] if not several and len(logs) == 1 else _Logs(logs)
+
+
+class _Logs:
+    """The calls of several files."""
+
+    def __init__(self, logs: Sequence[Log]):
+        self.name = logs[0].name
+        self.batches_known = all(log.batches_known for log in logs)
+        self.scores_known = all(log.scores_known for log in logs)
+        self._logs = logs
+
+    def entries(self) -> Iterator[tuple[int, tuple[Log, Any]]]:
+        for log in self._logs:
+            for number, entry in log.entries():
+                yield number, (log, entry)
+
+    def call(self, number: int, entry: tuple[Log, Any]) -> Call | Passed:
+        log, of_log = entry
+        call = log.call(number, of_log)
+        return replace(call, file=log.name) if isinstance(call, Call) else call

@@ -12,7 +12,7 @@ from tfnorm.parity.ranking import Ranking
 from tfnorm.replay.comparison.bounds import Bounds
 from tfnorm.replay.comparison.compare import Compared
 from tfnorm.replay.log.call import Call
-from tfnorm.replay.partial.points import Points
+from tfnorm.replay.partial.points import Points, place_of
 from tfnorm.replay.partial.quality import Quality
 from tfnorm.replay.partial.quantiles import Quantiles
 from tfnorm.replay.partial.worst import Worst, WorstCall
@@ -211,6 +211,7 @@ class Partial:
                     int(compared.different.sum()),
                     float(compared.difference.max(initial=0.0)),
                     *compared.worst,
+                    file=call.file,
                 )
             )
 
@@ -225,7 +226,8 @@ class Partial:
         )
         starts = np.cumsum(sizes) - sizes
         places = np.arange(len(logged)) - np.repeat(starts, sizes)
-        numbers = np.repeat([call.number for call, _, _ in calls], sizes)
+        of_files = [place_of(call.file, call.number) for call, _, _ in calls]
+        numbers = np.repeat(np.array(of_files, np.uint64), sizes)
         finite = np.isfinite(logged) & np.isfinite(new)
         self.points.add(numbers[finite], places[finite], logged[finite], new[finite])
         if ranks:

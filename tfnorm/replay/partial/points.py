@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ class Points:
     def add(
         self, numbers: np.ndarray, rows: np.ndarray, logged: np.ndarray, new: np.ndarray
     ) -> None:
-        """Draw from rows: the number of the call, the place in it and both scores of each, `[rows]` all."""
+        """Draw from rows: the `place_of` the call, the row in it and both scores of each, `[rows]` all."""
         ranks = _hash(numbers.astype(np.uint64), rows.astype(np.uint64), self.seed)
         drawn = ranks <= self._limit
         if drawn.any():
@@ -76,6 +77,11 @@ class Points:
             order = self._order()
             self._ranks, self._pairs = self._ranks[order], self._pairs[order]
             self._limit = self._ranks[-1]
+
+
+def place_of(file: str | None, number: int) -> int:
+    """A call's place: its number, and where the log has several files one that is apart for each file."""
+    return number if file is None else (number ^ zlib.crc32(file.encode()) << 16) % (1 << 40)
 
 
 def _hash(numbers: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
+from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +22,7 @@ class WorstCall:
         difference: the largest.
         row: the row that has it, and what was logged and is scored there.
         logged, new: of the output that differs, the value at which it does; None of what is no number.
+        file: the one that it is in, of a log of several; None of a log of one.
     """
 
     number: int
@@ -32,23 +33,22 @@ class WorstCall:
     row: int
     logged: float | None
     new: float | None
+    file: str | None = None
 
 
 class Worst:
     """The calls with the largest differences, at most `KEPT`; of equal ones the earliest."""
 
     def __init__(self, calls: Iterable[WorstCall] = ()):
-        self._heap: list[tuple[float, int, WorstCall]] = []
+        self._kept: list[WorstCall] = []
         for call in calls:
             self.add(call)
 
     def add(self, call: WorstCall) -> None:
         """Keep it if it is one of the worst."""
-        entry = (call.difference, -call.number, call)
-        if len(self._heap) < KEPT:
-            heapq.heappush(self._heap, entry)
-        elif entry[:2] > self._heap[0][:2]:
-            heapq.heapreplace(self._heap, entry)
+        if len(self._kept) < KEPT or _place(call) < _place(self._kept[-1]):
+            insort(self._kept, call, key=_place)
+            del self._kept[KEPT:]
 
     def merge(self, other: Worst) -> None:
         """Keep the worst of both."""
@@ -57,7 +57,7 @@ class Worst:
 
     def calls(self) -> list[WorstCall]:
         """They, the worst first."""
-        return [call for *_, call in sorted(self._heap, key=lambda entry: (-entry[0], -entry[1]))]
+        return list(self._kept)
 
     def to_dict(self) -> list[dict[str, Any]]:
         """It as plain data."""
@@ -67,3 +67,8 @@ class Worst:
     def from_dict(cls, document: Iterable[Mapping[str, Any]]) -> Worst:
         """What `to_dict` gave."""
         return cls(WorstCall(**call) for call in document)
+
+
+def _place(call: WorstCall) -> tuple[float, str, int]:
+    """What the calls are kept in the order of."""
+    return -call.difference, call.file or "", call.number

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 
 from tfnorm.parity.ranking import RankingResult
+from tfnorm.replay.partial.worst import WorstCall
 from tfnorm.replay.results import (
     BATCH,
     EQUAL,
@@ -138,7 +140,7 @@ def worst_rows(model: ModelResult) -> list[tuple[str, str, str, str, str]]:
     """Each of the worst requests: which, how many rows differ, by how much, what is logged and new."""
     return [
         (
-            str(one.number) if one.key is None else f"{one.number} ({one.key})",
+            _which(one),
             f"{one.rows_different:,} / {one.rows:,}",
             move(one.difference),
             _number(one.logged),
@@ -146,6 +148,12 @@ def worst_rows(model: ModelResult) -> list[tuple[str, str, str, str, str]]:
         )
         for one in model.worst
     ]
+
+
+def _which(call: WorstCall) -> str:
+    """A request's number and name, and of a log of several files its file's name."""
+    named = str(call.number) if call.key is None else f"{call.number} ({call.key})"
+    return named if call.file is None else f"{PurePath(call.file).name} {named}"
 
 
 def move(difference: float) -> str:
