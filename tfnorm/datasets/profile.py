@@ -17,6 +17,8 @@ from tfnorm.datasets.logs.read import SUFFIXES, kind_of
 from tfnorm.datasets.logs.text import CSV_SUFFIXES, JSON_SUFFIXES
 from tfnorm.datasets.logs.tf_records import SUFFIXES as TFRECORD
 from tfnorm.errors import InputError
+from tfnorm.files.arrow import open_parquet, pyarrow
+from tfnorm.files.tf_records import record_batches
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,7 +66,7 @@ class Profile:
         Raises:
             InputError: they are times and those before were not, or the reverse.
         """
-        pa, compute = arrow.pyarrow(), arrow.pyarrow("compute")
+        pa, compute = pyarrow(), pyarrow("compute")
         kind, is_list = _type(array.type)
         self.rows += len(array)
         if kind == "other":
@@ -139,7 +141,7 @@ def profiles(files: Files) -> list[Profile]:
 
 def _type(kind: Any) -> tuple[str, bool]:
     """The kind of a type's values, and whether it is of lists."""
-    types = arrow.pyarrow().types
+    types = pyarrow().types
     is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
     kind = kind.value_type if is_list else kind
     kind = kind.value_type if types.is_dictionary(kind) else kind
@@ -158,7 +160,7 @@ def _text(value: object) -> str:
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch | pa.Table]:
-    pa = arrow.pyarrow()
+    pa = pyarrow()
     readers: dict[tuple[str, ...], Callable[[Path], Iterator[Any]]] = {
         PARQUET: _parquet,
         CSV_SUFFIXES: _csv,
@@ -172,25 +174,24 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch | pa.Table]:
 
 
 def _parquet(path: Path) -> Iterator[pa.RecordBatch]:
-    with arrow.pyarrow("parquet").ParquetFile(path) as file:
+    with open_parquet(path) as file:
         yield from file.iter_batches(65_536)
 
 
 def _csv(path: Path) -> Iterator[pa.RecordBatch]:
-    yield from arrow.pyarrow("csv").open_csv(path)
+    yield from pyarrow("csv").open_csv(path)
 
 
 def _json(path: Path) -> Iterator[pa.Table]:
-    yield arrow.pyarrow("json").read_json(path)
+    yield pyarrow("json").read_json(path)
 
 
 def _tfrecord(path: Path) -> Iterator[pa.Table]:
     import tensorflow as tf
 
-    pa = arrow.pyarrow()
-    records = tf.data.TFRecordDataset(str(path), "GZIP" if path.suffix == ".gz" else "")
+    pa = pyarrow()
     try:
-        for batch in records.batch(4096).as_numpy_iterator():
+        for batch in record_batches(path, 4096):
             rows = [_row(tf.train.Example.FromString(record)) for record in batch]
             names = {name: None for row in rows for name in row}
             # A list somewhere is a list everywhere.
@@ -201,8 +202,6 @@ def _tfrecord(path: Path) -> Iterator[pa.Table]:
                     for n in names
                 }
             )
-    except tf.errors.DataLossError as error:
-        raise InputError(f"{path} can't be read: {error.message}") from error
     except DecodeError as error:
         raise InputError(f"{path} has a record that is no tf.Example") from error
 

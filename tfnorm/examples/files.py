@@ -22,8 +22,8 @@ from tfnorm.examples.formats.json_lines import begins_json, json_blocks, read_js
 from tfnorm.examples.formats.npz import npz_blocks, read_npz
 from tfnorm.examples.formats.parquet import MAGIC, SUFFIXES, parquet_blocks, read_parquet
 from tfnorm.examples.formats.records import read_records, record_blocks
-from tfnorm.examples.formats.tf_records import START, compression_of
 from tfnorm.examples.table import Inputs, Table
+from tfnorm.files.tf_records import START, compression_of
 
 ACCEPTED = (
     "an .npz file of arrays, JSON lines, a Parquet or CSV file, or a TFRecord of tf.Example or of TensorFlow "

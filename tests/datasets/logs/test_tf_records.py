@@ -33,10 +33,11 @@ def read(path, *rows, **options):
     return whole(tfrecord(path, SCHEMA, **options)).features
 
 
-def test_records_may_be_packed(tmp_path, expected):
+@pytest.mark.parametrize("name", ["log.tfrecords.gz", "log.tfrecord"])
+def test_records_may_be_packed_whatever_the_file_is_called(name, tmp_path, expected):
     clicks.write_tfrecord(tmp_path / "plain", clicks.rows(COUNT))
     packed = gzip.compress((tmp_path / "plain").read_bytes())
-    (tmp_path / "log.tfrecords.gz").write_bytes(packed)
+    (tmp_path / name).write_bytes(packed)
     assert_same(whole(tfrecord(tmp_path, clicks.SCHEMA)).features, expected)
 
 
@@ -94,13 +95,19 @@ def test_a_record_that_is_no_example_is_named(before, content, tmp_path):
         whole(tfrecord(tmp_path / "a", SCHEMA))
 
 
-def test_a_file_that_is_none_or_is_cut_off_is_named(tmp_path):
-    clicks.write_tfrecord(tmp_path / "a", [row()] * 3)
-    content = (tmp_path / "a").read_bytes()
-    for damaged in (content[:-5], content[:20] + b"x" + content[21:]):
-        (tmp_path / "a").write_bytes(damaged)
-        with pytest.raises(InputError, match=r"a, after row \d can't be read"):
-            whole(tfrecord(tmp_path / "a", SCHEMA))
-    (tmp_path / "a.tfrecord.gz").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.tfrecord\.gz, after row 0 can't be read"):
-        whole(tfrecord(tmp_path / "a.tfrecord.gz", SCHEMA))
+def test_a_damaged_record_is_named_and_what_comes_before_it_is_read(tmp_path):
+    path = tmp_path / "a"
+    clicks.write_tfrecord(path, [row()] * 3)
+    content = path.read_bytes()
+    for record, damaged in ((2, content[:-5]), (0, content[:20] + b"x" + content[21:])):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=rf"a: record {record} is damaged: "):
+            whole(tfrecord(path, SCHEMA))
+
+
+def test_a_file_that_is_gone_is_named(tmp_path):
+    clicks.write_tfrecord(tmp_path / "a", [row()])
+    log = tfrecord(tmp_path / "a", SCHEMA)
+    (tmp_path / "a").unlink()
+    with pytest.raises(InputError, match=r"a can't be read: No such file"):
+        whole(log)

@@ -85,6 +85,15 @@ def test_a_damaged_file_is_told_in_one_line(tmp_path, keep):
     assert "\n" not in str(error.value)
 
 
+def test_a_page_that_is_not_what_its_checksum_says_is_told(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"x": [1.5, 2.5]}), path, write_page_checksum=True, compression="none")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(np.float64(2.5).tobytes(), np.float64(3.5).tobytes(), 1))
+    with pytest.raises(InputError, match=r"x\.parquet can't be read as .*CRC checksum"):
+        load(path, SCORER)
+
+
 def test_without_pyarrow_it_says_what_to_install(tmp_path, monkeypatch):
     path = _written(tmp_path / "x.parquet", **COLUMNS)
     monkeypatch.setitem(sys.modules, "pyarrow", None)

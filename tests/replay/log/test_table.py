@@ -120,6 +120,23 @@ def test_a_damaged_file_is_named(tmp_path):
         calls(path, {"item": SPECS["item"]})
 
 
+def test_a_page_of_parquet_that_is_not_what_its_checksum_says_is_told(tmp_path):
+    path = tmp_path / "log.parquet"
+    pq.write_table(pa.table(COLUMNS), path, write_page_checksum=True, compression="none")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(np.float64(0.6).tobytes(), np.float64(0.7).tobytes(), 1))
+    with pytest.raises(
+        InputError, match=r"log\.parquet: the rows after row 0 can't be read: .*CRC"
+    ):
+        calls(path)
+
+
+def test_parquet_is_told_by_how_it_begins_too(tmp_path):
+    write(tmp_path / "log.parquet").rename(tmp_path / "log")
+    _, found = calls(tmp_path / "log")
+    assert [call.key for call in found] == ["a", "b", "c"] and all(call.typed for call in found)
+
+
 def test_labels_that_only_some_rows_have_are_missing_there(path):
     _, found = calls(write(path, labels=[None, 1, 0, None, 0, 1]))
     labels = np.concatenate([call.labels for call in found])

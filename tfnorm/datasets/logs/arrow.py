@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfnorm.datasets.logs.table import Raw, Table
-from tfnorm.errors import InputError, installed_by
+from tfnorm.errors import InputError
+from tfnorm.files.arrow import pyarrow
 from tfnorm.schema import Column
 from tfnorm.schema.rows import as_bytes
 
@@ -21,20 +20,6 @@ ROWS = 4096
 """Rows of a table that is read at once."""
 
 _WIDEST = 64
-
-
-def pyarrow(part: str | None = None) -> ModuleType:
-    """The module, or one of its parts.
-
-    Raises:
-        InputError: it isn't installed.
-    """
-    try:
-        return importlib.import_module("pyarrow" if part is None else f"pyarrow.{part}")
-    except ImportError as error:
-        raise InputError(
-            f"reading Parquet, CSV or JSON needs the package pyarrow: {installed_by('logs')}"
-        ) from error
 
 
 def table(

@@ -10,6 +10,7 @@ from tfnorm.datasets.logs.files import Files, find, mark
 from tfnorm.datasets.logs.log import Log
 from tfnorm.datasets.logs.table import Block, Table, wanted
 from tfnorm.errors import InputError
+from tfnorm.files.arrow import open_parquet, pyarrow
 from tfnorm.schema import Column, Schema
 
 SUFFIXES = (".parquet", ".pq")
@@ -19,7 +20,8 @@ def parquet(files: Files, schema: Schema, *, nulls: str = "error") -> Log:
     """A click log in Parquet files.
 
     Each row group is a block that `Log.batches` shuffles; of a large one only some rows are in memory
-    at a time. Types may be narrower or wider than the schema's, dictionaries too.
+    at a time. Types may be narrower or wider than the schema's, dictionaries too. A page that is not what
+    its checksum says is an error; where the writer has put none there, a flipped bit may go unnoticed.
 
     Args:
         files: a path, a folder, a pattern such as `train/*.parquet`, or a list of them.
@@ -45,10 +47,9 @@ def parquet(files: Files, schema: Schema, *, nulls: str = "error") -> Log:
 
 
 def _blocks(path: Path, columns: Mapping[str, Column]) -> list[Block]:
-    pa, parquet = arrow.pyarrow(), arrow.pyarrow("parquet")
-
+    pa = pyarrow()
     try:
-        with parquet.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             names = file.schema_arrow.names
             groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
     except (pa.ArrowException, OSError) as error:
@@ -67,11 +68,10 @@ def _blocks(path: Path, columns: Mapping[str, Column]) -> list[Block]:
 
 
 def _read(path: Path, group: int, columns: Mapping[str, Column]) -> Iterator[Table]:
-    pa, parquet = arrow.pyarrow(), arrow.pyarrow("parquet")
-
+    pa = pyarrow()
     where, row = f"{path}, row group {group}", 0
     try:
-        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+        with open_parquet(path) as file:
             batches = file.iter_batches(
                 arrow.ROWS, row_groups=[group], columns=list(columns), use_threads=False
             )

@@ -17,6 +17,7 @@ from tfnorm.datasets.logs.files import Files, find, mark
 from tfnorm.datasets.logs.log import Log
 from tfnorm.datasets.logs.table import Block, Table, wanted
 from tfnorm.errors import InputError
+from tfnorm.files.arrow import pyarrow
 from tfnorm.schema import Column, Schema
 
 CSV_SUFFIXES = (".csv", ".csv.gz")
@@ -83,7 +84,7 @@ def _log(
     nulls: str,
     read: Callable[[Path], Iterator[Table]],
 ) -> Log:
-    arrow.pyarrow()
+    pyarrow()
     blocks = [
         Block(str(path), None, mark(path), lambda path=path: read(path))  # type: ignore[misc]
         for path in find(files, suffixes)
@@ -96,7 +97,7 @@ def _open(path: Path) -> Any:
 
 
 def _read_csv(path: Path, columns: Mapping[str, Column], separator: str) -> Iterator[Table]:
-    pa, csv = arrow.pyarrow(), arrow.pyarrow("csv")
+    pa, csv = pyarrow(), pyarrow("csv")
 
     row = 0
     try:
@@ -134,7 +135,7 @@ def _read_csv(path: Path, columns: Mapping[str, Column], separator: str) -> Iter
 
 def _split(cells: Any, column: Column, separator: str, where: str) -> Any:
     """A column of lists of one of cells."""
-    pa, compute = arrow.pyarrow(), arrow.pyarrow("compute")
+    pa, compute = pyarrow(), pyarrow("compute")
     if not column.shape:
         return cells
     lists = compute.split_pattern(cells, separator)
@@ -156,7 +157,7 @@ def _told(cell: str | None) -> bool | None:
 
 def _arrow_type(column: Column, value: object = None) -> Any:
     """The type to read a column as whose values are like this one; None to let Arrow find it."""
-    pa = arrow.pyarrow()
+    pa = pyarrow()
     if isinstance(value, bool) and column.dtype == "float32":
         return pa.bool_()
     if isinstance(value, int) and column.dtype == "string":
@@ -171,7 +172,7 @@ def _arrow_type(column: Column, value: object = None) -> Any:
 
 
 def _read_json(path: Path, columns: Mapping[str, Column]) -> Iterator[Table]:
-    pa, arrow_json = arrow.pyarrow(), arrow.pyarrow("json")
+    pa, arrow_json = pyarrow(), pyarrow("json")
 
     row = 0
     try:
@@ -225,7 +226,7 @@ def _json_types(lines: list[bytes], columns: Mapping[str, Column]) -> dict[str, 
 
 def _first_bad(lines: list[bytes], columns: Mapping[str, Column], types: Mapping[str, Any]) -> int:
     """The first line that isn't an object whose values have their types; the last if none is found."""
-    pa = arrow.pyarrow()
+    pa = pyarrow()
     kinds: dict[Any, tuple[type, ...]] = {
         pa.int64(): (int,),
         pa.string(): (str,),

@@ -14,6 +14,7 @@ from tfnorm.datasets.logs.files import Files, find, mark
 from tfnorm.datasets.logs.log import Log
 from tfnorm.datasets.logs.table import Block, Raw, Table, wanted
 from tfnorm.errors import InputError
+from tfnorm.files.tf_records import record_batches
 from tfnorm.schema import Column, Schema
 from tfnorm.schema.rows import as_bytes
 
@@ -52,26 +53,22 @@ def tfrecord(files: Files, schema: Schema, *, nulls: str = "error") -> Log:
 
 def _read(path: Path, columns: Mapping[str, Column]) -> Iterator[Table]:
     row, spec = 0, None
-    records = tf.data.TFRecordDataset(str(path), "GZIP" if path.suffix == ".gz" else "")
-    try:
-        for batch in records.batch(_ROWS).as_numpy_iterator():
-            spec = spec or _spec(batch[0], columns, f"{path}, row {row}")
-            try:
-                parsed = tf.io.parse_example(batch, spec)
-            # TensorFlow quotes a record that is no tf.Example, and fails where that is no text.
-            except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
-                raise _refusal(path, row, batch, spec, error) from error
-            yield Table(
-                {
-                    name: _raw(parsed[name], column, f"{path}, row", row)
-                    for name, column in columns.items()
-                },
-                str(path),
-                row,
-            )
-            row += len(batch)
-    except (tf.errors.DataLossError, tf.errors.FailedPreconditionError) as error:
-        raise InputError(f"{path}, after row {row} can't be read: {error.message}") from error
+    for batch in record_batches(path, _ROWS):
+        spec = spec or _spec(batch[0], columns, f"{path}, row {row}")
+        try:
+            parsed = tf.io.parse_example(batch, spec)
+        # TensorFlow quotes a record that is no tf.Example, and fails where that is no text.
+        except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
+            raise _refusal(path, row, batch, spec, error) from error
+        yield Table(
+            {
+                name: _raw(parsed[name], column, f"{path}, row", row)
+                for name, column in columns.items()
+            },
+            str(path),
+            row,
+        )
+        row += len(batch)
 
 
 def _spec(
@@ -102,7 +99,7 @@ def _features(record: bytes, where: str) -> Mapping[str, tf.train.Feature]:
 def _refusal(
     path: Path,
     row: int,
-    batch: np.ndarray,
+    batch: list[bytes],
     spec: dict[str, tf.io.RaggedFeature],
     error: tf.errors.InvalidArgumentError | UnicodeDecodeError,
 ) -> InputError:

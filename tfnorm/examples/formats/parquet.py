@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from tfnorm.errors import InputError, installed_by
+from tfnorm.errors import InputError
 from tfnorm.examples.spread import spread
 from tfnorm.examples.table import LABELS, Inputs, Row, Table, as_tensor, numbers, stacked
+from tfnorm.files.arrow import open_parquet, pyarrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,15 +71,9 @@ def parquet_blocks(path: Path, inputs: Inputs | None, size: int) -> Iterator[dic
 
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    pa = pyarrow()
     try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise InputError(
-            f"reading Parquet needs the package pyarrow: {installed_by('logs')}"
-        ) from error
-    try:
-        with pq.ParquetFile(path) as file:  # type: ignore[no-untyped-call]
+        with open_parquet(path) as file:
             yield file
     except pa.ArrowException as error:
         raise InputError(f"it can't be read as Parquet: {str(error).splitlines()[0]}") from error

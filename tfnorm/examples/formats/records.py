@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.examples.formats.tf_records import tf_records
 from tfnorm.examples.spread import Requests, Thinned, parts
 from tfnorm.examples.table import (
     LABELS,
@@ -24,6 +23,7 @@ from tfnorm.examples.table import (
     of_another_signature,
     stacked,
 )
+from tfnorm.files.tf_records import tf_records
 from tfnorm.session import DEFAULT_SIGNATURE
 
 if TYPE_CHECKING:

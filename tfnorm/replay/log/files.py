@@ -11,8 +11,8 @@ from typing import Any
 from tfnorm.errors import InputError
 from tfnorm.examples.formats.json_lines import SUFFIXES, begins_json, opened
 from tfnorm.examples.formats.parquet import MAGIC
-from tfnorm.examples.formats.tf_records import START, compression_of
 from tfnorm.examples.table import Inputs
+from tfnorm.files.tf_records import START, compression_of
 from tfnorm.replay.log.call import Call, Log, Passed
 from tfnorm.replay.log.json_log import JsonLog
 from tfnorm.replay.log.prediction_log import PredictionLogs
@@ -57,8 +57,11 @@ def open_log(
         raise InputError(
             f"{path} can't be read: {getattr(error, 'strerror', None) or error}"
         ) from error
-    if path.name.endswith((*PARQUET, *CSV)) or start[:4] == MAGIC:
-        return TableLog(path, inputs, labels, score, request)
+    is_parquet = path.name.endswith(PARQUET) or start[:4] == MAGIC
+    if is_parquet or path.name.endswith(CSV):
+        return TableLog(
+            path, inputs, is_parquet=is_parquet, labels=labels, score=score, request=request
+        )
     for option, named in (("score", score), ("request", request)):
         if named is not None:
             raise InputError(f"{option} is {named!r}, a column of a table, but {path} is none")

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tfnorm.datasets.logs.arrow import pyarrow
 from tfnorm.errors import InputError
 from tfnorm.examples.formats.json_lines import SUFFIXES as JSON
+from tfnorm.files.arrow import open_parquet, pyarrow
 from tfnorm.replay.log.call import Call
 from tfnorm.replay.log.table import CSV, PARQUET
 
@@ -96,7 +96,8 @@ def labels_in(given: str | Path) -> Labels | None:
 
 def _read(path: Path) -> Any:
     if path.name.endswith(PARQUET):
-        return pyarrow("parquet").read_table(path)
+        with open_parquet(path) as file:
+            return file.read()
     if path.name.endswith(CSV):
         return pyarrow("csv").read_csv(path)
     return pyarrow("json").read_json(path)

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from tfnorm.errors import InputError, installed_by
 from tfnorm.examples.formats.records import prediction_log
-from tfnorm.examples.formats.tf_records import tf_records
 from tfnorm.examples.table import Inputs
+from tfnorm.files.tf_records import tf_records
 from tfnorm.protocol.tensor_proto import FIELDS, to_array
 from tfnorm.replay.log.call import Call, ModelSpec, Passed
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from tfnorm.datasets.logs.arrow import pyarrow
 from tfnorm.errors import InputError
 from tfnorm.examples.table import Inputs, as_tensor, stacked
+from tfnorm.files.arrow import open_parquet, pyarrow
 from tfnorm.replay.log.call import Call, Passed
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class TableLog:
     Args:
         path: the file.
         inputs: what the model takes; None where it doesn't say.
+        is_parquet: whether it is Parquet; CSV else.
         labels: the column that labels are in.
         score: the column of scores; None for those that go by an output's name, or are called so.
         request: the column that is the same in the rows of a request; None for `REQUEST`, if there is one.
@@ -44,11 +45,19 @@ class TableLog:
     """
 
     def __init__(
-        self, path: Path, inputs: Inputs | None, labels: str, score: str | None, request: str | None
+        self,
+        path: Path,
+        inputs: Inputs | None,
+        *,
+        is_parquet: bool,
+        labels: str,
+        score: str | None,
+        request: str | None,
     ):
         self.name = str(path)
         self._path = path
         self._inputs = inputs
+        self._is_parquet = is_parquet
         self._labels = labels
         names = self._names()
         for option, named in (("score", score), ("request", request)):
@@ -104,7 +113,7 @@ class TableLog:
         if not scores:
             return Passed(number, "a row without a score that is a number")
         key = None if self._request is None else str(rows[self._request][0].as_py())
-        labels, typed = found.get(self._labels), self._path.suffix in PARQUET
+        labels, typed = found.get(self._labels), self._is_parquet
         return Call(number, features, scores, labels=labels, key=key, typed=typed)
 
     def _score_columns(self, others: list[str]) -> list[str]:
@@ -128,8 +137,9 @@ class TableLog:
 
     def _names(self) -> list[str]:
         with self._reading("its columns"):
-            if self._path.suffix in PARQUET:
-                names: list[str] = pyarrow("parquet").read_schema(self._path).names
+            if self._is_parquet:
+                with open_parquet(self._path) as file:
+                    names: list[str] = file.schema_arrow.names
             else:
                 with pyarrow("csv").open_csv(self._path) as reader:
                     names = reader.schema.names
@@ -138,8 +148,8 @@ class TableLog:
     def _batches(self) -> Iterator[Any]:
         row = 0
         with self._reading("the rows after row {row}", lambda: row):
-            if self._path.suffix in PARQUET:
-                with pyarrow("parquet").ParquetFile(self._path) as file:
+            if self._is_parquet:
+                with open_parquet(self._path) as file:
                     for batch in file.iter_batches(4096, columns=self._columns, use_threads=False):
                         yield batch
                         row += len(batch)

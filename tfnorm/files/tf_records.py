@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import tensorflow as tf
@@ -54,6 +55,23 @@ def tf_records(path: Path, compression: str) -> Iterator[bytes]:
                 given += 1
         except tf.errors.OpError as error:
             raise InputError(f"record {given} is damaged: {_reason(error)}") from error
+
+
+def record_batches(path: Path, size: int) -> Iterator[list[bytes]]:
+    """The records, `size` at a time; the last part has what is left.
+
+    Raises:
+        InputError: as `tf_records`; the message names the file.
+    """
+    try:
+        with path.open("rb") as file:
+            records = tf_records(path, compression_of(file.read(START)))
+        while batch := list(islice(records, size)):
+            yield batch
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}") from error
 
 
 def _reason(error: tf.errors.OpError) -> str:

@@ -2,7 +2,7 @@ import pytest
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.examples.formats.tf_records import tf_records
+from tfnorm.files.tf_records import tf_records
 
 
 def write(path, count, compression=""):
