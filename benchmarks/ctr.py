@@ -9,8 +9,8 @@ Toys_and_Games, with three seeds, and DIN with six sizes of embeddings. It train
 right DIN and DIEN on Beauty once more with Keras's Adam, to tell what the optimizer changes. DIEN's
 negatives are drawn anew for each epoch, uniformly. A training is a line in
 `benchmarks/results/ctr.jsonl` as soon as it is done; those that are there are not repeated.
-`report` makes the tables and the plots of it. `epoch` times an epoch of DIN, of the same model of
-Keras's own layers and of DIEN, by turns.
+`report` makes the tables and the plots of it, the table of README.md among them. `epoch` times an epoch of
+DIN, of the same model of Keras's own layers and of DIEN, by turns.
 
 One training gives several rows, because the pitfalls don't change training: a Dice with the batch's
 statistics and a BatchNormalization that is never updated train exactly as the right ones do. They only
@@ -41,7 +41,18 @@ import click
 import keras
 import numpy as np
 import tensorflow as tf
-from ctr_grid import BATCH_SIZES, CATEGORIES, MODELS, RESULTS, WATCHED, Training, read, trainings
+from ctr_grid import (
+    BATCH_SIZES,
+    CATEGORIES,
+    MODELS,
+    RESULTS,
+    WATCHED,
+    Training,
+    current,
+    read,
+    trainings,
+    write,
+)
 from models import keras_layers
 from timing import versions
 
@@ -242,12 +253,16 @@ def command() -> str:
 @main.command()
 @_results
 def report(results: Path) -> None:
-    """Make the tables and the plots of what has been trained."""
+    """Make the tables and the plots of what has been trained.
+
+    Trainings of an earlier version go from the results where LazyAdam has trained the same again.
+    """
     from ctr_report import plot_batch_sizes, plot_embedding_sizes, tables
 
-    lines = read(results / "ctr.jsonl")
+    lines = current(read(results / "ctr.jsonl"))
     if not lines:
         raise click.ClickException(f"{results / 'ctr.jsonl'} has no trainings yet")
+    write(results / "ctr.jsonl", lines)
     text = tables(lines)
     (results / "ctr.md").write_text(text + "\n")
     plot_batch_sizes(lines, results / "ctr_batch_sizes.png")

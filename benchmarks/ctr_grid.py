@@ -65,3 +65,19 @@ def trainings() -> Iterator[Training]:
 
 def read(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def write(file: Path, lines: list[dict]) -> None:
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def current(lines: list[dict]) -> list[dict]:
+    """Without those of an earlier version that have been trained again."""
+    there = [Training(**line["training"]) for line in lines]
+    again = {t for t in there if t.optimizer == "lazy_adam"}
+    return [
+        line
+        for training, line in zip(there, lines, strict=True)
+        if training.optimizer != "adam_before"
+        or replace(training, optimizer="lazy_adam") not in again
+    ]

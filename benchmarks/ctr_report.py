@@ -17,7 +17,13 @@ COLOURS = {"Dice": "tab:blue", "Dice, batch statistics": "tab:red", "PReLU": "ta
 def tables(lines: list[dict]) -> str:
     """Everything that is known, in Markdown."""
     return "\n".join(
-        [*header(lines), *optimizers_table(lines), *figure_tables(lines), *sizes_table(lines)]
+        [
+            *header(lines),
+            *readme_table(lines),
+            *optimizers_table(lines),
+            *figure_tables(lines),
+            *sizes_table(lines),
+        ]
     )
 
 
@@ -88,6 +94,26 @@ def gathered(
             for figure in ("auc", "gauc"):
                 cells[figure, row["batch_size"]] = row[figure]
     return found
+
+
+def readme_table(lines: list[dict]) -> Iterator[str]:
+    """What README.md shows of it."""
+    optimizer = most_complete(lines, "DIN", "Beauty")
+    ways = gathered(lines, "DIN", "Beauty", optimizer)
+    sizes = (1, 16, 1024)
+    yield ""
+    yield f"## What the pitfalls cost a DIN on Beauty, {OPTIMIZERS[optimizer]}, AUC"
+    yield ""
+    yield f"| | {' | '.join(f'batches of {size:,}' for size in sizes)} |"
+    yield "|---|" + "---|" * len(sizes)
+    for name, way in (
+        ("right", ("Dice", "updated")),
+        ("BatchNormalization never updated", ("Dice", "never updated")),
+        ("Dice with the batch's statistics", ("Dice, batch statistics", "updated")),
+    ):
+        seeds = ways.get(way, {}).values()
+        cells = [spread([cells["auc", size] for cells in seeds]) for size in sizes if seeds]
+        yield f"| {name} | {' | '.join(cells)} |"
 
 
 def figure_tables(lines: list[dict]) -> Iterator[str]:

@@ -75,3 +75,10 @@ def test_the_project_has_no_address_but_the_placeholder_or_a_real_one():
     citation = (ROOT / "CITATION.cff").read_text()
     assert all(url.startswith("https://") for url in urls.values())
     assert f"repository-code: {urls['Source']}\n" in citation
+
+
+def test_what_the_pitfalls_cost_is_the_same_in_the_readme_as_in_the_results():
+    *_, table = (ROOT / "README.md").read_text().split("## The two pitfalls")[1].split("\n| | ")
+    table = "| | " + table.split("\n\n")[0]
+    assert "never updated" in table
+    assert table in (ROOT / "benchmarks" / "results" / "ctr.md").read_text()
