@@ -25,6 +25,8 @@ DOCUMENTS = (
     *("CHANGELOG", "CONTRIBUTING", "ARCHITECTURE", "SECURITY", "CODE_OF_CONDUCT", "RELEASING"),
     *("serving/README", "benchmarks/README"),
 )
+# A name of the reference, where nothing follows that says how it is shown.
+NAME = re.compile(r"^::: (tfnorm(?:\.\w+)+)$(?!\n {4})", re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:[^][]|\[[^]]*\])*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -50,7 +52,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links lead to pages, as those of the repository lead to its files."""
+    """Let links lead to pages, as those of the repository lead to its files, and names to what is imported."""
     here = page.file.src_uri
     # What a file's links start from: those in docs/ are one folder deeper than their pages.
     inside = (Path(config.docs_dir) / here).exists()
@@ -69,7 +71,15 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         relative = posixpath.relpath(place, posixpath.dirname(here) or ".")
         return f"{picture}[{text}]({relative}{anchor or ''})"
 
-    return LINK.sub(lead, markdown)
+    return NAME.sub(_not_the_module, LINK.sub(lead, markdown))
+
+
+def _not_the_module(name: re.Match[str]) -> str:
+    """The function, where a module beside it has its name: what is read is the source, which has both."""
+    if not (ROOT / name[1].replace(".", "/")).with_suffix(".py").exists():
+        return name[0]
+    heading = f"{{heading: {name[1]}, toc_label: {name[1]}}}"
+    return f"::: {name[1]}.{name[1].rpartition('.')[2]}\n    options: {heading}"
 
 
 def _notebook(path: Path) -> tuple[str, dict[str, bytes]]:
