@@ -52,7 +52,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links lead to pages, as those of the repository lead to its files, and names to what is imported."""
+    """Let links lead to pages where those of the repository lead to files, and names to what is imported."""
     here = page.file.src_uri
     # What a file's links start from: those in docs/ are one folder deeper than their pages.
     inside = (Path(config.docs_dir) / here).exists()

@@ -64,8 +64,8 @@ def gauc(labels: np.ndarray, scores: np.ndarray, users: np.ndarray) -> float:
 
         GAUC = sum_u n_u AUC_u / sum_u n_u
 
-    over the users u who have clicked some of their n_u impressions and not others: nobody else has
-    an AUC. A score that only tells active users from others raises the AUC, and not the GAUC.
+    over the users u who have clicked some of their n_u impressions, but not all: nobody else has an AUC. A
+    score that only tells active users from others raises the AUC, and not the GAUC.
 
     Args:
         labels: `[N]`, 1 (positive) or 0 (negative).
@@ -145,7 +145,7 @@ def has_gauc(labels: np.ndarray, users: np.ndarray) -> bool:
 
 
 def log_loss(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The mean surprise that the labels are to the scores.
+    """The mean log loss of an example: how far its score is from its label.
 
         -mean of y log(p) + (1 - y) log(1 - p),    p kept 1e-7 away from 0 and 1, as Keras does
 
@@ -154,7 +154,7 @@ def log_loss(labels: np.ndarray, scores: np.ndarray) -> float:
         scores: `[N]`, probabilities from 0 to 1.
 
     Returns:
-        A number, 0 for certainty that is right and log 2 for scores of 0.5.
+        A number from 0: 0 if all scores are certain and right, and log 2 if all are 0.5.
 
     Raises:
         InputError: some score is not from 0 to 1.

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 KEPT_EXAMPLES = 512
-"""Examples of the test split that an export keeps."""
+"""How many examples of the test split an export keeps."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Delivered:
 
 @dataclass(frozen=True)
 class MainJob:
-    """What the whole main job gave.
+    """What the main job returns: the model, the export and all verifications.
 
     Attributes:
         dataset: the name of the click log.
@@ -148,11 +148,11 @@ def deliver(
         directory: the folder of versions.
         examples: input name -> array, or a file as `verify_batch_invariance` takes it; they are kept with
             the export and verify it.
-        version: a positive int; None for the next free one.
+        version: the number of the version, a positive int; None for the next free one.
         allow_misfit_statistics: export moving statistics that are not those of the examples.
-        progress: called as the verification goes on; None for nothing.
-        **options: of `export_saved_model`. With `batch_invariance="bitwise"` the verification asks for
-            identical bits.
+        progress: called as the verification goes on; None to call nothing.
+        **options: further arguments of `export_saved_model`. With `batch_invariance="bitwise"` the
+            verification asks for identical bits.
 
     Raises:
         Undecided: the verification could not tell; nothing is published.
@@ -207,7 +207,7 @@ def main_job(
         log: what to train and test on.
         directory: the folder of versions.
         recipe: how to train; None for the defaults.
-        progress: called as the work goes on; None for nothing.
+        progress: called as the work goes on; None to call nothing.
 
     Raises:
         InputError: `directory` can't be written to.

@@ -21,7 +21,7 @@ _OPTIONS = (
         "--dataset",
         type=click.Choice(["synthetic", "amazon"]),
         default="synthetic",
-        help="A published click log, to be used where there is no --schema.",
+        help="A click log that is made up, or a published one, to use where there is no --schema.",
     ),
     click.option(
         "--data-dir",
@@ -55,13 +55,13 @@ _OPTIONS = (
         multiple=True,
         metavar="FILES",
         show_default="a share of the users of --train",
-        help="What early stopping looks at; files as for --train.",
+        help="What early stopping measures the AUC on; files as for --train.",
     ),
     click.option(
         "--nulls",
         type=click.Choice(["error", "missing", "drop"]),
         default="error",
-        help="What becomes of a value that is null: an error, a missing value, or the row is left out.",
+        help="What is done with a null: it is an error, a missing value, or its row is dropped.",
     ),
 )
 

@@ -24,7 +24,7 @@ _MEANING = re.compile(r"(?P<help>.*?)(?:; None (?:for|to) (?P<default>.*))?\.")
 misfit_option = click.option(
     "--allow-misfit-statistics",
     is_flag=True,
-    help="Let moving statistics pass that are not those of the examples.",
+    help="Let a model pass whose moving statistics do not fit the examples.",
 )
 
 

@@ -28,8 +28,8 @@ class Examples:
             `history_categories` `[N, T]`, all int32, oldest first. `with_negatives` adds
             `negative_items` and `negative_categories` `[N, T]`.
         labels: float32 `[N]`, 1 for a click.
-        users: `[N]`; None where it isn't known.
-        weights: float32 `[N]`, how much each counts; None where all count the same.
+        users: `[N]`, whose impression each is; None where it isn't known.
+        weights: float32 `[N]`, how much each example counts; None where all count the same.
 
     Example:
 

@@ -9,7 +9,7 @@ from tfnorm.errors import InputError
 
 
 def split_by_user(examples: Examples, share: float, *, seed: int = 0) -> tuple[Examples, Examples]:
-    """Two parts without a user in common: a user's later history would give away the earlier clicks.
+    """Split examples into two parts that have no user in common.
 
     Args:
         examples: what to split.

@@ -20,8 +20,8 @@ class Splits:
         name: what it is called in tables.
         train: what to train on.
         test: what to test on.
-        validation: what early stopping looks at; None to keep a share of the training log's users
-            for it.
+        validation: what early stopping measures on; None to keep a share of the training log's users for
+            it.
         best_auc: the AUC of the true click probabilities on `test`; None if they aren't known.
 
     Raises:
@@ -55,7 +55,7 @@ class Splits:
         return self.train.schema
 
     def standardized(self) -> Splits:
-        """With the statistics of the training log for the numbers that need them, of one pass over it.
+        """The same log, with the statistics that its numbers need, from a pass over the training log.
 
         Raises:
             InputError: a file is damaged, or a row isn't as the schema says.
@@ -70,10 +70,10 @@ class Splits:
 
 
 def as_splits(log: ClickLog | Splits) -> Splits:
-    """A click log in memory as one that is read a part at a time.
+    """Turn a click log in memory into one that is read a part at a time.
 
     Args:
-        log: such as `synthetic` and `amazon` give; a `Splits` is given back as it is.
+        log: a click log such as `synthetic` and `amazon` return; a `Splits` is returned as it is.
 
     Returns:
         The log's two splits, with the name and the best AUC that it has.

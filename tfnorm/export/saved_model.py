@@ -62,19 +62,19 @@ class ExportReport:
         version: the number of the version.
         inputs: input name -> dtype and shape, of the signature `serving_default`.
         outputs: output name -> dtype and shape.
-        signatures: the further ones.
-        candidates: the inputs of candidates in the signature of that name; none without it.
-        examples: how many are kept beside the model.
+        signatures: the further signatures.
+        candidates: the inputs that describe a candidate in the signature "candidates"; empty without it.
+        examples: how many examples are kept beside the model.
         compared: how many scores of the SavedModel were compared with the model's: of the first
             256 examples, of fewer where they are over 16 MB, or of random inputs where there are no
             examples; 0 if none could be made up.
-        folded: a BatchNormalization or Dice, and what has taken it up; for each that was folded.
-        not_folded: a BatchNormalization or Dice, and why it was not folded; for each other one.
-        statistics: whether the moving statistics fit the examples, which is also kept beside the
-            model in `assets.extra/statistics.json`; None without examples, which it could not
-            look at.
-        unknown_ids: what an id gives that its embedding table does not have, as it was asked for.
-        moves: how far scores move by tables that are stored in fewer bytes; None where they are not.
+        folded: for each BatchNormalization or Dice that was folded, its name and what it was folded into.
+        not_folded: for each other BatchNormalization or Dice, its name and why it was not folded.
+        statistics: whether the moving statistics fit the examples, which is also kept beside the model in
+            `assets.extra/statistics.json`; None without examples.
+        unknown_ids: what happens with an id that its embedding table does not have, as it was asked for.
+        moves: how far scores move because tables are stored in fewer bytes; None where they are stored in
+            float32.
 
     Example:
 
@@ -118,53 +118,54 @@ def export_saved_model(
     """Write a Keras model, in inference mode, as a version that TensorFlow Serving runs as it is.
 
     The signature `serving_default` takes the model's inputs by their Keras names, with a free batch
-    dimension, and gives `score`, or the outputs by their names if there are several. The graph has
-    none but stock ops, no function marked for XLA, and assigns to no variable. The version is
-    written beside its place and renamed into it: a server that watches the folder sees all of it
-    or nothing.
+    dimension, and gives `score`, or the outputs by their names if there are several. The graph consists of
+    TensorFlow's own ops, has no function that is marked for XLA, and assigns to no variable. The version is
+    written beside its place and renamed into it: a server that watches the folder sees all of it or
+    nothing.
 
     Args:
         model: a built Keras model: functional, sequential or subclassed.
         directory: the folder of versions; made if it is not there.
-        version: a positive int; None for the next free one. A version is never overwritten.
+        version: the number of the version, a positive int; None for the next free one. A version is never
+            overwritten.
         examples: input name -> array, the first axis being the example; or dicts of dicts or lists of
-            arrays, as the model takes them. They are kept in
-            `assets.extra/examples.npz`, so that the export can be verified on its own. For a
-            subclassed model they also tell the names and dtypes of the inputs, which Keras
-            doesn't keep: without them the inputs have the model's floating dtype. The moving
-            statistics are compared with them; few examples, or those of other days than the
-            training's, decide less, and what they can't decide is not refused. None for none.
-        fold: take BatchNormalization up into the Dense or Conv before it, or those after it, and
-            make the moving statistics that remain, Dice's too, one multiply and add; a Whitening is
-            taken up into the Dense after it. Where a mean is so far from zero that this would cost
-            digits, it is subtracted first. This is done in float64 on copies of the weights, and left
-            undone where it would move a score.
-        signatures: further ones. "tf_example" (input `examples`, outputs as `serving_default`),
+            arrays, as the model takes them. They are kept in `assets.extra/examples.npz`, so that the
+            export can be verified on its own. For a subclassed model they also tell the names and dtypes of
+            the inputs, which Keras doesn't keep: without them the inputs have the model's floating dtype.
+            The moving statistics are compared with them. Few examples, or examples from other days than the
+            training's, decide less, and what they can't decide is not refused. None to keep none.
+        fold: merge BatchNormalization into the Dense or Conv before it, or into those after it, and a
+            Whitening into the Dense after it. Moving statistics that remain, such as Dice's, become one
+            multiply and add. Where a mean is so far from zero that this would cost digits, it is subtracted
+            first. This is done in float64 on copies of the weights, and left undone where it would move a
+            score.
+        signatures: further signatures. "tf_example" (input `examples`, outputs as `serving_default`),
             "classify" (`classes` and `scores`) and "regress" (`outputs`) take serialized tf.Example
             records, the last two for TensorFlow Serving's Classify and Regress. "candidates" takes each
             user once and many candidates of each: the inputs of candidates are `[users, candidates, ...]`,
-            the others `[users, ...]`, and so are the outputs, `[users, candidates, ...]`. What depends on
-            no candidate, such as a history's embedding and the interests in it, is computed once; scores
-            are those of `serving_default` within rounding, and to the bit where `batch_invariance` is
-            "bitwise".
-        candidates: the inputs that a candidate has of its own; None for the target of the schema that the
-            model is made from.
-        feature_spec: input name -> feature of `tf.io`, how records hold the inputs; None to derive it
-            from their dtypes and shapes. An input with a free axis is a sequence, padded with 0 or
-            "" to the longest of the batch.
-        warmup_batch_sizes: sizes of the requests, made of the examples, that TensorFlow Serving
-            replays before it takes traffic: those that its batching may form.
-        history_length: how long the lists that requests have are, such as histories, so that a server
-            can batch requests; "schema" for the lengths that a model's schema has; None to leave their
-            axis free. In records, and wherever a server takes other lengths than the signature declares,
-            lists are padded at the end with 0 or "", or cut to their newest elements (or as the schema
-            says), in the graph.
-        unknown_ids: what an id gets that its embedding table does not have. "error" has TensorFlow refuse
-            the whole batch, on a CPU; "nan" gives what is computed of it, and so its own row's scores, NaN;
-            a number gives it that row of the table, such as one that was trained for it.
-        embeddings: how embedding tables are stored: "float32" as they are; "float16"; or "int8", a scale a
-            row. Refused where scores of the examples move by more than 0.001 and 0.02, relative to
-            the largest or to 1, or more than 0.1% and 1% of their pairs change order.
+            the others `[users, ...]`, and the outputs `[users, candidates, ...]`. What depends on no
+            candidate, such as a history's embedding and the interests in it, is computed once for each
+            user. Scores equal those of `serving_default` within rounding, and to the bit where
+            `batch_invariance` is "bitwise".
+        candidates: the inputs that describe a candidate; None for the target of the schema that the model
+            was made from.
+        feature_spec: input name -> feature of `tf.io`, which says how records hold the inputs; None to
+            derive it from their dtypes and shapes. An input with a free axis is a sequence, padded with 0
+            or "" to the longest of the batch.
+        warmup_batch_sizes: sizes of the warm-up requests, which TensorFlow Serving replays before it takes
+            traffic. They are made of the examples; give the sizes that its batching may form.
+        history_length: the length of the lists in a request, such as histories, so that a server can batch
+            requests; "schema" for the lengths of the model's schema; None to leave their axis free. In
+            records, and wherever a server takes other lengths than the signature declares, the graph pads
+            lists at the end with 0 or "", or cuts them to their newest elements (or as the schema says).
+        unknown_ids: what happens with an id that its embedding table does not have. With "error",
+            TensorFlow on a CPU refuses the whole batch. With "nan", the id's embedding and the scores of
+            its own row are NaN. With a number, the id is looked up in that row of the table, such as one
+            that was trained for it.
+        embeddings: how embedding tables are stored: "float32" as they are, "float16", or "int8" with a
+            scale for each row. The export is refused where scores of the examples move by more than 0.001
+            ("float16") or 0.02 ("int8"), relative to the largest or to 1, or more than 0.1% or 1% of their
+            pairs change order.
         allow_untrained_statistics: export moving statistics that training has never updated.
         allow_misfit_statistics: export moving statistics that are not those of the examples.
         batch_invariance: "tolerance" leaves an example's score to move by rounding, a few bits, with

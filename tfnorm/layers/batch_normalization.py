@@ -56,22 +56,22 @@ class BatchNormalization(MovingStatistics):
         renorm_clipping: bounds of the correction, a dict with any of `"rmin"`, `"rmax"`, `"dmax"`;
             None for no bounds.
         renorm_momentum: the share, 0 to 1, that the running statistics of renorm keep.
-        virtual_batch_size: normalize ghost batches of so many consecutive rows apart. A remainder is
-            one smaller ghost batch. The moving statistics are fed the mean over the ghost batches,
-            each weighing by its rows. None for none.
-        adjustment: a function of the inputs' shape (an int32 tensor) that gives `(scale, bias)`, to
-            be applied in training to the normalized ghost batches, before gamma and beta. To be
-            saved with the model it must be registered with
-            `keras.saving.register_keras_serializable`. None for none.
-        unbiased_variance: feed the moving variance var_B m / (m - 1), with m values a channel.
-        momentum_warmup: let update n, from 0, keep min(momentum, (1 + n) / (10 + n)).
-        **kwargs: of `keras.layers.Layer`, such as `name`, `dtype` and `trainable`.
+        virtual_batch_size: normalize each ghost batch, of this many consecutive rows, by itself. A
+            remainder is one smaller ghost batch. The moving statistics are updated with the mean over the
+            ghost batches, weighted by their rows. None for no ghost batches.
+        adjustment: a function of the inputs' shape (an int32 tensor) that gives `(scale, bias)`, which are
+            applied in training to the normalized ghost batches, before gamma and beta. To be saved with the
+            model it must be registered with `keras.saving.register_keras_serializable`. None for no
+            adjustment.
+        unbiased_variance: update the moving variance with var_B m / (m - 1), where a channel has m values.
+        momentum_warmup: let update n, counted from 0, keep the share min(momentum, (1 + n) / (10 + n)).
+        **kwargs: further arguments of `keras.layers.Layer`, such as `name`, `dtype` and `trainable`.
 
     Call arguments:
         inputs: `[..., C, ...]`, floating point, rank 2 or more.
         training: True to normalize by the batch and update the moving statistics.
-        mask: bool, of the shape `inputs.shape[:-1]`, or of size 1 along any of its axes. Positions
-            where it is False have no part in the statistics. Keras passes on an Embedding's or a Masking's.
+        mask: bool, of the shape `inputs.shape[:-1]`, or of size 1 along any of its axes. Positions where it
+            is False have no part in the statistics. Keras passes on the mask of an Embedding or a Masking.
 
     Weights, each `[C]`: gamma, beta, moving_mean, moving_variance, as `keras.layers.BatchNormalization`;
     then moving_stddev, renorm_mean and renorm_stddev with `renorm`; then the number of updates with

@@ -45,15 +45,15 @@ class Dice(MovingStatistics):
         moving_variance_initializer: what the moving variance starts from, likewise; by default "ones".
         synchronized: under a `tf.distribute` strategy, take the statistics of the global batch, each
             replica weighing by its own count. Otherwise each replica normalizes by its own batch.
-        unbiased_variance: feed the moving variance var_B m / (m - 1), with m values a channel.
-        momentum_warmup: let update n, from 0, keep min(momentum, (1 + n) / (10 + n)).
-        **kwargs: of `keras.layers.Layer`, such as `name`, `dtype` and `trainable`.
+        unbiased_variance: update the moving variance with var_B m / (m - 1), where a channel has m values.
+        momentum_warmup: let update n, counted from 0, keep the share min(momentum, (1 + n) / (10 + n)).
+        **kwargs: further arguments of `keras.layers.Layer`, such as `name`, `dtype` and `trainable`.
 
     Call arguments:
         inputs: `[..., C, ...]`, floating point, rank 2 or more.
         training: True to normalize by the batch and update the moving statistics.
-        mask: bool, of the shape `inputs.shape[:-1]`, or of size 1 along any of its axes. Positions
-            where it is False have no part in the statistics. Keras passes on an Embedding's or a Masking's.
+        mask: bool, of the shape `inputs.shape[:-1]`, or of size 1 along any of its axes. Positions where it
+            is False have no part in the statistics. Keras passes on the mask of an Embedding or a Masking.
 
     Weights, each `[C]`: alpha, moving_mean, moving_variance; then the number of updates with
     `momentum=None` or `momentum_warmup`.
@@ -112,7 +112,7 @@ class Dice(MovingStatistics):
         )
 
     def load_alpha(self, alpha: np.ndarray) -> None:
-        """Take over the only weight of a Dice without moving statistics, as the DIEN authors' is.
+        """Take over alpha, the only weight of a Dice without moving statistics, such as the DIEN authors'.
 
         The moving statistics stay as they are: compute them with
         `tfnorm.statistics.recalibrate_statistics` before the model serves.

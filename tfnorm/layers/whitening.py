@@ -38,16 +38,16 @@ class Whitening(keras.layers.Layer):
     Args:
         method: "zca", whose outputs stay as near to the inputs as can be, or "pca", whose outputs are the
             principal components, by falling variance.
-        components: how many principal components to keep, 1 to C; None for all. With "pca" alone.
+        components: how many principal components to keep, 1 to C; None for all. It goes with "pca" alone.
         epsilon: added to the eigenvalues l, 0 or more. Channels that depend on each other, as those that
             are constant do, have an l of 0, and need an epsilon above 0.
-        **kwargs: of `keras.layers.Layer`, such as `name` and `dtype`.
+        **kwargs: further arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
         inputs: `[..., C]`, floating point, rank 2 or more. The outputs are `[..., components or C]`.
 
-    Weights, none of them trainable: mean `[C]`, kernel `[C, components or C]`, and how many rows they are
-    from.
+    Weights, none of them trainable: mean `[C]`, kernel `[C, components or C]`, and the number of rows that
+    these were computed from.
 
     Raises:
         InputError: an argument is out of range, or the layer is called before it was adapted.

@@ -31,7 +31,7 @@ class TargetAttention(keras.layers.Layer):
     Args:
         units: widths of the MLP's hidden layers, which are sigmoid; a linear unit follows.
         softmax: False for a_t = s_t; the linear unit then has a bias.
-        **kwargs: of `keras.layers.Layer`.
+        **kwargs: further arguments of `keras.layers.Layer`.
 
     Call arguments:
         query: q, `[N, D]`.

@@ -22,7 +22,7 @@ class AUGRUCell(keras.layers.Layer):
 
     Args:
         units: U, the width of the state.
-        **kwargs: of `keras.layers.Layer`.
+        **kwargs: further arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `[N, D + 1]`, x_t and after it a_t, from 0 to 1.

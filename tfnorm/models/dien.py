@@ -47,19 +47,19 @@ class DIEN(keras.Model):
         score = sigmoid(tower(BatchNormalization([q, e, m, q * m])))
         loss = log loss of the score + auxiliary_weight * auxiliary loss
 
-    where the tower is Dense and Dice by turns, then one Dense unit. The auxiliary loss is that of
-    telling the next item of a history from a sampled one by h_t. Training needs negatives for it, and
-    nothing else does: `tfnorm.training.Negatives` and `tfnorm.datasets.with_negatives` draw them. Its
-    scale is our choice: the mean over the steps that there are, of all histories; that of the paper is
-    a mean over examples of sums over steps, and that of the authors' code a mean over all steps, of
-    padding too, in which each is multiplied by its mask. `fit` reports it as `auxiliary_loss`; weights
-    of examples and of classes count for it as for the score.
+    where the tower is Dense and Dice by turns, then one Dense unit. The auxiliary loss is that of telling
+    the next item of a history from a sampled one by h_t. Training needs negatives for it, and nothing else
+    does: `tfnorm.training.Negatives` and `tfnorm.datasets.with_negatives` draw them. Its scale is our
+    choice: it is the mean over the steps of all histories, padding left out. The paper takes the mean over
+    examples of the sum over steps, and the authors' code the mean over all steps, padding too, where each
+    step is multiplied by its mask. `fit` reports it as `auxiliary_loss`; weights of examples and of classes
+    count for it as for the score.
 
-    Of a schema, k_t, the user's and the context's features are as in `DIN`; every history has GRUs of
-    its own.
+    With a schema, k_t and the features of the user and the context are as in `DIN`. Every history has GRUs
+    of its own.
 
     Args:
-        schema: the features of the log. None for `item_count` and `category_count` in its place; an int is
+        schema: the features of the log. None to give `item_count` and `category_count` instead; an int is
             taken for `item_count`.
         category_count: without a schema, how many rows the table of categories has; None with one.
         embedding_size: without a schema, the width of an item's embedding and of a category's; the
@@ -74,12 +74,12 @@ class DIEN(keras.Model):
         embeddings_regularizer: adds a penalty on all tables to the loss, such as
             `keras.regularizers.L2(1e-6)`; None for no penalty. It reads whole tables in each step, which
             `LazyAdam`'s `embeddings_l2` does not.
-        **kwargs: of `keras.Model`, such as `name`.
+        **kwargs: further arguments of `keras.Model`, such as `name`.
 
-    Inputs, by name: the schema's columns, as for `DIN`. In training also a negative for each step of
-    each column of ids of a history, `negative_` and the column's name (without `history_` before it):
-    without a schema `negative_items` and `negative_categories`, `[N, T]`. Output: `[N, 1]`, from the
-    layer `score`. An id outside its table raises or gives NaN.
+    Inputs, by name: the schema's columns, as for `DIN`. Training also needs a negative for each step of
+    each column of ids in a history. Its input is named `negative_` and the column's name, without a
+    `history_` before it: without a schema these are `negative_items` and `negative_categories`, `[N, T]`.
+    Output: `[N, 1]`, from the layer `score`. An id outside its table raises or gives NaN.
 
     Raises:
         InputError: there is no such activation, neither a schema nor both counts are given, the
@@ -208,7 +208,7 @@ class DIEN(keras.Model):
 
     @property
     def negatives(self) -> dict[str, str]:
-        """The inputs of training alone -> the target's feature that they are ids of."""
+        """Name of an input that only training needs -> the feature of the target whose ids it holds."""
         return {
             negative(column): name
             for history in self.schema.histories

@@ -23,16 +23,16 @@ class DIN(keras.Model):
         m = mean of k,    a = target attention of q over k
         score = sigmoid(tower(BatchNormalization([q, a, m, q * m])))
 
-    where the tower is Dense and Dice by turns, then one Dense unit. It is the model of the DIEN
-    authors' code, without its user embedding, and with the history's mean for its sum. Its variants
-    there are arguments here: their BaseModel is `attention=False, activation="prelu"`.
+    where the tower is Dense and Dice by turns, then one Dense unit. It is the model of the DIEN authors'
+    code, without its user embedding, and with the mean of the history in the place of its sum. The variants
+    in that code are arguments here: their BaseModel is `attention=False, activation="prelu"`.
 
-    Of a schema, q is the target's features, k_t what a history holds of them, with its numbers beside
-    them (k_t + W BatchNormalization(numbers_t)); every history has an attention of its own, and the
-    user's and the context's features join the tower.
+    With a schema, q is the features of the target, and k_t is what a history holds of them at step t, with
+    the step's numbers (k_t + W BatchNormalization(numbers_t)). Every history has an attention of its own,
+    and the features of the user and the context join the tower.
 
     Args:
-        schema: the features of the log. None for `item_count` and `category_count` in its place; an int is
+        schema: the features of the log. None to give `item_count` and `category_count` instead; an int is
             taken for `item_count`.
         category_count: without a schema, how many rows the table of categories has; None with one.
         embedding_size: without a schema, the width of an item's embedding and of a category's.
@@ -49,14 +49,14 @@ class DIN(keras.Model):
         embeddings_regularizer: adds a penalty on all tables to the loss, such as
             `keras.regularizers.L2(1e-6)`; None for no penalty. It reads whole tables in each step, which
             `LazyAdam`'s `embeddings_l2` does not.
-        **kwargs: of `keras.Model`, such as `name`.
+        **kwargs: further arguments of `keras.Model`, such as `name`.
 
-    Inputs, by name: the schema's columns, raw: hashing and look-ups are part of the model. Without a
-    schema, all int32: `item` `[N]`, `category` `[N]`, `history_items` `[N, T]`,
-    `history_categories` `[N, T]`. T is free, 0 too; a history is padded with 0, or the empty string,
-    at its end, and more padding changes no score. Of a history that is longer than the schema says
-    the model takes what a log of the schema keeps of it, so that it is served as it was trained.
-    Output: `[N, 1]`, from the layer `score`. An id outside its table raises or gives NaN.
+    Inputs, by name: the schema's columns as the log has them; hashing and look-ups are part of the model.
+    Without a schema, all int32: `item` `[N]`, `category` `[N]`, `history_items` `[N, T]`,
+    `history_categories` `[N, T]`. T is free, 0 too; a history is padded with 0, or the empty string, at its
+    end, and more padding changes no score. If a history is longer than the schema says, the model keeps the
+    same steps of it as a log of the schema does, so that it is served as it was trained. Output: `[N, 1]`,
+    from the layer `score`. An id outside its table raises or gives NaN.
 
     Raises:
         InputError: there is no such activation, neither a schema nor both counts are given, the

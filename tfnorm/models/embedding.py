@@ -19,7 +19,7 @@ class IdEmbedding(keras.layers.Embedding):
     Args:
         input_dim: rows of the table, the padding id 0 included.
         output_dim: width of a row.
-        **kwargs: of `keras.layers.Embedding`, such as `embeddings_initializer`.
+        **kwargs: further arguments of `keras.layers.Embedding`, such as `embeddings_initializer`.
 
     Raises:
         InvalidArgumentError: an id is outside the table, when the layer runs on a CPU without XLA.

@@ -26,9 +26,9 @@ class Cause:
             is logged is a function of the score, or another output), "inputs" (others were scored than
             those logged) or "not found".
         said: what was found, in a sentence.
-        certain: whether scoring in that way gives what was logged; else it is what is left.
-        calls: how many of the calls that were looked at it explains; 0 where it was not tried on calls.
-        of: how many were looked at.
+        certain: whether scoring in that way gives what was logged; if not, it is the cause that is left.
+        calls: how many of the requests that were tried it explains; 0 where it was not tried on requests.
+        of: how many requests were tried.
 
     Example:
 
@@ -82,26 +82,27 @@ class ModelResult:
 
     Attributes:
         target: which model it is, as it was given.
-        signature: that scored; None for a Keras model.
+        signature: the signature that was scored; None for a Keras model.
         verdict: "equal", "different" or "could not tell".
-        outputs: what was compared: the logged output, and the model's where that goes by another name.
-        calls, rows: that were compared.
-        calls_different, rows_different: by more than rounding.
-        rows_changed: that differ at all.
-        one_way: whether all but a few moved the same way, which no rounding does.
+        outputs: what was compared: the logged output, and the model's where it has another name.
+        calls, rows: how many requests and rows were compared.
+        calls_different, rows_different: how many differ by more than rounding.
+        rows_changed: how many rows differ at all.
+        one_way: whether nearly all scores are off the same way, which rounding does not do.
         max_abs_diff: the largest difference; inf where one is no number, or there is a problem.
-        quantiles: share -> the difference that this share of the rows is not above, to 1% of it.
-        worst: the calls that differ most.
-        ranking: None where there is none.
-        logged, new: how well the scores rank the labels; None without labels.
-        problems: why calls differ that can't be compared -> how many.
-        unfit: why calls can't be given to the model -> how many.
-        notes: what had to be done to give it the calls -> how many.
-        versions: version that the log has, or "" -> how many calls, and how many differ.
-        dependence: whether its scores depend on the batch.
-        causes: why they differ, the one that explains most first; empty where they don't.
-        ruled_out: what does not explain it, a sentence each.
-        points: some rows, logged and new.
+        quantiles: share -> the difference that this share of the rows does not exceed, exact to 1%.
+        worst: the requests that differ most.
+        ranking: how far the order within requests differs; None where no request has one.
+        logged, new: how well the logged and the new scores rank the labels; None without labels.
+        problems: why requests count as different because they can't be compared -> how many.
+        unfit: why requests can't be given to the model -> how many.
+        notes: what had to be done to give requests to the model -> how many.
+        versions: a version that the log names, or "" -> how many requests it answered, and how many of them
+            differ.
+        dependence: whether the model's scores depend on the batch.
+        causes: why answers differ, the cause that explains most first; empty where they don't.
+        ruled_out: what does not explain the differences, a sentence each.
+        points: some rows, with the logged and the new score.
 
     Example:
 
@@ -141,16 +142,16 @@ class ReplayResult:
 
     Attributes:
         log: the path of the file.
-        verdict: that on the model; "equal", "different" or "could not tell".
-        calls_given: how many calls the log has.
+        verdict: the verdict for `model`: "equal", "different" or "could not tell".
+        calls_given: how many requests the log has.
         calls_drawn: how many of them were looked at.
-        passed_over: why some of those have nothing to compare -> how many.
+        passed_over: why requests have nothing to compare -> how many.
         batches_known: whether the log says which rows were scored together.
-        model: the log beside the model.
-        against: the log beside the other model; None where there is none.
+        model: how the log compares with the model.
+        against: how the log compares with the other model; None where there is none.
         labels, atol, rtol, limit, seed: the arguments that were given.
-        provenance: the versions of the packages, when it was made, how long it took, and what of; None where
-            nobody kept it.
+        provenance: the versions of the packages, when the report was made, how long it took, and the
+            fingerprints of what it is about; None where that was not kept.
     """
 
     log: str

@@ -63,6 +63,6 @@ class Column:
         return tf.io.FixedLenFeature(self.shape, dtype)
 
     def empty(self, rows: int, length: int) -> np.ndarray:
-        """So many rows of padding."""
+        """This many rows of padding."""
         shape = (rows, length) if self.is_list else (rows, *(n or 0 for n in self.shape))
         return np.zeros(shape, "S1" if self.dtype == "string" else self.dtype)

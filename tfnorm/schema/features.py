@@ -28,17 +28,17 @@ class Id:
 
     Args:
         name: the name of the feature, and of its column.
-        size: ids are in [0, size), or they are hashed into so many buckets. None with a vocabulary.
+        size: ids are in [0, size), or they are hashed into this many buckets. None with a vocabulary.
         width: how many numbers an embedding has.
         hashed: any id is taken, and those that share a bucket share an embedding.
-        vocabulary: the ids there are, all strings or all integers, or the path of a file with a
-            string a line; None for none.
-        many: whether a row has a list of them.
+        vocabulary: the ids there are, all strings or all integers, or the path of a file with one string on
+            each line; None for no vocabulary.
+        many: whether a row has a list of ids.
         combine: `mean` or `sum` of the embeddings of a list.
-        table: the name of the table; features that name the same one share it. None for one of its
-            own, by the feature's name.
-        dtype: what the input takes, `int64`, `int32` or `string`; None for what fits: string where the ids
-            are hashed or the vocabulary's are strings, else int64.
+        table: the name of the embedding table; features that name the same table share it. None for a table
+            of its own, named after the feature.
+        dtype: the dtype of the input, `int64`, `int32` or `string`; None for `string` where the ids are
+            hashed or the vocabulary has strings, else `int64`.
 
     Raises:
         InputError: an argument is not as said here; the message names the feature.
@@ -193,18 +193,18 @@ class Number:
 
 @dataclass(frozen=True)
 class History:
-    """What came before: columns of lists, oldest first, that hold what the target has.
+    """What a user did before: columns of lists, oldest first, that hold what the target has.
 
     A list ends where its first column does; what follows is padding: the id 0, or the empty string.
 
     Args:
         name: the name of the feature.
-        of: a target's id feature -> the column that holds the earlier ones of its kind; the first
+        of: an id feature of the target -> the column with the earlier ids of its kind; the first column
             tells where a list ends.
-        numbers: what else is known of each step, such as how long it lasted: columns, or a `Number` for
-            one to be scaled.
-        length: the most steps that are kept: by what reads a log, and in the graph of a model.
-        keep: which are kept of more, `newest` or `oldest`.
+        numbers: the columns with what else is known of each step, such as how long it lasted; a `Number`
+            for a column that is to be scaled.
+        length: the most steps that are kept, by the reader of a log and in the graph of a model.
+        keep: which steps of a longer history are kept, `newest` or `oldest`.
 
     Raises:
         InputError: an argument is not as said here; the message names the feature.

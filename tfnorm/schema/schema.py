@@ -24,12 +24,12 @@ class Schema:
 
     Args:
         features: `Id`, `Number` and `History`, each with a name of its own.
-        target: the features of what is shown and may be clicked; the others describe the user and
-            the moment.
-        label: the column that says whether it was clicked, 1 or 0.
-        weight: the column of how much an example counts; None where all count the same.
-        group: the column of whose example it is, for GAUC; None for none.
-        time: the column of when it was, to split a log by; None for none.
+        target: the features of what is shown and may be clicked; the others describe the user and the
+            moment.
+        label: the column that says whether the target was clicked, 1 or 0.
+        weight: the column that says how much an example counts; None where all count the same.
+        group: the column that says whose example it is, usually the user, for GAUC; None for none.
+        time: the column that says when it was, to split a log by; None for none.
 
     Raises:
         InputError: two features or columns have the same name, a name isn't there, or features that
@@ -111,14 +111,14 @@ class Schema:
         return {name: column.record for name, column in self.columns.items()}
 
     def examples(self, rows: Sequence[Mapping[str, object]]) -> dict[str, np.ndarray]:
-        """Examples for a model, of rows as Python has them.
+        """Make a model's examples from rows as Python has them.
 
         Args:
             rows: each a dict of column -> value, or list of values.
 
         Returns:
-            Input name -> array; lists are cut to their greatest length and padded at the end. Strings
-            are bytes, which Keras takes as tensors alone: `model.predict(tf.nest.map_structure(
+            Input name -> array; lists are cut to the schema's length and padded at the end. Strings are
+            bytes, which Keras takes only as tensors: `model.predict(tf.nest.map_structure(
             tf.constant, examples))`.
 
         Raises:
@@ -180,7 +180,7 @@ class Schema:
             raise InputError(f"{path}: {error}") from error
 
     def with_statistics(self, statistics: Mapping[str, tuple[Statistic, Statistic]]) -> Schema:
-        """With the mean and the deviation of numbers, by name."""
+        """The same schema, with these means and deviations of its numbers, by name."""
 
         def number(n: Number) -> Number:
             if n.name not in statistics:

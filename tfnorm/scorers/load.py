@@ -26,10 +26,10 @@ def load_scorer(
     signature: str | None = None,
     connection: Connection | None = None,
 ) -> Scorer:
-    """Something to score examples with, whatever the model is.
+    """Open a model, a file or a server, to score examples with all of them in one way.
 
     A SavedModel is run by the C++ session that TensorFlow Serving uses, never by re-tracing Python.
-    Of a server, the version that it serves now is the one that is scored, whatever comes later.
+    For a server, the version that it serves now is scored, even if it serves a newer one later.
 
     Args:
         target: a Keras model, a `.keras` file, the directory of a SavedModel or of its versions
@@ -40,7 +40,7 @@ def load_scorer(
         connection: how to reach a server; None for the defaults.
 
     Returns:
-        A scorer: `scorer.inputs` is what it takes, `scorer.score(examples)` a dict of arrays.
+        A scorer: `scorer.inputs` says what it takes, and `scorer.score(examples)` returns a dict of arrays.
 
     Raises:
         InputError: `target` can't be understood, reached or loaded.

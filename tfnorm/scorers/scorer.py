@@ -50,23 +50,23 @@ class BareScorer(Protocol):
 class Scorer(BareScorer, Protocol):
     """Something that scores examples: a Keras model, a file, a server, or a class of one's own.
 
-    A subclass gives `name`, `signature`, `inputs`, `score` and `close`; what it doesn't say besides
+    A subclass defines `name`, `signature`, `inputs`, `score` and `close`. Whatever else it does not define
     is as it stands here.
 
     Attributes:
         precision: the coarsest floating-point type that it computes in, such as "float16", once it
             has scored; None if unknown.
         remote: whether requests may be sent at the same time.
-        concurrent: whether `score` may be called from several threads at once, and gives what it gives
+        concurrent: whether `score` may be called from several threads at once, and then gives the same as
             one call after the other.
         kept_examples: the file of examples that an export keeps beside the model; None for none.
-        defaults: input name -> what it is where `score` is not given it, of those that need not be given.
-        constants: input name -> what it is in every batch, of those that are no part of the examples.
-        candidates: the inputs that have an axis of candidates behind the batch's, where the target's
-            `serving_default` has none; the others are what candidates have in common.
-        outside: input name -> an id that its embedding table lacks, of those that the rows beside it are
-            said to be spared.
-        places: where inputs stand that are in dicts of dicts or in lists: path, such as "user/age" -> name.
+        defaults: input name -> its value where `score` is not given it, for inputs that need not be given.
+        constants: input name -> its value in every batch, for inputs that are no part of the examples.
+        candidates: the inputs that have an axis of candidates after the batch's, where the target's
+            `serving_default` has none; candidates share the other inputs.
+        outside: input name -> an id that its embedding table lacks, for inputs where such an id must not
+            change the scores of other rows.
+        places: where inputs stand that are in nested dicts or in lists: path, such as "user/age" -> name.
 
     Example:
 
@@ -93,7 +93,7 @@ class Scorer(BareScorer, Protocol):
     places: Mapping[str, str] = MappingProxyType({})
 
     def keras_model(self) -> tuple[keras.Model, Call] | None:
-        """The Keras model that scores, and how it is called; None where it is none."""
+        """The Keras model that scores, and how it is called; None where it is no Keras model."""
         return None
 
     def precision_of(self, output: str) -> str | None:
@@ -102,9 +102,9 @@ class Scorer(BareScorer, Protocol):
 
     @contextmanager
     def as_saved_model(self) -> Iterator[SavedModel | None]:
-        """A SavedModel of what scores, to look into while the context lasts; None where none can be.
+        """A SavedModel of what scores, to look into while the context lasts; None where there is none.
 
-        What scores is its signature called `signature`, or the default one where that is None.
+        Its signature `signature` is what scores, or the default one where that is None.
 
         Raises:
             InputError: it should be possible, but is not.

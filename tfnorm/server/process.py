@@ -23,10 +23,11 @@ def serve(server: Server, max_model_megabytes: int | None = None) -> None:
 
     Args:
         server: one that is not started.
-        max_model_megabytes: what the models may take, their weights and all that they compute at a time;
-            None for what the machine has. A request that would make them take more is RESOURCE_EXHAUSTED,
-            a version END. With a bound, TensorFlow keeps what the models once took for the next request.
-            It counts where TensorFlow has not yet run anything in this process.
+        max_model_megabytes: how much memory the models may take, for their weights and all that they
+            compute at a time; None for what the machine has. A request that would take more is answered
+            with RESOURCE_EXHAUSTED, and a version that would take more has the state END. With a bound,
+            TensorFlow keeps memory that the models once took for the next request. The bound works only if
+            TensorFlow has not yet run anything in this process.
 
     Raises:
         InputError: as `Server.start`.

@@ -43,9 +43,9 @@ class Server:
         port: the port of the gRPC API; 0 for any free one.
         rest_port: the port of the REST API; 0 for any free one.
         poll_seconds: how many seconds pass between two looks for a newer version.
-        max_request_bytes: what a request, its tensors, its outputs and its answer may each have. What
-            it is parsed into may have four times as much, so that a request takes up to about ten
-            times as much in all, beside what the model itself takes to work on its rows.
+        max_request_bytes: how many bytes a request, its tensors, its outputs and its answer may each have.
+            What it is parsed into may have four times as many, so a request takes up to about ten times as
+            many in all, beside what the model itself takes to work on its rows.
         batching: run requests of several clients together, as `BatchingParameters` says; None to run
             each by itself.
 

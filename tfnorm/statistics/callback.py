@@ -27,13 +27,13 @@ class StatisticsCallback(keras.callbacks.Callback):
         log_dir: the folder that TensorBoard reads; events go to its folder `statistics`.
         dataset: what the model is trained on, or a part of it, as `recalibrate_statistics` takes
             it.
-        steps: batches to take at most; None for all.
+        steps: how many batches to take at most; None for all.
 
     Raises:
         InputError: when training starts, as `statistics_report` does.
 
     Attributes:
-        report: that of the last epoch.
+        report: the report of the last epoch.
 
     Example:
 

@@ -27,17 +27,16 @@ def statistics_report(
         difference of means = (mu_moving - mu) / sqrt(var + epsilon)
         ratio of standard deviations = sqrt((var_moving + epsilon) / (var + epsilon))
 
-    mu and var are those of what the layer is given in inference, by the model as it is, over the
-    whole dataset (one pass). Every tfnorm.BatchNormalization, tfnorm.Dice and
-    keras.layers.BatchNormalization is in it, at any depth, frozen ones too. The model is not
-    changed.
+    mu and var are the mean and the variance of the layer's inputs in inference, by the model as it is, over
+    the whole dataset (one pass). Every tfnorm.BatchNormalization, tfnorm.Dice and
+    keras.layers.BatchNormalization is compared, at any depth, also frozen ones. The model is not changed.
 
     Args:
         model: a built model; it need not be compiled. It is called without `training`, as an export
             calls it.
         dataset: what the model was trained on, as `recalibrate_statistics` takes it; or a `Partial` of it,
             which observers of `training=None` made wherever the data are.
-        steps: batches to take at most; None for all.
+        steps: how many batches to take at most; None for all.
 
     Returns:
         The report: `print` it, or take its `to_json()`, `plot(path)`, `passed` and `layers`.

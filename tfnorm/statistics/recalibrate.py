@@ -18,20 +18,20 @@ def recalibrate_statistics(
 
         mu = sum(x) / m,    var = sum((x - mu)^2) / m
 
-    over all values x of a channel that a layer is given in inference, m of them; m - 1 for m in the
-    variance where the layer has `unbiased_variance`. It takes in every tfnorm.BatchNormalization,
-    tfnorm.Dice and keras.layers.BatchNormalization at any depth. A layer that is called several
-    times has the values of all its calls; positions that a mask leaves out don't count.
+    over all m values x that a layer is given in inference for a channel; where the layer has
+    `unbiased_variance`, the variance is divided by m - 1. This is done for every tfnorm.BatchNormalization,
+    tfnorm.Dice and keras.layers.BatchNormalization, at any depth. For a layer that is called several times,
+    the values of all its calls count; positions that a mask leaves out don't.
 
-    What a layer is given depends on the statistics of the layers before it, so the dataset is run
-    through several times, a batch in memory at a time: pass k makes those exact that have k - 1 such
-    layers one after the other before them. There are as many passes as layers in the longest such row,
-    however many stand beside each other; which depends on which is read from the graphs that the model is
-    traced to. A model that runs eagerly (`run_eagerly=True`), and one that calls a layer from Python in
-    the middle of a run (`tf.py_function`), has none: each layer is then taken to depend on all that are
-    called before it, and the last pass is that in which none moves any more. The dataset should have the
-    same examples in each pass, in any order. Where they are drawn at random, each layer gets the
-    statistics of a draw of its own.
+    The inputs of a layer depend on the statistics of the layers before it, so the dataset is read in
+    several passes, with one batch in memory at a time. Pass k makes the layers exact that have k - 1 such
+    layers in a row before them. So there are as many passes as layers in the longest such row, however many
+    layers stand beside each other. Which layer depends on which is read from the graphs that the model is
+    traced to. A model that runs eagerly (`run_eagerly=True`), or that calls a layer from Python in the
+    middle of a run (`tf.py_function`), has no such graph: each layer is then taken to depend on all layers
+    called before it, and the passes end when no statistic moves any more. The dataset should have the same
+    examples in each pass, in any order. Where they are drawn at random, each layer gets the statistics of a
+    draw of its own.
 
     A frozen layer (`trainable=False`) keeps its statistics: it normalized by them in training too,
     so the weights after it are fitted to them, not to the data's. Set `trainable` to recalibrate
@@ -42,21 +42,21 @@ def recalibrate_statistics(
     population. With `momentum=None` or `momentum_warmup` the number of updates becomes the number
     of calls that the statistics come from, so that training can go on from them.
 
-    Whatever stops it, Ctrl-C and errors of the dataset too, the model is left as it was.
+    If anything stops it, even Ctrl-C or an error of the dataset, the model is left as it was.
 
     Args:
         model: a built model; it need not be compiled. It is called with `training=False`.
         dataset: batches of x, (x, y) or (x, y, sample_weight), as `keras.Model.predict` takes them:
-            a `tf.data.Dataset`, a `keras.utils.PyDataset`, a list, a function that gives an iterator
-            anew for each pass, a generator (which is kept in memory, as it can be run through only
-            once). Or all examples: an array, or arrays by name. Labels and weights are not used.
-        steps: batches to take at most; None for all.
+            a `tf.data.Dataset`, a `keras.utils.PyDataset`, a list, a function that returns a new iterator
+            for each pass, or a generator (whose batches are kept in memory, as it can be read only once).
+            Or all examples at once: an array, or arrays by name. Labels and weights are not used.
+        steps: how many batches to take at most; None for all.
 
     Returns:
         The names of the recalibrated layers, each after those of the models and layers around it,
-        in the order in which the model calls them: a list, which also has `examples` (how many there
-        were), `passes`, `moves` (what each layer's statistics moved by) and `standard_error` (how far the
-        examples decide: that of the worst mean, in standard deviations). `print` says it in a line.
+        in the order in which the model calls them: a list, which also has `examples` (how many there were),
+        `passes`, `moves` (how far each layer's statistics moved) and `standard_error` (of the least certain
+        mean, in standard deviations of its channel). `print` shows all this in a line.
 
     Raises:
         InputError: the model is not built or has no such layer (or only frozen ones, or none that

@@ -24,8 +24,8 @@ from tfnorm.training.ranking_metrics import RankingMetrics
 from tfnorm.training.recipe import Recipe
 from tfnorm.training.resume import Resume
 
-# Called with what is being done, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
+"""It is called with what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Trained:
     """A trained model and how well it ranks the test split.
 
     Attributes:
-        model: the Keras model, which has its best weights.
-        auc: on the test split; None if all of its labels are the same.
+        model: the Keras model, with its best weights.
+        auc: the AUC on the test split; None if all of its labels are the same.
         best_auc: the AUC of the true click probabilities there; None if they aren't known.
         gauc: the users' AUCs, weighted by their impressions; None if no user has both labels.
         log_loss: the mean log loss of an example of the test split.
         recipe: how it was trained.
         history: what was measured after each epoch, with the moving averages of the training.
-        recalibrated: what recalibration on the training log did; None where it was turned off.
+        recalibrated: what the recalibration on the training log changed; None where it was turned off.
 
     Example:
 
@@ -89,28 +89,28 @@ def train(
 ) -> Trained:
     """Train a model on a click log by a recipe.
 
-    It only puts together what can be had alone: `DIN` or `DIEN` of the log's schema, `LazyAdam`,
+    It puts together parts that can also be used alone: `DIN` or `DIEN` for the log's schema, `LazyAdam`,
     `RankingMetrics`, `Negatives`, `Resume` and Keras's `fit`.
 
     Args:
         log: what to train and test on.
-        recipe: how; None for the defaults.
-        checkpoints: a folder that gets the state of the training after each epoch. If it has one of the
-            same training, that training goes on from there. None for none. The last one stays there,
-            for a process that is killed before the model is saved; `Resume(checkpoints).done()` removes
-            it.
-        tensorboard: a folder that gets the losses, and histograms of activations, gradients and
-            moving statistics; None for none.
+        recipe: how to train; None for the defaults.
+        checkpoints: a folder that gets the state of the training after each epoch. If it already has a
+            state of the same training, the training goes on from there. The last state stays in the folder,
+            in case the process is killed before the model is saved; `Resume(checkpoints).done()` removes
+            it. None to keep no state.
+        tensorboard: a folder that gets the losses, and histograms of activations, gradients and moving
+            statistics; None to write none.
         recalibrate: make the moving statistics those of the whole training log, under the final
             weights, before the model is scored. Moving averages are behind the weights, and after
             few steps hold a part of their initial values.
-        progress: called after each step, with how many examples are done; None for nothing.
+        progress: called after each step, with how many examples are done; None to call nothing.
 
     Returns:
         The model and how well it ranks.
 
     Raises:
-        InputError: `checkpoints` has those of another training, TensorBoard isn't installed, the log
+        InputError: `checkpoints` has the state of another training, TensorBoard isn't installed, the log
             can't be read, or it has no users to keep some of for early stopping.
 
     Example:

@@ -19,26 +19,25 @@ class LazyAdam(keras.optimizers.Adam):
         m_r <- beta_1 m_r + (1 - beta_1) g_r,    v_r <- beta_2 v_r + (1 - beta_2) g_r^2
         w_r <- w_r - learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) m_r / (sqrt(v_r) + epsilon)
 
-    for the rows r that the batch has, t being the step; the others keep w, m and v as they are. Such
-    a row's gradient comes as `tf.IndexedSlices`, as that of an embedding does; every other variable
-    is updated as by `keras.optimizers.Adam`.
+    for the rows r that the batch has, where t is the step; the other rows keep w, m and v as they are. This
+    holds for variables whose gradient is a `tf.IndexedSlices`, as that of an embedding is; every other
+    variable is updated as `keras.optimizers.Adam` does.
 
-    A row that each batch has is updated as a dense Adam updates it. A row that a batch leaves out is
-    not: a dense Adam goes on to move it by the momentum that it has, and lets m and v fade.
-    `keras.optimizers.Adam` of Keras 3.15 is neither: it updates the whole table, and the gradients of
-    an id that a batch has more than once are squared before they are summed, so that v is not of
-    their sum.
+    A row that every batch has is updated as a dense Adam would update it. A row that a batch leaves out is
+    not: a dense Adam would go on to move it by its momentum, and let m and v fade. `keras.optimizers.Adam`
+    of Keras 3.15 does neither: it updates the whole table, and where a batch has an id several times, it
+    squares the gradients before it sums them, so v is not that of their sum.
 
     Args:
         learning_rate: a number, a schedule, or a function without arguments.
-        beta_1: how much of the mean of the gradients is kept.
-        beta_2: how much of the mean of their squares is kept.
-        epsilon: added to the root of the latter.
-        embeddings_l2: the factor of L2 on the rows of tables that the batch has. It is DIN's
-            mini-batch-aware regularization without the division by how often an id is in the log. It
-            is no part of the loss that is shown.
-        **kwargs: of `keras.optimizers.Adam`. A weight decay, an average of the weights, accumulated
-            gradients and a clipping by the norm of all gradients take in whole tables.
+        beta_1: the share that the mean of the gradients keeps in each step.
+        beta_2: the share that the mean of their squares keeps in each step.
+        epsilon: added to the root of the mean of the squares.
+        embeddings_l2: the factor of the L2 penalty on the rows of tables that the batch has. It is DIN's
+            mini-batch-aware regularization without the division by how often an id is in the log. It is not
+            part of the loss that `fit` shows.
+        **kwargs: further arguments of `keras.optimizers.Adam`. A weight decay, an average of the weights,
+            accumulated gradients and a clipping by the norm of all gradients still work on whole tables.
 
     Raises:
         InputError: `amsgrad` is asked for, or `embeddings_l2` is below 0.

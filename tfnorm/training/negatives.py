@@ -26,9 +26,9 @@ class Negatives:
     `frequency`: an item is as likely as it is often a target, as the authors of DIEN draw from all of
     their reviews.
 
-    One pass over the log finds what can be drawn, and keeps at most `pool` of it: of all items those
-    with the least hashes, or a sample of the targets. What is drawn depends on the seed of
-    `Log.batches`, on the epoch's number and on the place in it.
+    One pass over the log finds what can be drawn, and keeps at most `pool` of it: the items with the
+    smallest hashes, or a sample of the targets. What is drawn depends on the seed of `Log.batches`, on the
+    epoch's number and on the place in the epoch.
 
     Args:
         log: the training log.

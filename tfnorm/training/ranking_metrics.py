@@ -46,7 +46,7 @@ class Ranking:
     rows: int
 
     def logs(self, prefix: str) -> dict[str, float]:
-        """Its figures by name, those that aren't known left out, and the errors of exact ones."""
+        """Its figures by name; those that aren't known, and the errors of exact figures, are left out."""
         found = {"auc": self.auc, "gauc": self.gauc, "log_loss": self.log_loss}
         errors = {"auc_error": self.auc_error, "gauc_error": self.gauc_error}
         kept = {name: value for name, value in found.items() if value is not None}
@@ -60,20 +60,19 @@ class RankingMetrics(keras.callbacks.Callback):
         AUC = P(score of a click > score of another) + P(the two are equal) / 2
         GAUC = sum_u n_u AUC_u / sum_u n_u over the users u with both labels, n_u their impressions
 
-    Exact ones keep a score, a label and a user for each row, some 20 bytes. Others take 25 MB however
-    many rows there are: the AUC is that of scores of which only the highest 20 bits are kept, and
-    `val_auc_error` says by how much that can be off at most; the GAUC is that of users chosen by a
-    hash, of at most a million rows, and `val_gauc_error` is its standard error. The log loss is exact
-    in both. The weights of
-    examples are not counted.
+    Exact figures keep a score, a label and a user for each row, some 20 bytes. With `exact=False` they take
+    25 MB however many rows there are. The AUC is then computed from the highest 20 bits of each score, and
+    `val_auc_error` says by how much it can be off at most. The GAUC is computed from users chosen by a
+    hash, with at most a million rows, and `val_gauc_error` is its standard error. The log loss is exact in
+    both cases. Weights of examples don't count.
 
     It must come before the callbacks that look at its figures, such as `keras.callbacks.EarlyStopping`.
 
     Args:
-        log: what to score; `users` or the schema's group tell whose row each is.
-        batch_size: rows that are scored at once.
+        log: the log to score; its users or its schema's group say whose row each is.
+        batch_size: how many rows are scored at once.
         exact: False for memory that does not grow with the rows.
-        prefix: what the names of the figures begin with.
+        prefix: the beginning of the figures' names.
 
     Raises:
         InputError: `batch_size` is less than 1; when it runs: the model has several outputs, or a

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Model = Literal["din", "dien", "base"]
 MODELS: tuple[Model, ...] = get_args(Model)
+"""The models that a `Recipe` can train."""
 Negatives = Literal["uniform", "frequency"]
 
 SCALED_FROM = 256

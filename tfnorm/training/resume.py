@@ -25,28 +25,28 @@ class Resume(keras.callbacks.Callback):
     """Keeps the state of a training after each epoch, and goes on from it.
 
     The state is the weights, the optimizer, the generators of random numbers, what was measured, and
-    early stopping with its best weights. `keras.callbacks.BackupAndRestore` forgets the last two, and
-    a process that is killed while it writes leaves it nothing; here a checkpoint is a folder that is
-    renamed into its place once it is whole. An epoch that was not ended is done again: with
-    `Log.batches`, whose order depends on the seed and on the epoch's number alone, the model is the
-    one that an undisturbed training gives.
+    early stopping with its best weights. `keras.callbacks.BackupAndRestore` does not keep the last two, and
+    has nothing left if the process is killed while it writes; here a checkpoint is a folder that is renamed
+    into its place once it is complete. An epoch that was not finished is done again. With `Log.batches`,
+    whose order depends only on the seed and on the epoch's number, the model is the one that an undisturbed
+    training gives.
 
     It must come after the callbacks that measure and that stop. The checkpoint stays when the training
     ends, so that a process that is killed before the model is saved loses nothing either: call `done`
     when it is saved.
 
     Args:
-        directory: the folder of the checkpoints; the training goes on from the newest one there.
-        of: what decides the training, such as its settings and the log's fingerprint; a checkpoint of
-            another is refused. None to take what is there.
-        stopping: the early stopping that takes part; None for none.
+        directory: the folder of the checkpoints; the training goes on from the newest one in it.
+        of: what identifies the training, such as its settings and the log's fingerprint; a checkpoint of
+            another training is refused. None to take any.
+        stopping: the early stopping of this training, whose state is kept too; None for none.
 
     Raises:
         InputError: the checkpoint in `directory` is of another training, or is damaged.
 
     Attributes:
         epoch: how many epochs are done.
-        history: what was measured after each.
+        history: what was measured after each epoch.
 
     Example:
 
@@ -83,7 +83,7 @@ class Resume(keras.callbacks.Callback):
             self._stopped = self._state["stopped"]
 
     def until(self, epochs: int) -> int:
-        """The `epochs` for `fit`: as many as asked for, or those done where early stopping ended it."""
+        """The `epochs` for `fit`: those asked for, or those done if early stopping ended it."""
         return self.epoch if self._stopped else max(epochs, self.epoch)
 
     def on_train_begin(self, logs: object = None) -> None:

@@ -17,7 +17,7 @@ def assert_batch_invariant(
 ) -> None:
     """Assert that a model's scores do not depend on the batch, as `verify_batch_invariance` finds out.
 
-    That alone: the examples of a test need not be those that the statistics of a model are of.
+    It does not compare the model's statistics with the examples: those of a test may come from anywhere.
 
     Args:
         model: what `load_scorer` takes, or a scorer.

@@ -20,7 +20,7 @@ class Move:
     Attributes:
         max_abs_diff: the largest |difference|; inf where a value became NaN, infinite or another
             string, or where there is a problem.
-        max_ulp: the largest in units in the last place of the output's dtype; None where some
+        max_ulp: the largest difference in units in the last place of the output's dtype; None where some
             difference is not that of two finite floating-point numbers.
         rows_changed: how many examples have any value that differs at all.
         verdict: "same" (to the last digit), "rounding" or "dependence".
@@ -44,11 +44,12 @@ class CompositionResult:
         name: what the batches are made of.
         kind: what it tries: "size", "order", "position", "neighbours", "padding rows", "padding",
             "repeat", "concurrent" or "parity".
-        batch_size: rows in each; in the largest where they differ.
+        batch_size: how many rows each batch has, or the largest where they differ.
         against: what it was compared with: the name of another composition, or "one at a time".
-        max_abs_diff: the largest of its outputs; max_ulp likewise.
+        max_abs_diff: the largest move of its outputs; max_ulp likewise.
         rows_changed: how many examples have any output that differs at all.
-        verdict: the worst of its outputs; for "parity", "difference" is what "dependence" is there.
+        verdict: the worst verdict of its outputs; for "parity" it is "difference" in the place of
+            "dependence".
         passed: whether each output passed.
         outputs: output name -> how far that one moved.
         seconds: how long scoring it took.
@@ -69,7 +70,13 @@ class CompositionResult:
 
 @dataclass(frozen=True)
 class OutputResult:
-    """One output over all compositions, the worst of them."""
+    """One output over all compositions.
+
+    Attributes:
+        dtype: the output's dtype.
+        max_abs_diff: its largest move in any composition; max_ulp likewise.
+        passed: whether it passed in every composition.
+    """
 
     dtype: str
     max_abs_diff: float
@@ -82,9 +89,10 @@ class Stake:
     """What the moves mean for a ranking by one output.
 
     Attributes:
-        output: its name.
-        composition: where most pairs of examples change order; None where none does but by rounding.
-        batch_size: of that composition.
+        output: the output's name.
+        composition: the composition in which most pairs of examples change order; None where only rounding
+            changes any.
+        batch_size: the batch size of that composition.
         pairs_changed: the share of pairs that change order there, from 0 to 1.
         auc: batch size -> AUC of the examples scored in batches of that size; empty without labels.
     """
@@ -181,12 +189,13 @@ class InvarianceResult:
         examples: how many were scored.
         examples_given: how many there were to choose from.
         precision: the coarsest floating-point type that the model computes in; None if unknown.
-        passed: whether they scored the same, but for rounding, in every composition, and the statistics
-            that the model normalizes with are not off; None where too little could be scored to tell.
+        passed: whether the examples scored the same, but for rounding, in every composition, and the
+            statistics that the model normalizes with are not off; None where too little could be scored to
+            tell.
         max_abs_diff: the largest |difference| of any output in any composition; inf where a value
             became NaN, infinite or another string, or where an output has lost its batch dimension.
-        max_ulp: the largest in units in the last place; None where that says nothing.
-        outputs: output name -> its dtype and its worst.
+        max_ulp: the same in units in the last place; None where such units say nothing.
+        outputs: output name -> its dtype, and its worst over all compositions.
         compositions: each way of putting the examples in batches, in the order in which they ran.
         left_out: composition -> why it was not run.
         stake: what the moves mean for a ranking; None where nothing but rounding moves and there are no
@@ -195,15 +204,16 @@ class InvarianceResult:
         culprit_unknown: why it isn't known; None where it is, or where there is none.
         atol, rtol, bitwise, seed: the arguments that were given.
         budget: the seconds that scoring might take; inf for any.
-        fed: input name -> what it was in every batch, by `feed` or by default, as JSON.
-        untold: output name -> why nothing, or not all, can be told of it by these examples.
+        fed: input name -> its value in every batch, by `feed` or by default, as JSON.
+        untold: output name -> why these examples tell nothing, or only a part, of it.
         statistics: whether the statistics that the model normalizes with fit the examples; None where
             that isn't known.
         statistics_unknown: why it isn't known, of all of them or of some; None where it is.
         allow_misfit_statistics: whether it passes with statistics that are off.
         parity: how far the scores are from another model's; None where they were compared with none.
-        provenance: the versions of the packages, when it was made, how long it took, and what of; None where
-            nobody kept it. Reports that are equal but for it are equal.
+        provenance: the versions of the packages, when the report was made, how long it took, and the
+            fingerprints of what it is about; None where that was not kept. It does not count when reports
+            are compared.
     """
 
     target: str

@@ -55,75 +55,74 @@ def verify_batch_invariance(
 ) -> InvarianceReport:
     """Find out whether an example's score depends on the batch in which it arrives.
 
-    The examples are scored one at a time, and then in batches of many sizes, in other orders and
-    places, among copies and extreme neighbours, with longer padding, and again. A value that moves is
-    told to be rounding or a dependence:
+    The examples are scored one at a time, and then in batches of many sizes, in other orders and places,
+    among copies and extreme neighbours, with longer padding, and again. If a value moves, three rules
+    decide whether that is rounding or a dependence:
 
-    - At equal batch sizes, the examples at the same places among other neighbours, the same kernels
-      run: a value that moves by more than 4 epsilons depends on the neighbours. They grow to 1,000
-      times what they were, so that a dependence far below an epsilon shows. Where shapes inside the
-      model differ, as those of experts that are sent other rows, it may move as at another batch size.
-    - At another batch size kernels round otherwise. There a value may move by
+    - At the same place of a batch of the same size, among other neighbours, the same kernels run: a value
+      that moves by more than 4 epsilons depends on the neighbours. These grow to 1,000 times what they
+      were, so that a dependence far below an epsilon shows. Where shapes inside the model differ, as where
+      other rows are sent to an expert, a value may move as at another batch size.
+    - At another batch size kernels round differently. There a value may move by
 
           |moved - alone| <= atol * max(1, scale) + rtol * |alone|
 
-      where scale is the median magnitude, over the examples, of the number at that place of the
-      output; but of 16 or more different examples 95% may not move the same way, by 4 epsilons or
-      more on average.
-    - Beyond that, as long as neighbours alone move nothing, it may move by 256 epsilons, as deep models
-      do; by 32 in a model that computes in 16 bits (by 64 where its scores are in 16 bits, too) or on a
-      GPU that rounds products to 10, or a server that scores otherwise than its model on this machine,
-      or has none.
+      where scale is the median magnitude of that number of the output over the examples. But it depends
+      on the batch if 95% of 16 or more different examples move the same way, by 4 epsilons on average.
+    - Beyond that, as long as neighbours alone move nothing, a value may move by 256 epsilons, as in deep
+      models. It may move by 32 epsilons in a model that computes in 16 bits (64 if its scores have 16 bits
+      too), on a GPU that rounds factors to 10 bits, and behind a server that scores differently than its
+      model on this machine does, or whose model is not given.
 
-    Integers, booleans and strings may not move. NaN equals NaN. Where nothing moves, but an output is the
-    same for all examples, or is no finite number for any, as a whole or at some place, nothing can be told.
-    One that depends on no input, by the graph, may be the same for all beside another that is not.
+    Integers, booleans and strings may not move. NaN equals NaN. If nothing moves, but an output is the same
+    for all examples, or is not finite for any example, as a whole or at some place, nothing can be told. One
+    that by the graph depends on no input may be the same for all, beside another that is not.
 
     The means and variances that a Keras model or a SavedModel normalizes with are compared with those of
-    the examples, as the export does. Where they are off, it does not pass.
+    the examples, as the export does. A model whose statistics are off does not pass.
 
     Args:
         target: what `load_scorer` takes, or a scorer.
         examples: arrays by input name, `[examples, ...]`, two or more examples; one array for a
             model of one input; or a file: an `.npz` of arrays, JSON lines (TensorFlow Serving's
             `instances`), Parquet, CSV, a TFRecord of tf.Example or of TensorFlow Serving's PredictionLog,
-            whose requests are replayed. None for those that an export keeps beside the model, `against`
-            before the target.
-        batch_sizes: sizes to try, 2 or more each; None for 2, 3, 7, 8, 16, 31, 32, 64, 100, 256 and
-            all examples at once, and one batch each of the sizes around powers of two.
+            whose requests are scored in their batches. None for those that an export keeps beside the
+            model; those of `against` come before those of the target.
+        batch_sizes: the batch sizes to try, 2 or more each; None for 2, 3, 7, 8, 16, 31, 32, 64, 100, 256
+            and all examples at once, and one batch of each size around the powers of two.
         atol: absolute tolerance, 1e-6 by default; a wider one widens all bounds alike.
         rtol: relative tolerance, 1e-5 by default; likewise.
         bitwise: asks for identical bits instead.
         seed: decides the shuffles, and the examples that are drawn.
-        signature: the name of a signature of a SavedModel or a server; None for "serving_default". Of one
-            that takes users once and candidates of each, the candidates are what is verified: those of all
-            examples, for 4 users of the examples at once, must score the same whatever candidates are beside
-            them, and as they do by `against`, or else by "serving_default".
-        labels: `[examples]`, above 0.5 for the positive ones: AUC is then told by batch size.
-            Examples named "labels" that are no input do as well. None without.
-        allowed_batch_sizes: those that the server pads to (its `allowed_batch_sizes`); no larger
+        signature: the name of a signature of a SavedModel or a server; None for "serving_default". With a
+            signature that takes each user once and many candidates, it is the candidates that are verified:
+            those of all examples, for 4 users of the examples at once, must score the same whatever
+            candidates are beside them, and as they do in `against`, or else in "serving_default".
+        labels: `[examples]`, above 0.5 for the positive ones; the report then has the AUC by batch size.
+            None to take the array "labels" of the examples, if there is one and it is no input.
+        allowed_batch_sizes: the batch sizes that the server pads to (its `allowed_batch_sizes`); no larger
             batch is tried.
-        unpadded: inputs whose zeros (or empty strings) at the end are values, and no padding; more of
-            them are not added there.
+        unpadded: inputs whose zeros (or empty strings) at the end are values and not padding, so that no
+            longer padding is tried for them.
         against: another model whose scores the target's should be equal to, for the examples one at a time;
-            it may take other inputs and give other outputs, and is asked the same signature if it has it. The
-            report's `parity` says how far they are apart, and what that means for rankings. None for none.
-        outputs: output name -> the other model's that it is compared with. None for those of the same name
-            or, where none is, for single ones whatever their names.
+            it may take other inputs and give other outputs, and is asked the same signature if it has it.
+            The report's `parity` says how far they are apart, and what that means for rankings, or is None.
+        outputs: output name -> the output of the other model that it is compared with. None to compare
+            outputs of the same name or, if there is none, two single outputs whatever their names.
         connection: how to reach a server; None for the defaults.
-        limit: how many examples to score, 4,096 by default; of more, that many evenly spread; None for all.
-        random: draw that many examples from the signature instead; None for none.
+        limit: how many examples to score at most, 4,096 by default; of more, that many are taken, evenly
+            spread; None for all.
+        random: how many examples to draw from the signature, in the place of `examples`; None to draw none.
         feed: input name -> a value that it is given in every batch, such as `{"keep_prob": 1.0}`, for
             inputs that are no part of an example; an input that has a row for each example gets it in each.
             `against` is given it too. None for none. Inputs that have a default in the signature, or in
             its graph, need none.
-        allow_misfit_statistics: let it pass where the statistics that the model normalizes with are not
-            those of the examples.
-        budget: the seconds that scoring may take, beside the first batch, 30 by default; inf for as
-            long as it takes. Of many examples as many are scored as there is time for, but not under
-            32, or 4 where even the most telling compositions of those take too long. These come first,
-            and the report lists what there was no time for.
-        progress: called with the rows scored so far and the rows there are; None for nothing.
+        allow_misfit_statistics: let a model pass whose statistics are not those of the examples.
+        budget: the seconds that scoring may take after the first batch, 30 by default; inf for no bound. As
+            many examples are scored as there is time for, but at least 32, or 4 where even the most telling
+            compositions of 32 would take too long. The most telling compositions come first, and the report
+            lists what there was no time for.
+        progress: called with the rows scored so far and the rows there are; None to call nothing.
 
     Returns:
         The report; `passed` is the answer.

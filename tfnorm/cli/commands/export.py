@@ -80,8 +80,8 @@ def number_or_word(
     metavar="error|nan|ROW",
     default="error",
     callback=number_or_word,
-    help="What an id gives that its embedding table does not have: an error for the whole batch, NaN for its "
-    "own example, or the row of the table with this number.",
+    help="What happens with an id that its embedding table does not have: an error for the whole batch, NaN "
+    "for its own example, or the row of the table with this number.",
 )
 @click.option(
     "--embeddings",
@@ -102,7 +102,7 @@ def number_or_word(
     "--batch-invariance",
     type=click.Choice(["tolerance", "bitwise"]),
     default="tolerance",
-    help="Whether an example scores the same in every batch but for rounding, or to the last bit.",
+    help="Whether an example scores the same in every batch except for rounding, or to the last bit.",
 )
 @click.option(
     "--verify",

@@ -33,10 +33,10 @@ from tfnorm.errors import InputError
 def recalibrate(model: Path, examples: Path, output: Path, json_file: Path | None) -> int:
     """Make a model's moving statistics those of examples.
 
-    MODEL is a .keras file; it stays as it is. Its weights are not trained: only the means and variances
-    that it normalizes with in inference become exactly those of the examples, of which there should
-    be thousands, as it was trained on. They are read once for each layer in the longest row of layers that
-    depend on each other, a thousand at a time, so that a file may be larger than the memory.
+    MODEL is a .keras file; it stays as it is. No weight is trained: only the means and variances that the
+    model normalizes with become exactly those of the examples. Give thousands of examples that it was
+    trained on. They are read a thousand at a time, so the file may be larger than the memory, and several
+    times, because the inputs of a layer depend on the statistics of the layers before it.
 
     \b
     Example:

@@ -26,7 +26,7 @@ _STATUS = {"equal": 0, "different": 1, "could not tell": 2}
 @click.option(
     "--labels",
     show_default="labels, if the log has them",
-    help="A file of labels with the columns request, row and label, or what they are called in the log.",
+    help="A file of labels with the columns request, row and label, or the name that labels have in the log.",
 )
 @click.option(
     "--score",

@@ -21,7 +21,7 @@ from tfnorm.training.recipe import Recipe
 @click.option(
     "--checkpoints",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the state after each epoch in this folder, and go on from the state that is there.",
+    help="Keep the state after each epoch in this folder, and go on from a state that is already there.",
 )
 @click.option(
     "--tensorboard",

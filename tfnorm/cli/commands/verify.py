@@ -37,13 +37,13 @@ from tfnorm.verify.judgement.tolerance import Tolerance
     help="How many examples to score at most. Of more, this many are taken, evenly spread.",
 )
 @click.option(
-    "--against", help="Another model, named as TARGET is, that the scores should be equal to."
+    "--against", help="Another model, a target like TARGET, whose scores these should be equal to."
 )
 @click.option(
     "--output",
     "outputs",
     **pairs("=", "OTHER"),
-    help="An output, and the output of the other model that it is compared with. It may be repeated.",
+    help="An output, and the output of the --against model to compare it with. It may be repeated.",
 )
 @feed_option
 @click.option(
@@ -76,7 +76,7 @@ from tfnorm.verify.judgement.tolerance import Tolerance
     "--budget",
     type=float,
     default=SECONDS,
-    help="How many seconds to score for; inf sets no limit. What there is no time for is listed.",
+    help="How many seconds to score for; inf sets no limit. What there was no time for is listed.",
 )
 @options_of(Tolerance, "atol", "rtol", "bitwise")
 @click.option(

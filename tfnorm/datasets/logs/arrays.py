@@ -24,10 +24,11 @@ def arrays(
     """A click log in memory.
 
     Args:
-        columns: name -> array, of features, label and the schema's other columns. A list is a row of
-            a two-dimensional array, padded at its end, or an object: a list or an array.
+        columns: name -> array, for the features, the label and the schema's other columns. Lists are the
+            rows of a two-dimensional array, padded at their ends, or the elements of an array of objects,
+            each a list or an array.
         schema: the features that it holds.
-        nulls: what becomes of what is NaN; see `Log`.
+        nulls: what is done with NaN; see `Log`.
         name: what messages call the log.
 
     Returns:
@@ -69,7 +70,7 @@ def as_logs(log: ClickLog) -> tuple[Log, Log]:
     """The train and the test split of a click log as logs.
 
     Args:
-        log: such as `synthetic` and `amazon` give.
+        log: a click log such as `synthetic` and `amazon` return.
 
     Returns:
         A log of each, with the click log's schema.

@@ -34,15 +34,15 @@ class Log:
 
     Args:
         schema: the features that it holds.
-        blocks: what is read in one go each.
-        nulls: what becomes of what is null, or NaN: `error`; `missing` for the id 0, the empty
-            string, the number 0 (for all of a vector that has a hole) or the empty list; `drop` to
-            leave the row out.
-        since: rows before that time are left out; None for none.
-        until: rows from that time on are left out; None for none.
-        shard: which of how many parts it is, for one of many workers.
-        users: from which to which share of the users it has, and the seed of their order; None for
-            all of them.
+        blocks: the parts of the log that are each read in one go.
+        nulls: what is done with nulls and NaN: `error` raises; `missing` takes them as the id 0, the empty
+            string, the number 0 (in all of a vector if one of its numbers is null) or the empty list;
+            `drop` leaves the row out.
+        since: rows before that time are left out; None to leave none out.
+        until: rows from that time on are left out; None to leave none out.
+        shard: the index of this part and the number of parts, where several workers share a log.
+        users: the range of the users that it has, as two shares from 0 to 1, and the seed that orders the
+            users; None for all users.
 
     Raises:
         InputError: `nulls` is none of these. What is wrong with a row is found when it is read: a value
@@ -96,7 +96,7 @@ class Log:
         return replace(self, since=since, until=until)
 
     def sharded(self, index: int, count: int) -> Log:
-        """What one of `count` workers reads: its share of the blocks, or of the rows of few blocks.
+        """What one of `count` workers reads: a share of the blocks, or of the rows if blocks are few.
 
         Raises:
             InputError: `index` is not in [0, count).
@@ -108,12 +108,12 @@ class Log:
     def split_by_user(self, share: float, *, seed: int = 0) -> tuple[Log, Log]:
         """Split it into two parts that have no user in common, such as for early stopping.
 
-        A user's later history would give away the earlier clicks. Users are chosen by a hash of what
-        they are called, so the shares of the rows are only nearly as asked for.
+        A user's later history would give away the earlier clicks. Users are chosen by a hash of their
+        names, so the share of the users is only nearly what was asked for.
 
         Args:
-            share: of the users that go to the second part, between 0 and 1.
-            seed: of their choice.
+            share: the share of the users that go to the second part, between 0 and 1.
+            seed: decides which users are chosen.
 
         Returns:
             The rows of the other users, and those of the chosen ones, in their order.
@@ -151,16 +151,17 @@ class Log:
     ) -> tf.data.Dataset:
         """The rows as `(features, labels)` or `(features, labels, weights)`, for Keras's `fit`.
 
-        Blocks are read in a random order, a few by turns, and their rows mixed in a buffer: two rows
-        change places only as far as that reaches. Every pass over the dataset is the next epoch, and
-        an epoch's order depends on the seed and on its number alone.
+        Blocks are read in a random order, a few by turns, and their rows are mixed in a buffer, so rows are
+        shuffled only within these. Every pass over the dataset is the next epoch, and an epoch's order
+        depends only on the seed and on its number.
 
         Args:
             batch_size: rows in a batch; the last one has what is left.
             shuffle_seed: None for the log's own order.
             epoch: the number of the first pass.
-            buffer: rows that are mixed; about twice as many are in memory.
-            change: what is done to each part of an epoch, given it and a generator of its own.
+            buffer: how many rows are mixed at a time; about twice as many are in memory.
+            change: a function that changes each part of an epoch, such as `Negatives`; it is given the part
+                and a random generator. None to change nothing.
 
         Returns:
             A dataset of known cardinality; labels and weights are `[N]`.
@@ -187,7 +188,7 @@ class Log:
         )
 
     def parts(self) -> Iterator[Examples]:
-        """The rows in their order, some thousands at a time.
+        """The rows in the log's order, some thousands at a time.
 
         Raises:
             InputError: a file is damaged, or a row isn't as the schema says.
@@ -207,7 +208,7 @@ class Log:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells a log from another: of its schema, its files and what is taken from them."""
+        """A text that tells logs apart, by schema, files and the rows that are taken of them."""
         said = [self.schema.to_dict(), self.nulls, self.since, self.until, self.shard, self.users]
         text = json.dumps([*said, *(block.mark for block in self.blocks)])
         return hashlib.sha256(text.encode()).hexdigest()

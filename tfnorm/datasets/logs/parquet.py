@@ -19,14 +19,15 @@ SUFFIXES = (".parquet", ".pq")
 def parquet(files: Files, schema: Schema, *, nulls: str = "error") -> Log:
     """A click log in Parquet files.
 
-    Each row group is a block that `Log.batches` shuffles; of a large one only some rows are in memory
-    at a time. Types may be narrower or wider than the schema's, dictionaries too. A page that is not what
-    its checksum says is an error; where the writer has put none there, a flipped bit may go unnoticed.
+    Each row group is a block that `Log.batches` shuffles; only some rows of a large one are in memory at a
+    time. Columns may have narrower or wider types than the schema says, and may be dictionaries. A page that
+    does not match its checksum is an error; where the writer has put none there, a flipped bit may go
+    unnoticed.
 
     Args:
         files: a path, a folder, a pattern such as `train/*.parquet`, or a list of them.
         schema: the features that it holds.
-        nulls: what becomes of what is null, or NaN; see `Log`.
+        nulls: what is done with nulls and NaN; see `Log`.
 
     Returns:
         The log.

@@ -31,7 +31,7 @@ def read(files: Files, schema: Schema, *, nulls: str = "error") -> Log:
     Args:
         files: a path, a folder, a pattern such as `train/*.parquet`, or a list of them.
         schema: the features that it holds.
-        nulls: what becomes of what is null, or NaN; see `Log`.
+        nulls: what is done with nulls and NaN; see `Log`.
 
     Returns:
         The log.

@@ -33,7 +33,7 @@ def csv(files: Files, schema: Schema, *, nulls: str = "error", separator: str = 
     Args:
         files: a path, a folder, a pattern such as `train/*.csv`, or a list of them.
         schema: the features that it holds.
-        nulls: what becomes of what is null; see `Log`.
+        nulls: what is done with nulls; see `Log`.
         separator: what stands between the values of a list.
 
     Returns:
@@ -54,13 +54,13 @@ def csv(files: Files, schema: Schema, *, nulls: str = "error", separator: str = 
 
 
 def jsonl(files: Files, schema: Schema, *, nulls: str = "error") -> Log:
-    """A click log in files with a JSON object a line.
+    """A click log in files of JSON lines, with an object for each row.
 
     Args:
         files: a path, a folder, a pattern such as `train/*.jsonl`, or a list of them; `.gz` is
             unpacked.
         schema: the features that it holds.
-        nulls: what becomes of what is null; see `Log`. A key that isn't there is null.
+        nulls: what is done with nulls; see `Log`. A key that isn't there is null.
 
     Returns:
         The log.

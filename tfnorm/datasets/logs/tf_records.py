@@ -23,15 +23,15 @@ _ROWS = 1024
 
 
 def tfrecord(files: Files, schema: Schema, *, nulls: str = "error") -> Log:
-    """A click log in TFRecord files, a `tf.Example` a row.
+    """A click log in TFRecord files, with a `tf.Example` for each row.
 
-    A feature that a record leaves out, or has without a value, is null, or the empty list. Files that
-    end in `.gz` are unpacked.
+    A feature that a record leaves out, or has without a value, is null, or the empty list if it is a list.
+    Files that end in `.gz` are unpacked.
 
     Args:
         files: a path, a folder, a pattern such as `train/*.tfrecord`, or a list of them.
         schema: the features that it holds.
-        nulls: what becomes of what is null, or NaN; see `Log`.
+        nulls: what is done with nulls and NaN; see `Log`.
 
     Returns:
         The log.

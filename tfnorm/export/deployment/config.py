@@ -39,7 +39,7 @@ class ServingConfig:
 
     Attributes:
         directory: the folder with the files.
-        name: the model's, in requests.
+        name: the model's name in requests.
         labels: "stable" and "canary" -> version.
         batching: how the server batches.
 
@@ -110,7 +110,7 @@ def write_serving_config(
     Args:
         export: the SavedModel, `<folder of versions>/<version>`.
         directory: a folder that is empty or not there yet; all files are written or none.
-        name: the model's in requests, also that of its Kubernetes service; None for the name of the
+        name: the model's name in requests, and the name of its Kubernetes service; None for the name of the
             folder of versions.
 
     Raises:

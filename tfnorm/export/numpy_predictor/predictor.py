@@ -100,9 +100,9 @@ class NumpyPredictor:
 def to_numpy(model: keras.Model) -> NumpyPredictor:
     """Turn a Keras model into a predictor that needs NumPy alone.
 
-    The predictor runs a short program that spells out each layer's formula as it is at inference:
-    BatchNormalization and Dice with their moving statistics, Dropout not at all. `save` writes that
-    program to a file. It computes in the model's dtypes, so the predictions differ by rounding.
+    The predictor runs a short program that spells out each layer's formula at inference: BatchNormalization
+    and Dice use their moving statistics, and Dropout is left out. `save` writes that program to a file. It
+    computes in the model's dtypes, so the predictions differ by rounding.
 
     An id outside its embedding table raises, where `keras.layers.Embedding` may take another row.
 

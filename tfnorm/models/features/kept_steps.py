@@ -22,7 +22,7 @@ class KeptSteps(keras.layers.Layer):
     Args:
         length: the most steps that are kept.
         keep: which are kept of more, `newest` or `oldest`: then y_t = x_t.
-        **kwargs: of `keras.layers.Layer`.
+        **kwargs: further arguments of `keras.layers.Layer`.
 
     Example:
 

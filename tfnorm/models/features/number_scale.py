@@ -25,7 +25,7 @@ class NumberScale(keras.layers.Layer):
         mean: for `standard`: a number, or one for each of a vector.
         deviation: likewise; where it is 0, x - mean is not divided.
         vector: whether the last axis of x holds a vector; else one is added.
-        **kwargs: of `keras.layers.Layer`.
+        **kwargs: further arguments of `keras.layers.Layer`.
 
     Example:
 

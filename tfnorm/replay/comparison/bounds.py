@@ -18,16 +18,16 @@ HEAD = 4096
 
 @dataclass(frozen=True)
 class Bounds:
-    """What is rounding, as the verifier has it for another model of the same scores.
+    """How far a new score may be from the logged one and still be equal, but for rounding.
 
         |new - logged| <= atol max(1, scale) + rtol |logged|
 
-    or 256 epsilons of max(|logged|, scale) of a model that computes in float32, 4 of one that computes in
-    fewer bits, where `scale` is the median magnitude of that value over the log's first rows. Machines round
-    otherwise; in the batch as it was logged nothing else should.
+    or, if that is more, 256 epsilons of max(|logged|, scale) for a model that computes in float32 and 4 for
+    one that computes in fewer bits. `scale` is the median magnitude of that value over the log's first
+    rows. Another machine rounds differently; in the batch as it was logged, nothing else should differ.
 
     Attributes:
-        tolerance: atol and rtol, and what the model computes in.
+        tolerance: atol, rtol, and the type that the model computes in.
         scales: output name -> the median magnitude of each value of a row.
 
     Example:
@@ -42,16 +42,16 @@ class Bounds:
 
     @classmethod
     def of(cls, tolerance: Tolerance, head: Mapping[str, list[np.ndarray]]) -> Bounds:
-        """The bounds by the answers at a log's beginning.
+        """The bounds that follow from the answers at a log's beginning.
 
         Args:
             tolerance: atol and rtol.
-            head: output name -> `[rows, values]` of each call.
+            head: output name -> the values `[rows, values]` of each request.
         """
         return cls(tolerance, {name: _scale(arrays) for name, arrays in head.items()})
 
     def bound(self, name: str, logged: np.ndarray) -> np.ndarray:
-        """How far each value may be apart, `[rows, values]` as those."""
+        """How far each value may be off, `[rows, values]` as the values themselves."""
         if not is_floating(logged):
             return np.zeros(logged.shape)
         tolerance = self.tolerance

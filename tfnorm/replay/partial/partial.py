@@ -38,18 +38,18 @@ class Partial:
         seed: decides which rows are kept for a plot.
 
     Attributes:
-        calls, rows: that were compared.
-        calls_different, rows_different: by more than rounding.
-        rows_changed: that differ at all.
+        calls, rows: how many requests and rows were compared.
+        calls_different, rows_different: how many differ by more than rounding.
+        rows_changed: how many rows differ at all.
         largest: the largest difference.
         quantiles: of the differences, a row each.
-        worst: the calls that differ most.
+        worst: the requests that differ most.
         ranking: what it means for each request's ranking.
         logged, new: how well the logged and the new scores rank the labels; None without labels.
-        points: some rows, logged and new.
+        points: some rows, with the logged and the new score.
         versions: the version that the log has for them, or "" -> how many calls, and how many that differ.
         problems: why calls can't be compared, and differ by that -> how many.
-        unfit: why calls can't be given to the model -> how many.
+        unfit: why requests can't be given to the model -> how many.
         notes: what had to be done to give it a call -> how many.
 
     Example:

@@ -101,12 +101,12 @@ class Connection:
 
     Args:
         timeout: how many seconds a whole answer may take.
-        retries: how often to ask again a server that is unavailable: it may be restarting, or
-            loading. The waits double, from a tenth of a second.
+        retries: how often to ask again if a server is unavailable, as it may be restarting or loading. The
+            waits double, from a tenth of a second.
         certificates: a PEM file of authorities to trust, for `grpcs://` and `https://`; None for
             those of the system.
-        headers: a header of every request, such as an authorization; gRPC calls it metadata.
-        max_message_bytes: how many bytes a request or an answer over gRPC may have; None for one GiB an
+        headers: a header that is sent with every request, such as an authorization; gRPC calls it metadata.
+        max_message_bytes: how many bytes a request or an answer over gRPC may have; None for one GiB for an
             answer.
 
     Raises:
@@ -142,7 +142,7 @@ class Connection:
                 raise InputError(f"header {name!r} has a value that is not printable ASCII")
 
     def ask(self, request: Callable[[], _T]) -> _T:
-        """The answer to a request; asked again while the server is `Busy`."""
+        """The answer to a request, which is sent again while the server is `Busy`."""
         for retry in range(self.retries):
             try:
                 return request()
@@ -151,7 +151,7 @@ class Connection:
         return request()
 
     def within(self, request: Callable[[], _T]) -> _T:
-        """The answer to a request that looks at the time only between the pieces that it gets.
+        """The answer to a request that checks the time only between the pieces that it gets.
 
         Raises:
             TimeoutError: it takes longer than `timeout`; it is left to itself.

@@ -34,7 +34,7 @@ class BatchingParameters:
     Attributes:
         max_batch_size: rows of a batch, and of a request.
         batch_timeout_micros: how long a request waits for others, in microseconds.
-        max_enqueued_batches: how many batches of a signature may wait; a request beyond is refused.
+        max_enqueued_batches: how many batches of a signature may wait; a request beyond that is refused.
         num_batch_threads: how many batches are run at the same time.
         allowed_batch_sizes: a batch is filled up to the next of these, the last of which is
             `max_batch_size`, also where requests are split; empty to fill up none.
@@ -90,7 +90,7 @@ class BatchingParameters:
         return (splits and self.max_execution_batch_size) or self.max_batch_size
 
     def filled_up(self, rows: int) -> int:
-        """The rows of a batch that has so many of requests."""
+        """How many rows a batch has that is made of requests with this many rows."""
         return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
 
 

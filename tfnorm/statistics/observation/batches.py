@@ -32,7 +32,7 @@ class Batches:
     Args:
         dataset: batches of x, (x, y) or (x, y, sample_weight), of which x alone is used, or a function
             that gives them anew at each call; or arrays.
-        steps: batches to take at most; None for all.
+        steps: how many batches to take at most; None for all.
 
     Raises:
         InputError: there are no batches in it, or no end of them.

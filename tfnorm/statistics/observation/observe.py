@@ -98,7 +98,7 @@ class Observer:
 
         Args:
             dataset: batches, as `recalibrate_statistics` takes them.
-            steps: batches to take at most; None for all.
+            steps: how many batches to take at most; None for all.
             statistics: the moving statistics that the model is given for it, and keeps: what
                 `Recalibrator.statistics` says. None for those that it has.
             advance: called after each batch; None for nothing.

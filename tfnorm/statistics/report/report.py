@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class StatisticsReport(StatisticsResult, Document):
-    """Whether moving statistics are those of a dataset. Print it for a table and what to do next.
+    """Whether a model's moving statistics are those of a dataset. Print it for a table and what to do next.
 
     Attributes:
         model: the name of the model.
-        batches: how many it was run on.
-        layers: those with moving statistics, in the order in which the model calls them.
-        passed: whether each layer that is called in inference, and there is one, is "ok".
+        batches: how many batches the model was run on.
+        layers: the layers with moving statistics, in the order in which the model calls them.
+        passed: whether at least one layer is called in inference, and every one that is called is "ok".
 
     Example:
 

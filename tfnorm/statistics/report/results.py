@@ -33,7 +33,7 @@ class LayerStatistics:
     Attributes:
         name: its name after those of the models and layers around it.
         type: its class, such as "tfnorm.Dice".
-        values: how many the channel that was given the most was given.
+        values: how many values the channel with the most values was given.
         updated: whether the moving statistics are no longer at their initial values.
         frozen: whether `trainable` is False.
         by_batch: whether it was called with `training=True`, and so normalizes by the batch in
@@ -111,10 +111,11 @@ class StatisticsResult:
 
     Attributes:
         model: its name.
-        batches: how many it was run on.
-        layers: those with moving statistics, in the order in which the model calls them.
-        provenance: the versions of the packages, when it was made, how long it took, and a fingerprint of the
-            model; None where nobody kept it. Reports that are equal but for it are equal.
+        batches: how many batches the model was run on.
+        layers: the layers with moving statistics, in the order in which the model calls them.
+        provenance: the versions of the packages, when the report was made, how long it took, and a
+            fingerprint of the model; None where that was not kept. It does not count when reports are
+            compared.
     """
 
     model: str

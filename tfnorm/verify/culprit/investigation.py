@@ -39,21 +39,21 @@ def find_culprit(
 ) -> Culprit | None:
     """Find the first op whose rows change with the batch although its inputs' rows do not.
 
-    The first examples are watched in pairs of batches that differ in one thing: in nothing (hidden
-    state, dropout), in the neighbours, in the batch's size, in the rows' place, in the padding of
-    variable-length inputs. In the first pair whose outputs differ by more than rounding, the tensors
+    The first examples are scored in pairs of batches that are the same (which shows hidden state and
+    dropout), or differ in one thing: the neighbours, the batch's size, the rows' places, or the padding of
+    inputs of variable length. In the first pair whose outputs differ by more than rounding, the tensors
     between inputs and outputs are compared row by row, inside functions, branches and loops too.
 
     Args:
-        model: a SavedModel, its directory, or the folder of its versions. What its signature assigns
-            is assigned, in memory.
+        model: a SavedModel, its directory, or the folder of its versions. Variables that its signature
+            assigns are assigned, in memory only.
         examples: input name -> array, the first axis being the example.
         signature: the signature to look into.
-        batch_sizes: the sizes to compare, for a score that moves with the batch's size alone; None for
-            some up to 257 examples, or 8 MB of inputs.
-        constants: input name -> what it is in every batch, of those that are no part of the examples;
-            None for none. Inputs that have a default need not be given.
-        unpadded: the inputs whose zeros (or empty strings) at the end are values, and no padding.
+        batch_sizes: the sizes to compare, for a score that moves with the batch's size alone; None for some
+            sizes up to 257 examples, or 8 MB of inputs.
+        constants: input name -> its value in every batch, for inputs that are no part of the examples; None
+            for none. Inputs that have a default need not be given.
+        unpadded: the inputs whose zeros (or empty strings) at the end are values and not padding.
 
     Returns:
         The op to blame, or None where no score depends on the batch.

@@ -39,14 +39,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that is to know about a SavedModel.
+    """What an inspection of a SavedModel has found.
 
     Args:
         directory: where the SavedModel is.
         signature: the signature looked into.
         findings: worst first, then in the order of the graph.
-        provenance: the versions of the packages, when it was made, how long it took, and what of;
-            None where nobody kept it. Inspections that are equal but for it are equal.
+        provenance: the versions of the packages, when the report was made, how long it took, and the
+            fingerprints of what it is about; None where that was not kept. Inspections that are equal but
+            for it are equal.
     """
 
     directory: Path

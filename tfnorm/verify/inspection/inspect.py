@@ -61,24 +61,24 @@ def inspect_saved_model(
     examples: Examples | None = None,
     allow_misfit_statistics: bool = False,
 ) -> Inspection:
-    """Look into a SavedModel for what makes scores wrong, without running what is looked for.
+    """Find out what is wrong or risky in a SavedModel, without running it.
 
     Looked for: ops that reach across the batch axis (reductions, sorts, scans, softmaxes, counts,
     matrix products, shifts, segments, rows picked by their place), normalization in training mode,
     moving statistics never updated, NaN and negative variances, random ops, assignments, functions
     compiled by XLA, ops that TensorFlow Serving doesn't have, and inputs and outputs whose first axis
-    is not the batch. Constants are folded, and branches that no call takes are left out. What an op
-    does with rows that can't be followed is a warning.
+    is not the batch. Constants are folded, and branches that no call takes are left out. An op whose rows
+    can't be followed is a warning.
 
     Where there are examples, the moving statistics are compared with them, as `verify_statistics` does.
 
     Args:
         directory: the folder of the SavedModel, or the folder of its versions (the newest is taken); or a
-            `.keras` file, of which what it would export is inspected.
+            `.keras` file, which is inspected as it would be exported.
         signature: the signature to look into.
-        examples: arrays by input name, or a file of them; None for those that an export keeps, or for
-            what it keeps of their judgement.
-        allow_misfit_statistics: let it pass where the moving statistics are not those of the examples.
+        examples: arrays by input name, or a file of them; None for those that an export keeps, or else the
+            comparison that it keeps.
+        allow_misfit_statistics: let a model pass whose moving statistics are not those of the examples.
 
     Raises:
         InputError: there is no SavedModel, it is damaged, it has no such signature, or the examples

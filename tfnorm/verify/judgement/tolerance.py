@@ -20,8 +20,8 @@ class Tolerance:
     near 0 among logits near 1,000 may round as they do. Integers, booleans and strings may not move.
 
     Attributes:
-        atol: the absolute tolerance; a wider one than the default widens all bounds alike, and a
-            tighter one tightens what is allowed beyond them.
+        atol: the absolute tolerance for rounding; a wider one than the default widens all bounds in
+            proportion, and a tighter one tightens how far scores may round at other shapes.
         rtol: the relative tolerance, which works in the same way.
         bitwise: allow no value to move, not even by rounding.
         precision: the coarsest type that the model may compute in; None for `UNKNOWN`.

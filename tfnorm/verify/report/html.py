@@ -16,10 +16,10 @@ def to_html(report: InvarianceResult) -> str:
     """The report as a page: the verdict, a plot for each output, and every composition.
 
     Args:
-        report: what a verification found.
+        report: the report of a verification.
 
     Returns:
-        The page, as HTML that needs nothing else.
+        The page, as HTML that needs no other file.
 
     Raises:
         InputError: matplotlib is not installed.

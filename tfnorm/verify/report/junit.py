@@ -13,7 +13,7 @@ def to_junit(report: InvarianceResult) -> str:
     """The report as JUnit XML; the first failure holds its terminal text.
 
     Args:
-        report: what a verification found.
+        report: the report of a verification.
 
     Returns:
         The XML, with a test case for each composition.

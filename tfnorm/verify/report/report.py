@@ -79,10 +79,10 @@ class InvarianceReport(InvarianceResult, Document):
 
 
 class Undecided(InputError):
-    """Nothing moved in what was scored, but that is too little to tell.
+    """Nothing moved, but too little was scored, or the scores show too little, to tell.
 
     Args:
-        reason: why it is, in a line.
+        reason: why it can't be told, in a line.
         report: what is known; its `passed` is None.
 
     Example:

@@ -33,9 +33,9 @@ def verify_statistics(
         (x - mean) * rsqrt(variance + epsilon) * gamma + beta
         x * scale + (beta - mean * scale),    scale = rsqrt(variance + epsilon) * gamma
 
-    in functions and branches too. What flows into it over the examples is compared with its statistics,
-    and the examples are scored with their own statistics in the place of those: see
-    `docs/statistics.md` for what is called off.
+    in functions and branches too. The values that flow into it over the examples are compared with its
+    statistics, and the examples are scored once more with their own statistics in the place of those.
+    `docs/statistics.md` says from where on statistics are off.
 
     Args:
         target: a Keras model, a `.keras` file, or the directory of a SavedModel or of its versions.
@@ -43,7 +43,7 @@ def verify_statistics(
             `verify_batch_invariance` takes it; of many, 4,096 evenly spread are looked at. None for
             those that an export keeps beside the model.
         signature: the name of a signature of a SavedModel; None for "serving_default".
-        feed: input name -> what it is in every batch, of those that are no part of the examples; None for
+        feed: input name -> its value in every batch, for inputs that are no part of the examples; None for
             none.
 
     Returns:

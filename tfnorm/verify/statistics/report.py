@@ -16,17 +16,16 @@ class FitReport(FitResult, Document):
     Attributes:
         target: what was looked at.
         signature: its signature; None for a Keras model, which has none.
-        fit: whether the statistics fit; None where none could be looked at.
-        nothing: why none could be looked at; None where some could.
-        exported: what the examples of an export said when it was written; None where it keeps no word
-            of them.
+        fit: whether the statistics fit; None where no statistics could be looked at.
+        nothing: why no statistics could be looked at; None where some could.
+        exported: the comparison that was made when an export was written; None where it keeps none.
         by_batch: the layers that normalize by the moments of each batch, without any statistics.
         unseen: the layers in loops, and in branches that the examples do not decide.
-        judged: what decides: `fit`, or `exported` for layers that were folded.
+        judged: which of the two decides: `fit`, or `exported` for layers that were folded.
         failed: whether the statistics are off, or a layer has none.
-        passed: whether all could be looked at, and none is off; what is doubtful passes.
-        provenance: the versions of the packages, when it was made, how long it took, and what of; None where
-            nobody kept it.
+        passed: whether all statistics could be looked at, and none is off; doubtful ones pass.
+        provenance: the versions of the packages, when the report was made, how long it took, and the
+            fingerprints of what it is about; None where that was not kept.
 
     Example:
 

@@ -55,8 +55,8 @@ class FitResult(Look):
     Attributes:
         target: what was looked at.
         signature: its signature; None for a Keras model, which has none.
-        provenance: the versions of the packages, when it was made, how long it took, and what of; reports
-            that are equal but for it are equal.
+        provenance: the versions of the packages, when the report was made, how long it took, and the
+            fingerprints of what it is about. It does not count when reports are compared.
     """
 
     target: str = ""
