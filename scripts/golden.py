@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -94,6 +95,29 @@ def trained(model: keras.Model, examples: dict[str, np.ndarray]) -> keras.Model:
     return model
 
 
+def by_batch() -> keras.Model:
+    """A model whose scores depend on the batch, so that a report on it has all that reports may have."""
+    inputs = keras.Input((4,), name="x")
+    hidden = keras.layers.BatchNormalization(name="normalized")(inputs)
+    hidden = keras.layers.Softmax(axis=0, name="over_the_batch")(hidden)
+    return keras.Model(
+        inputs, keras.layers.Dense(1, activation="sigmoid", name="score")(hidden), name="by_batch"
+    )
+
+
+def write_log(path: Path, x: np.ndarray, scores: np.ndarray, *, labelled: bool = False) -> None:
+    """Requests of six rows and their answers, as JSON lines."""
+    with path.open("w") as log:
+        for rows, answers in zip(np.split(x, 4), np.split(scores, 4), strict=True):
+            line = {
+                "request": {"instances": [{"x": row.tolist()} for row in rows]},
+                "response": {"predictions": answers.tolist()},
+            }
+            if labelled:
+                line["labels"] = [int(row[0] > 0) for row in rows]
+            print(json.dumps(line), file=log)
+
+
 def write(folder: Path) -> None:
     """Write all golden files into a new folder."""
     folder.mkdir(parents=True)
@@ -119,16 +143,18 @@ def write(folder: Path) -> None:
     tfnorm.export_saved_model(layers, folder / "layers", examples=dense, signatures=["tf_example"])
     tfnorm.to_numpy(layers).save(folder / "predictor")
 
-    request = {"instances": [{"x": row.tolist()} for row in dense["x"]]}
-    (folder / "requests.jsonl").write_text(
-        json.dumps({"request": request, "response": {"predictions": scores["layers"].tolist()}})
-    )
+    write_log(folder / "requests.jsonl", dense["x"], scores["layers"])
+    write_log(folder / "reversed.jsonl", dense["x"], 1 - scores["layers"], labelled=True)
     # Reports name what they are of: not a path of this machine.
     os.chdir(folder)
+    bad, labels = by_batch(), dense["x"][:, 0] > 0
+    verify = partial(tfnorm.verify_batch_invariance, examples=dense, batch_sizes=[2, 8])
     reports = {
-        "verify": tfnorm.verify_batch_invariance(layers, dense, batch_sizes=[2, 8]),
+        "verify": verify(layers),
+        "verify-failed": verify(bad, labels=labels, against=layers),
         "statistics": tfnorm.verify_statistics("layers"),
         "replay": tfnorm.replay("requests.jsonl", layers),
+        "replay-different": tfnorm.replay("reversed.jsonl", layers, bad),
     }
     for name, report in reports.items():
         Path(f"{name}.json").write_text(json.dumps(report.to_dict(), indent=1) + "\n")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
+
+from tfnorm.errors import InputError
 
 
 class _Documented(Protocol):
@@ -35,3 +39,15 @@ def plain(value: Any) -> Any:
 def infinite_if_none(value: float | None) -> float:
     """The number that `plain` was given, where it can only have been infinite."""
     return math.inf if value is None else value
+
+
+@contextmanager
+def reading(report: type) -> Iterator[None]:
+    """What is wrong with a document that should be this report is one clear error."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"the document is no {report.__name__} ({type(error).__name__}: {error}); accepted: what to_dict "
+            "or --json gave, of this release or an earlier one"
+        ) from error

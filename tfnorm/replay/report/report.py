@@ -17,7 +17,7 @@ from tfnorm.replay.results import (
     QualityResult,
     ReplayResult,
 )
-from tfnorm.reports.document import Document, infinite_if_none, plain
+from tfnorm.reports.document import Document, infinite_if_none, plain, reading
 from tfnorm.reports.provenance import Provenance
 
 
@@ -55,13 +55,18 @@ class ReplayReport(ReplayResult, Document):
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> ReplayReport:
-        """The report that `to_dict` gave, or `json.load` read."""
-        fields = {name: value for name, value in document.items() if name != "passed"}
-        for name in ("model", "against"):
-            if fields[name] is not None:
-                fields[name] = _model(fields[name])
-        fields["provenance"] = Provenance(**fields["provenance"])
-        return cls(**fields)
+        """The report that `to_dict` gave, or `json.load` read, in this release or an earlier one.
+
+        Raises:
+            InputError: the document is no such report, or a later release wrote it.
+        """
+        with reading(cls):
+            fields = {name: value for name, value in document.items() if name != "passed"}
+            for name in ("model", "against"):
+                if fields[name] is not None:
+                    fields[name] = _model(fields[name])
+            fields["provenance"] = Provenance(**fields["provenance"])
+            return cls(**fields)
 
 
 def _model(document: Mapping[str, Any]) -> ModelResult:

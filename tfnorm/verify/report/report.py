@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tfnorm.errors import InputError
 from tfnorm.parity.ranking import RankingResult
-from tfnorm.reports.document import Document, infinite_if_none, plain
+from tfnorm.reports.document import Document, infinite_if_none, plain, reading
 from tfnorm.reports.provenance import Provenance
 from tfnorm.statistics.results import StatisticsFit
 from tfnorm.verify.report.text import to_text
@@ -53,29 +53,21 @@ class InvarianceReport(InvarianceResult, Document):
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> InvarianceReport:
-        """The report that `to_dict` gave, or `json.load` read."""
-        fields = dict(document)
-        fields["max_abs_diff"] = infinite_if_none(fields["max_abs_diff"])
-        fields["budget"] = infinite_if_none(fields["budget"])
-        fields["outputs"] = {
-            name: OutputResult(
-                **{**output, "max_abs_diff": infinite_if_none(output["max_abs_diff"])}
-            )
-            for name, output in fields["outputs"].items()
-        }
-        fields["compositions"] = [_composition(result) for result in fields["compositions"]]
-        if fields["stake"] is not None:
-            auc = {int(size): value for size, value in fields["stake"]["auc"].items()}
-            fields["stake"] = Stake(**{**fields["stake"], "auc": auc})
-        if fields.get("parity") is not None:
-            fields["parity"] = _parity(fields["parity"])
-        if fields["culprit"] is not None:
-            fields["culprit"] = Culprit(**fields["culprit"])
-        if fields["statistics"] is not None:
-            fields["statistics"] = StatisticsFit.from_dict(fields["statistics"])
-        if fields.get("provenance") is not None:
-            fields["provenance"] = Provenance(**fields["provenance"])
-        return cls(**fields)
+        """The report that `to_dict` gave, or `json.load` read, in this release or an earlier one.
+
+        Raises:
+            InputError: the document is no such report, or a later release wrote it.
+        """
+        with reading(cls):
+            fields = dict(document)
+            for name in ("max_abs_diff", "budget"):
+                fields[name] = infinite_if_none(fields[name])
+            fields["outputs"] = {name: _output(found) for name, found in fields["outputs"].items()}
+            fields["compositions"] = [_composition(result) for result in fields["compositions"]]
+            for name, read in _PARTS.items():
+                if fields.get(name) is not None:
+                    fields[name] = read(fields[name])
+            return cls(**fields)
 
 
 class Undecided(InputError):
@@ -98,6 +90,16 @@ class Undecided(InputError):
         self.report = report
 
 
+def _output(document: Mapping[str, Any]) -> OutputResult:
+    difference = infinite_if_none(document["max_abs_diff"])
+    return OutputResult(**{**document, "max_abs_diff": difference})
+
+
+def _stake(document: Mapping[str, Any]) -> Stake:
+    auc = {int(size): value for size, value in document["auc"].items()}
+    return Stake(**{**document, "auc": auc})
+
+
 def _parity(document: Mapping[str, Any]) -> Parity:
     outputs = {}
     for name, output in document["outputs"].items():
@@ -118,3 +120,13 @@ def _composition(document: Mapping[str, Any]) -> CompositionResult:
     }
     difference = infinite_if_none(document["max_abs_diff"])
     return CompositionResult(**{**document, "max_abs_diff": difference, "outputs": moves})
+
+
+_PARTS: dict[str, Callable[[Mapping[str, Any]], object]] = {
+    "stake": _stake,
+    "parity": _parity,
+    "culprit": lambda document: Culprit(**document),
+    "statistics": StatisticsFit.from_dict,
+    "provenance": lambda document: Provenance(**document),
+}
+"""What a report may have, by its field; a field that came with a later release is not in every document."""
