@@ -19,10 +19,14 @@ from tfnorm.ops.moments import Exact, Function, Tensors
 # From so many elements on, `Loops` are the faster ones, and save in some hundred steps what it costs to
 # compile them where nobody else compiles: 0.3 s for a number of rows.
 _LARGE = 2**16
-# Up to so many elements, and so few rows that a sum in float32 is good enough, `Loops` write what is
-# summed as well: that is faster than to compute for each sum anew what they share.
+# Up to so many elements, `Loops` write what is summed as well: that is faster than to compute for each sum
+# anew what they share. Beyond, it would take twice the memory of a step for a seventh of its time.
 _WRITTEN = 2**20
-_WRITTEN_ROWS = 2**13
+# More rows than that are written where they are wide, and summed in blocks of up to so many rows: one sum
+# after the other would be rounded too often in float32.
+_LONG = 2**13
+_WIDE = 32
+_BLOCK = 64
 
 
 class Loops:
@@ -49,9 +53,11 @@ class Loops:
             return first
 
         sums = _by_shape(
-            lambda size, rows: (size <= _WRITTEN) & (rows <= _WRITTEN_ROWS),
+            lambda size, rows: (
+                (size <= _WRITTEN) & (rows <= _LONG * (_block(rows) if channels >= _WIDE else 1))
+            ),
             flats[0],
-            lambda: [tf.reduce_sum(v, 0) for v in summands(*found)],
+            lambda: [_sum_of_written(v) for v in summands(*found)],
             lambda: tf.unstack(_sum_of_blocks(results, *flats, rows=8, dtype=flats[0].dtype)),
         )
         return sums, found
@@ -96,6 +102,17 @@ def _sum_of_blocks(function: Function, *flats: tf.Tensor, rows: int, dtype: tf.D
         sums = [a + b for a, b in zip(sums[::2], sums[1::2], strict=True)]
     rest = function(*(x[whole:] for x in flats))
     return tf.reduce_sum(tf.cast(sums[0], dtype), 0) + tf.reduce_sum(tf.cast(rest, dtype), 0)
+
+
+def _sum_of_written(v: tf.Tensor) -> tf.Tensor:
+    """The sum over the rows, in two steps that XLA takes all columns through at once."""
+    blocks = tf.reshape(v, (-1, _block(tf.shape(v)[0]), v.shape[1]))
+    return tf.reduce_sum(tf.reduce_sum(blocks, 1), 0)
+
+
+def _block(rows: Any) -> Any:
+    """The greatest power of 2, up to `_BLOCK`, that so many rows are a multiple of."""
+    return (rows | _BLOCK) & -(rows | _BLOCK)
 
 
 def _by_shape(
