@@ -1,20 +1,25 @@
 """How long tfnorm's layers take beside their peers, and beside the memory traffic that none can avoid.
 
-    python benchmarks/layers.py --json layers.json
-    python benchmarks/layers.py --shape 4096x1024 --mode graph --work train
+    taskset -c 1 python benchmarks/layers.py --torch-python /path/to/python --json layers.json
+    taskset -c 1 python benchmarks/layers.py --shape 4096x1024 --mode graph --work train
 
-Every time is the median over rounds in which all contestants of a case run in turn, in one process. The
-floor is the bytes that must move (forward: x in, y out; forward plus backward: x in, y out, x and dy in,
-dx out) at the speed of a copy of the same tensor by as many threads as there are cores, measured in the
-same rounds. A ratio is the peer's time over tfnorm's: above 1, tfnorm is faster.
+All contestants of a case run in turn, torch's in processes of their own; a run's time is the median over the
+rounds, of processor time, so that what else the machine does counts little. A case is run several times,
+each traced and compiled anew; shown is the median of the runs, with the least and the most. The floor is the
+bytes that must move (forward: x in, y out; forward plus backward: x in, y out, x and dy in, dx out) at the
+speed of a copy of the same tensor by as many threads as there are cores, measured in the same rounds. A ratio
+is the peer's time over tfnorm's: above 1, tfnorm is faster.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
-from collections.abc import Callable, Iterator
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -24,7 +29,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from timing import copier, medians, versions
+from timing import copier, medians, spread_of, versions
 
 import tfnorm
 
@@ -136,80 +141,94 @@ def call_of(run: Run, variables: list, mode: str, work: str, x, dy) -> Callable[
     return lambda: step(x, dy)
 
 
-def torch_calls(layer: str, shape: tuple[int, ...], work: str) -> Iterator[tuple[str, Callable]]:
-    """Torch's own, channels last in memory as TensorFlow's are."""
-    if not importlib.util.find_spec("torch"):
-        return
-    import torch
+class TorchLayer:
+    """A layer of torch's, in its own process."""
 
-    torch.set_num_threads(CORES)
-    channels = shape[-1]
+    def __init__(self, python: str, who: str, layer: str, shape: tuple[int, ...], work: str):
+        script = Path(__file__).with_name("torch_layers.py")
+        case = (who, layer, "x".join(map(str, shape)), work)
+        self._process = subprocess.Popen(
+            [python, str(script), *case],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if self._process.stdout.readline() != "ready\n":
+            raise click.ClickException(f"{python} can't time {who}; name one by --torch-python")
 
-    class Dice(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.normalize = torch.nn.BatchNorm1d(channels, eps=1e-9, affine=False)
-            self.alpha = torch.nn.Parameter(torch.zeros(channels))
+    def __call__(self) -> float:
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
 
-        def forward(self, x):
-            p = torch.sigmoid(self.normalize(x))
-            return p * x + (1 - p) * self.alpha * x
-
-    for name in ("torch", "torch.compile"):
-        module = torch.nn.BatchNorm1d(channels) if layer == "BatchNormalization" else Dice()
-        module.train(work != "inference")
-        run = torch.compile(module) if name == "torch.compile" else module
-        rng = np.random.default_rng(0)
-        flat = (int(np.prod(shape[:-1])), channels)
-        x, dy = (torch.tensor(rng.standard_normal(flat), dtype=torch.float32) for _ in range(2))
-        x.requires_grad_(work == "train")
-
-        def step(run=run, module=module, x=x, dy=dy):
-            if work != "train":
-                with torch.no_grad():
-                    return run(x)
-            x.grad = None
-            module.zero_grad(set_to_none=True)
-            y = run(x)
-            y.backward(dy)
-            return y
-
-        yield name, step
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
 
 
-def measure(
-    layer: str, shape: tuple[int, ...], mode: str, work: str, rounds: int, progress
-) -> dict:
+def measured(
+    layer: str,
+    shape: tuple[int, ...],
+    mode: str,
+    work: str,
+    rounds: int,
+    torch: str | None,
+    progress,
+) -> dict[str, float]:
+    """The median over the rounds of each contestant, in milliseconds of processor time."""
     rng = np.random.default_rng(0)
     x, dy = (tf.constant(rng.standard_normal(shape), tf.float32) for _ in range(2))
     calls = {
         name: call_of(run, variables, mode, work, x, dy)
         for name, (run, variables) in tensorflow_peers(layer, shape).items()
     }
-    calls.update(torch_calls(layer, shape, work))
     calls["copy"] = copier(int(np.prod(shape)), CORES)
-    times = medians(calls, rounds=rounds, progress=progress)
+    elsewhere = {}
+    with contextlib.ExitStack() as processes:
+        for who in () if torch is None else ("torch", "torch.compile"):
+            one = elsewhere[who] = TorchLayer(torch, who, layer, shape, work)
+            processes.callback(one.close)
+        times = medians(
+            calls, rounds=rounds, clock=time.process_time, elsewhere=elsewhere, progress=progress
+        )
     times["floor"] = times.pop("copy") * WORKS[work] / 2
+    return times
+
+
+def case_of(layer: str, shape: tuple[int, ...], mode: str, work: str, runs: list[dict]) -> dict:
+    """What several runs of `measured` come to: of each figure the median, with the least and the most."""
+    ratios = {
+        name: spread_of([run[name] / run["tfnorm"] for run in runs])._asdict()
+        for name in runs[0]
+        if name != "tfnorm"
+    }
     return {
         "layer": layer,
         "shape": list(shape),
         "mode": mode,
         "work": work,
-        "milliseconds": times,
-        "ratios": {name: t / times["tfnorm"] for name, t in times.items() if name != "tfnorm"},
+        "milliseconds": {
+            name: spread_of([run[name] for run in runs])._asdict() for name in runs[0]
+        },
+        "ratios": ratios,
     }
 
 
 def table_of(layer: str, work: str, cases: list[dict]) -> Table:
     peers = list(dict.fromkeys(name for case in cases for name in case["ratios"]))
     title = f"{layer}, {work}: tfnorm's milliseconds, and each peer's time over tfnorm's"
+
+    def shown(spread: dict[str, float], digits: int) -> str:
+        least, median, most = (f"{spread[of]:.{digits}f}" for of in ("least", "median", "most"))
+        return f"{median} ({least} to {most})"
+
     table = Table("shape", "mode", "tfnorm", *peers, title=title, title_justify="left")
     for column in table.columns[2:]:
         column.justify = "right"
     for case in cases:
-        ratios = (f"{case['ratios'][p]:.2f}" if p in case["ratios"] else "" for p in peers)
+        ratios = (shown(case["ratios"][p], 2) if p in case["ratios"] else "" for p in peers)
         shape = " x ".join(map(str, case["shape"]))
-        table.add_row(shape, case["mode"], f"{case['milliseconds']['tfnorm']:.3f}", *ratios)
+        table.add_row(shape, case["mode"], shown(case["milliseconds"]["tfnorm"], 3), *ratios)
     return table
 
 
@@ -225,9 +244,11 @@ def parsed_shape(context, option, values: tuple[str, ...]) -> tuple[tuple[int, .
 @click.option("--shape", "shapes", multiple=True, callback=parsed_shape)
 @click.option("--mode", "modes", type=click.Choice(MODES), multiple=True)
 @click.option("--work", "works", type=click.Choice(list(WORKS)), multiple=True)
-@click.option("--rounds", type=click.IntRange(5), default=25, show_default=True)
+@click.option("--rounds", type=click.IntRange(5), default=11, show_default=True)
+@click.option("--runs", type=click.IntRange(3), default=3, show_default=True)
+@click.option("--torch-python", help="A Python that has torch; without it torch is left out.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
-def main(layer, shapes, modes, works, rounds, json_file) -> None:
+def main(layer, shapes, modes, works, rounds, runs, torch_python, json_file) -> None:
     """Time the layers beside their peers."""
     console = Console()
     results = []
@@ -238,14 +259,19 @@ def main(layer, shapes, modes, works, rounds, json_file) -> None:
                 task = progress.add_task(f"{name}, {work}", total=len(cases))
                 found = []
                 for shape, mode in cases:
-                    found.append(measure(name, shape, mode, work, rounds, progress))
+                    times = [
+                        measured(name, shape, mode, work, rounds, torch_python, progress)
+                        for _ in range(runs)
+                    ]
+                    found.append(case_of(name, shape, mode, work, times))
                     progress.advance(task)
                 progress.remove_task(task)
                 console.print(table_of(name, work, found))
                 results += found
     if json_file is not None:
-        packages = versions("tensorflow", "keras", "torch", "dm-sonnet", "numpy")
-        report = {"versions": packages, "cores": CORES, "rounds": rounds, "cases": results}
+        packages = versions("tensorflow", "keras", "dm-sonnet", "numpy")
+        measure = {"cores": CORES, "rounds": rounds, "runs": runs}
+        report = {"versions": packages, **measure, "cases": results}
         json_file.write_text(json.dumps(report, indent=1) + "\n")
 
 

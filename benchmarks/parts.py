@@ -1,16 +1,19 @@
 """What a training step of a layer is made of: each part timed as a call of its own.
 
-    python benchmarks/parts.py
-    python benchmarks/parts.py --shape 8192x200
+    taskset -c 1 python benchmarks/parts.py
+    taskset -c 1 python benchmarks/parts.py --shape 8192x200
 
 `call` is a call that reads x and dy and writes two tensors of their size, and does nothing else: no step can
 take less. `statistics` are the mean and the variance; `forward` is those and the output; `sums` are those
 of the gradient; `backward` is them and the gradient. Each is compiled by XLA. `step` is the layer itself,
-forward, backward and moving statistics, in one function that XLA compiles, or in graph mode. Medians of
-rounds in which all run in turn, in milliseconds.
+forward, backward and moving statistics, in one function that XLA compiles, or in graph mode. Milliseconds of
+processor time: a run's is the median of rounds in which all run in turn; shown is the median of several
+runs, each traced and compiled anew, with the least and the most.
 """
 
 from __future__ import annotations
+
+import time
 
 import click
 import numpy as np
@@ -19,7 +22,7 @@ from layers import call_of, keras_run, parsed_shape
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from timing import medians
+from timing import medians, spread_of
 
 import tfnorm
 from tfnorm.ops.batch_normalization import normalize, normalize_gradient
@@ -63,8 +66,9 @@ def parts_of(layer: type, shape: tuple[int, ...]) -> dict:
 
 @click.command()
 @click.option("--shape", "shapes", multiple=True, callback=parsed_shape)
-@click.option("--rounds", type=click.IntRange(5), default=25, show_default=True)
-def main(shapes, rounds) -> None:
+@click.option("--rounds", type=click.IntRange(5), default=11, show_default=True)
+@click.option("--runs", type=click.IntRange(3), default=3, show_default=True)
+def main(shapes, rounds, runs) -> None:
     """Time the parts of a training step."""
     console = Console()
     table = Table("layer", "shape", *PARTS, title="milliseconds")
@@ -72,10 +76,13 @@ def main(shapes, rounds) -> None:
         (layer, shape) for layer in (tfnorm.BatchNormalization, tfnorm.Dice) for shape in shapes
     ]
     for layer, shape in track(cases, console=Console(stderr=True), transient=True):
-        times = medians(parts_of(layer, shape), rounds=rounds)
-        table.add_row(
-            layer.__name__, " x ".join(map(str, shape)), *(f"{times[part]:.2f}" for part in PARTS)
-        )
+        times = [
+            medians(parts_of(layer, shape), rounds=rounds, clock=time.process_time)
+            for _ in range(runs)
+        ]
+        found = (spread_of([run[part] for run in times]) for part in PARTS)
+        shown = (f"{median:.2f} ({least:.2f} to {most:.2f})" for least, median, most in found)
+        table.add_row(layer.__name__, " x ".join(map(str, shape)), *shown)
     console.print(table)
 
 

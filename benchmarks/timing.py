@@ -6,15 +6,15 @@ import platform
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
 import numpy as np
 from rich.progress import Progress
 
-# Seconds; longer than the OpenMP threads of torch spin.
-_SETTLE = 0.01
+# Seconds; a round of a call takes about so long, of which nothing is lost in the clock's own steps.
+_LEAST = 3e-3
 
 
 def medians(calls: Mapping[str, Callable[[], object]], **options: Any) -> dict[str, float]:
@@ -23,11 +23,33 @@ def medians(calls: Mapping[str, Callable[[], object]], **options: Any) -> dict[s
 
 
 class Spread(NamedTuple):
-    """What the rounds of one call took, in milliseconds."""
+    """What several measurements of one thing gave, such as milliseconds."""
 
     least: float
     median: float
     most: float
+
+
+class Turn:
+    """Calls `call` until it has taken three milliseconds, and says how many of `clock` one call took.
+
+    Before that is one call that is not counted, since a processor that has rested is slow.
+    """
+
+    def __init__(self, call: Callable[[], object], clock: Callable[[], float]):
+        self._call, self._clock = call, clock
+        call()
+        call()
+        start = time.perf_counter()
+        call()
+        self._repeats = max(1, int(_LEAST / max(time.perf_counter() - start, 1e-6)))
+
+    def __call__(self) -> float:
+        self._call()
+        start = self._clock()
+        for _ in range(self._repeats):
+            self._call()
+        return (self._clock() - start) / self._repeats * 1e3
 
 
 def spreads(
@@ -36,39 +58,29 @@ def spreads(
     rounds: int,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    elsewhere: Mapping[str, Callable[[], float]] | None = None,
 ) -> dict[str, Spread]:
     """How long each call takes; each round runs all of them, in another order.
 
-    Each call is repeated within a round until it takes three milliseconds. Before that there is a pause,
-    since the threads of a library that waits by spinning would slow down the next, and one call that is
-    not counted, since a processor that has rested is slow. `clock` counts seconds.
+    `clock` counts seconds. What is `elsewhere`, in a process of its own, times its turn itself, in
+    milliseconds.
     """
-    repeats = {}
-    for name, call in calls.items():
-        call()
-        call()
-        start = time.perf_counter()
-        call()
-        repeats[name] = max(1, int(3e-3 / max(time.perf_counter() - start, 1e-6)))
+    turns = {name: Turn(call, clock) for name, call in calls.items()} | dict(elsewhere or {})
     shuffled = random.Random(0)
-    times: dict[str, list[float]] = {name: [] for name in calls}
+    times: dict[str, list[float]] = {name: [] for name in turns}
     task = None if progress is None else progress.add_task("rounds", total=rounds)
     for _ in range(rounds):
-        for name, call in shuffled.sample(list(calls.items()), len(calls)):
-            time.sleep(_SETTLE)
-            call()
-            start = clock()
-            for _ in range(repeats[name]):
-                call()
-            times[name].append((clock() - start) / repeats[name] * 1e3)
+        for name, turn in shuffled.sample(list(turns.items()), len(turns)):
+            times[name].append(turn())
         if progress is not None:
             progress.advance(task)
     if progress is not None:
         progress.remove_task(task)
-    return {
-        name: Spread(min(values), statistics.median(values), max(values))
-        for name, values in times.items()
-    }
+    return {name: spread_of(values) for name, values in times.items()}
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    return Spread(min(values), statistics.median(values), max(values))
 
 
 def versions(*packages: str) -> dict[str, str]:
