@@ -4,6 +4,7 @@ from tfnorm._start import backend  # noqa: F401, I001 - before all that imports 
 
 import tfnorm.training.lazy_adam  # noqa: F401 - registered, as a .keras file may name it
 from tfnorm import (
+    cluster,
     datasets,
     errors,
     export,
@@ -42,6 +43,7 @@ __all__ = [
     "Whitening",
     "__version__",
     "assert_batch_invariant",
+    "cluster",
     "datasets",
     "deliver",
     "errors",

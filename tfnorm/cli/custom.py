@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -47,14 +48,25 @@ def load_custom(context: click.Context) -> None:
     Raises:
         InputError: there is no such module, it fails, or it has nothing of that name.
     """
-    for name in context.meta.get(_IMPORTS, ()):
-        _imported(name, "--import")
-    for given in context.meta.get(_OBJECTS, ()):
+    custom_setup(context)()
+
+
+def custom_setup(context: click.Context) -> Callable[[], None]:
+    """What imports what the options name, in any process that sees this folder."""
+    here = os.getcwd()  # noqa: PTH109 - as sys.path has it
+    given = (context.meta.get(key, ()) for key in (_IMPORTS, _OBJECTS))
+    return partial(_load, here, *given)
+
+
+def _load(here: str, imports: tuple[str, ...], objects: tuple[str, ...]) -> None:
+    for name in imports:
+        _imported(here, name, "--import")
+    for given in objects:
         name, _, place = given.partition("=")
         module, _, attribute = place.partition(":")
         if not (name and module and attribute):
             raise InputError(f"--custom-object is {given!r}; accepted: NAME=MODULE:CLASS")
-        found = getattr(_imported(module, "--custom-object"), attribute, None)
+        found = getattr(_imported(here, module, "--custom-object"), attribute, None)
         if not callable(found):
             raise InputError(
                 f"--custom-object {given}: module {module!r} has no class {attribute!r}"
@@ -71,8 +83,7 @@ def _kept(key: str) -> Callable[[click.Context, click.Parameter, tuple[str, ...]
     return keep
 
 
-def _imported(name: str, option: str) -> ModuleType:
-    here = os.getcwd()  # noqa: PTH109 - as sys.path has it
+def _imported(here: str, name: str, option: str) -> ModuleType:
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
     try:

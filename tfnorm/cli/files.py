@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    import keras
+
     from tfnorm.verify import InvarianceReport
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
@@ -24,6 +26,13 @@ def writable(context: click.Context, option: click.Parameter, file: Path | None)
     ):
         raise click.BadParameter(f"{file} can't be written")
     return file
+
+
+def save_model(model: keras.Model, file: Path) -> None:
+    """Save a model whole: a process that is killed leaves no half of one by that name."""
+    part = file.with_name(f"{file.stem}.part.keras")
+    model.save(part)
+    part.replace(file)
 
 
 def report_option(name: str, parameter: str, kind: str) -> Callable[[_Decorated], _Decorated]:

@@ -57,12 +57,12 @@ def statistics_line(report: ExportReport) -> str:
 
 
 @contextlib.contextmanager
-def stages() -> Iterator[Progress]:
-    """Show how far the stages of the work are, in examples, a bar each, on a terminal; nothing elsewhere.
+def stages(unit: str = "examples") -> Iterator[Progress]:
+    """Show how far the stages of the work are, a bar each, on a terminal; nothing elsewhere.
 
     A total of 0 isn't known. A stage in which nothing is counted has a bar until the next one begins.
     """
-    with terminal_bars("examples", rate=True) as bars:
+    with terminal_bars(unit, rate=True) as bars:
         tasks: dict[str, TaskID] = {}
         uncounted: list[str] = []
 

@@ -105,6 +105,7 @@ class Replayer:
         check_whole("limit", limit, 1)
         check_whole("seed", seed, 0)
         self.files = found(log)
+        self._several = len(self.files) > 1
         self._watch = Stopwatch()
         self._log, self._asked_labels = log, labels
         self._score, self._request = score, request
@@ -221,7 +222,7 @@ class Replayer:
             labels=self._name,
             score=self._score,
             request=self._request,
-            several=len(self.files) > 1,
+            several=self._several,
         )
 
     def _result(self, place: int, part: Part) -> ModelResult:

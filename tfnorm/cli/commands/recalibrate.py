@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from tfnorm.cli.cluster import add_skipped, cluster_options, on_cluster
 from tfnorm.cli.command import Command
 from tfnorm.cli.custom import custom_options
-from tfnorm.cli.files import json_option, writable, write_json
+from tfnorm.cli.files import json_option, save_model, writable, write_json
 from tfnorm.errors import InputError
 
 
@@ -28,9 +30,16 @@ from tfnorm.errors import InputError
     callback=writable,
     help="The .keras file to write the recalibrated model to.",
 )
+@cluster_options
 @json_option
 @custom_options
-def recalibrate(model: Path, examples: Path, output: Path, json_file: Path | None) -> int:
+def recalibrate(
+    model: Path,
+    examples: Path,
+    output: Path,
+    json_file: Path | None,
+    **options: Any,
+) -> int:
     """Make a model's moving statistics those of examples.
 
     MODEL is a .keras file; it stays as it is. No weight is trained: only the means and variances that the
@@ -41,21 +50,33 @@ def recalibrate(model: Path, examples: Path, output: Path, json_file: Path | Non
     \b
     Example:
       tfnorm recalibrate din.keras --examples training.parquet --output recalibrated.keras
+      tfnorm recalibrate MODEL --examples 'day/*.parquet' --output NEW --ray ADDRESS
 
     It needs a model such as the din.keras that tfnorm train saves, and examples such as training.parquet.
     """
-    from tfnorm.cli.output import add_recalibration, show, two_columns
+    from tfnorm.cli.output import add_recalibration, show, stages, two_columns
     from tfnorm.pipeline import recalibrate_by_file
     from tfnorm.scorers.keras_model import load_keras_file
 
     if output.suffix != ".keras":
         raise InputError(f"--output is {output}; accepted: a file that ends in .keras")
-    loaded = load_keras_file(model)
-    done = recalibrate_by_file(loaded, examples)
-    loaded.save(output)
-    write_json(json_file, {"model": str(output), **done.to_dict()})
+    cluster = on_cluster(options)
+    skipped: dict[str, str] = {}
+    if cluster is None:
+        loaded = load_keras_file(model)
+        done = recalibrate_by_file(loaded, examples)
+    else:
+        from tfnorm import cluster as engine
+
+        with stages("files") as progress:
+            found = engine.recalibrate(model, examples, progress=progress, **cluster)
+        loaded, done, skipped = found.model, found.done, found.skipped
+    save_model(loaded, output)
+    document = {"model": str(output), **done.to_dict()}
+    write_json(json_file, document if cluster is None else {**document, "skipped": skipped})
     table = two_columns("recalibrated", str(output))
     add_recalibration(table, done)
+    add_skipped(table, skipped)
     table.add_row("next", f"tfnorm export {output} DIRECTORY --examples FILE")
     show(table)
     return 0

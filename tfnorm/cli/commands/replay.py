@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tfnorm.cli.cluster import add_skipped, cluster_options, on_cluster, refuse_on_cluster
 from tfnorm.cli.command import Command
 from tfnorm.cli.custom import custom_options
 from tfnorm.cli.files import json_option, report_option, writable, write_json, write_views
@@ -61,6 +62,7 @@ _STATUS = {"equal": 0, "different": 1, "could not tell": 2}
     help="Write the rows that differ to this file, as JSON lines.",
 )
 @options_of(Connection)
+@cluster_options
 @custom_options
 @json_option
 @report_option("--junit", "junit_file", "JUnit XML")
@@ -84,11 +86,12 @@ def replay(
     Example:
       tfnorm replay requests.tfrecord exports/din
       tfnorm replay requests.tfrecord exports/din --against exports/new --html replay.html
+      tfnorm replay 'day/*.tfrecord' MODEL --ray ADDRESS
 
     They need a log, such as requests.tfrecord, what tfnorm demo exports, and the second another export, such
     as exports/new.
     """
-    from tfnorm.cli.output import show, stages
+    from tfnorm.cli.output import show, stages, two_columns
     from tfnorm.replay.report.html import to_html
     from tfnorm.replay.report.junit import to_junit
     from tfnorm.replay.report.text import render
@@ -96,15 +99,37 @@ def replay(
     from tfnorm.reports.provenance import with_provenance
 
     connection = take(Connection, options)
-    with stages() as progress:
-        report = replay(
-            log,
-            model,
-            connection=connection,
-            progress=lambda done, total: progress("replay", done, total),
-            **options,
-        )
-    write_json(json_file, report.to_dict())
+    cluster = on_cluster(options)
+    skipped: dict[str, str] = {}
+    if cluster is None:
+        with stages() as progress:
+            report = replay(
+                log,
+                model,
+                connection=connection,
+                progress=lambda done, total: progress("replay", done, total),
+                **options,
+            )
+    else:
+        from tfnorm import cluster as engine
+
+        refuse_on_cluster(limit=options.pop("limit"), rows=options.pop("rows_file"))
+        with stages("files") as progress:
+            found = engine.replay(
+                log,
+                model,
+                connection=connection,
+                progress=lambda done, total: progress("replay", done, total),
+                **cluster,
+                **options,
+            )
+        report, skipped = found.report, found.skipped
+    document = report.to_dict()
+    write_json(json_file, document if cluster is None else {**document, "skipped": skipped})
     write_views(report, (junit_file, to_junit), (html_file, to_html))
     show(with_provenance(render(report), report.provenance))
+    if skipped:
+        table = two_columns("files", f"{len(skipped)} left out")
+        add_skipped(table, skipped)
+        show(table)
     return _STATUS[report.verdict]

@@ -9,7 +9,7 @@ import click
 
 from tfnorm.cli.click_log import click_log_options, load_click_log
 from tfnorm.cli.command import Command
-from tfnorm.cli.files import json_option, writable, write_json
+from tfnorm.cli.files import json_option, save_model, writable, write_json
 from tfnorm.cli.options import options_of, take
 from tfnorm.errors import InputError
 from tfnorm.training.recipe import Recipe
@@ -92,9 +92,7 @@ def train(
             recalibrate=recalibrate,
             progress=progress,
         )
-    part = output.with_name(f"{output.stem}.part.keras")
-    trained.model.save(part)
-    part.replace(output)  # A process that is killed leaves no half of a model by that name.
+    save_model(trained.model, output)
     if examples is not None:
         features = log.test.examples(KEPT_EXAMPLES).features
         kept.write(examples, kept.fitted(features, log.schema.inputs))

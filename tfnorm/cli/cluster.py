@@ -1,0 +1,77 @@
+"""The options of commands that can do their work on a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tfnorm.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+
+def cluster_options(command: _Decorated) -> _Decorated:
+    """Those of `on_cluster`."""
+    for option in (
+        click.option(
+            "--skip-damaged",
+            is_flag=True,
+            help="With --ray, leave out a file that can't be read or doesn't fit, and say so.",
+        ),
+        click.option(
+            "--workers",
+            type=int,
+            show_default="one a core",
+            help="With --ray, how many processes work.",
+        ),
+        click.option(
+            "--ray",
+            "address",
+            metavar="ADDRESS",
+            help="Have the files read by workers of a Ray cluster: local starts one here; auto, HOST:PORT or "
+            "ray://HOST:PORT is one that runs.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def on_cluster(options: dict[str, Any]) -> dict[str, Any] | None:
+    """What the options say of a cluster, as `tfnorm.cluster` takes it; None where none is named.
+
+    They are taken out of `options`.
+    """
+    from tfnorm.cli.custom import custom_setup
+
+    found = {name: options.pop(name) for name in ("address", "workers", "skip_damaged")}
+    if found["address"] is not None:
+        return {**found, "setup": custom_setup(click.get_current_context())}
+    for option, given in (
+        ("--workers", found["workers"]),
+        ("--skip-damaged", found["skip_damaged"]),
+    ):
+        if given:
+            raise InputError(f"{option} needs --ray, which says where the workers are")
+    return None
+
+
+def refuse_on_cluster(**given: Any) -> None:
+    """Raise InputError where an option is given that has no meaning on a cluster."""
+    for name, value in given.items():
+        if value:
+            raise InputError(
+                f"--{name.replace('_', '-')} is given with --ray; accepted: one of them"
+            )
+
+
+def add_skipped(table: Table, skipped: Mapping[str, str]) -> None:
+    """The files that were left out, and why: the first few."""
+    for reason in list(skipped.values())[:3]:
+        table.add_row("skipped", reason)
+    if len(skipped) > 3:
+        table.add_row("skipped", f"and {len(skipped) - 3} files more")

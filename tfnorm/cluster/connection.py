@@ -1,0 +1,79 @@
+"""A Ray cluster: one that runs somewhere, or one that is started here."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from tfnorm.errors import InputError, installed_by
+
+LOCAL = "local"
+OBJECT_STORE = 100 << 20
+"""Bytes of the object store of a cluster that is started here, which only hands on partial results."""
+
+_SECONDS = 10
+"""That an address has to answer."""
+
+
+def ray(part: str | None = None) -> ModuleType:
+    """The module, or one of its parts.
+
+    Raises:
+        InputError: it isn't installed.
+    """
+    try:
+        return importlib.import_module("ray" if part is None else f"ray.{part}")
+    except ImportError as error:
+        raise InputError(
+            f"work on a cluster needs the package ray: {installed_by('ray')}"
+        ) from error
+
+
+@contextmanager
+def connected(address: str) -> Iterator[None]:
+    """Be connected to a cluster as long as this lasts; a program that is connected already stays so.
+
+    Args:
+        address: as `ray.init` takes it: "local" starts a cluster here, "auto" is the one that this machine
+            is part of, `HOST:PORT` another, `ray://HOST:PORT` one that is reached through Ray's client.
+
+    Raises:
+        InputError: Ray isn't installed, or nothing answers there.
+    """
+    module = ray()
+    if module.is_initialized():
+        yield
+        return
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
+    try:
+        if address == LOCAL:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            cores = os.cpu_count() or 1
+            module.init(LOCAL, num_cpus=cores, object_store_memory=OBJECT_STORE, **quiet)
+        else:
+            _check_answers(address)
+            del quiet["include_dashboard"]
+            module.init(address, **quiet)
+    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"the Ray cluster {address!r} can't be reached: {reason}; accepted: local to start one here, "
+            "auto, HOST:PORT or ray://HOST:PORT of one that runs"
+        ) from error
+    try:
+        yield
+    finally:
+        module.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself waits a minute for an address at which nothing is."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), _SECONDS).close()
+    elif address != "auto":
+        raise ValueError("it is no address")
