@@ -23,7 +23,7 @@ from nbconvert import MarkdownExporter
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     *("CHANGELOG", "CONTRIBUTING", "ARCHITECTURE", "SECURITY", "CODE_OF_CONDUCT", "RELEASING"),
-    *("serving/README", "benchmarks/README"),
+    *("serving/README", "benchmarks/README", "benchmarks/results/ctr"),
 )
 # A name of the reference, where nothing follows that says how it is shown.
 NAME = re.compile(r"^::: (tfnorm(?:\.\w+)+)$(?!\n {4})", re.MULTILINE)
@@ -36,9 +36,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     def add(place: str, content: str | bytes) -> None:
         files.append(File.generated(config, place, content=content))
 
-    add("index.md", (ROOT / "README.md").read_text())
-    for name in DOCUMENTS:
-        add(f"{name}.md", (ROOT / f"{name}.md").read_text())
+    for name in ("README", *DOCUMENTS):
+        add(_page(f"{name}.md"), (ROOT / f"{name}.md").read_text())
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         text, pictures = _notebook(path)
         add(f"notebooks/{path.stem}.md", text)
@@ -61,9 +60,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     def lead(link: re.Match[str]) -> str:
         picture, text, target, anchor = link.groups()
         name = posixpath.normpath(posixpath.join(folder, target))
-        place = re.sub(r"\.ipynb$", ".md", name.removeprefix("docs/"))
-        if place == "README.md":
-            place = "index.md"
+        place = _page(name)
         if files.get_file_from_path(place) is None:
             if not (ROOT / name).exists():
                 return link[0]
@@ -72,6 +69,17 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"{picture}[{text}]({relative}{anchor or ''})"
 
     return NAME.sub(_not_the_module, LINK.sub(lead, markdown))
+
+
+def _page(name: str) -> str:
+    """Where the page of a document of the repository lies.
+
+    A README in a folder would be the first page of its section, which shows no name for it.
+    """
+    if name == "README.md":
+        return "index.md"
+    place = re.sub(r"\.ipynb$", ".md", name.removeprefix("docs/"))
+    return re.sub(r"(\w+)/README\.md$", r"\1/\1.md", place)
 
 
 def _not_the_module(name: re.Match[str]) -> str:
