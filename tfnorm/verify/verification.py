@@ -63,12 +63,10 @@ def verify_batch_invariance(
       that moves by more than 4 epsilons depends on the neighbours. These grow to 1,000 times what they
       were, so that a dependence far below an epsilon shows. Where shapes inside the model differ, as where
       other rows are sent to an expert, a value may move as at another batch size.
-    - At another batch size kernels round differently. There a value may move by
-
-          |moved - alone| <= atol * max(1, scale) + rtol * |alone|
-
-      where scale is the median magnitude of that number of the output over the examples. But it depends
-      on the batch if 95% of 16 or more different examples move the same way, by 4 epsilons on average.
+    - At another batch size kernels round differently. There a value may move as far as
+      `|moved - alone| <= atol * max(1, scale) + rtol * |alone|`, where scale is the median magnitude of that
+      number of the output over the examples. But it depends on the batch if 95% of 16 or more different
+      examples move the same way, by 4 epsilons on average.
     - Beyond that, as long as neighbours alone move nothing, a value may move by 256 epsilons, as in deep
       models. It may move by 32 epsilons in a model that computes in 16 bits (64 if its scores have 16 bits
       too), on a GPU that rounds factors to 10 bits, and behind a server that scores differently than its
