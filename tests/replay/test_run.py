@@ -81,7 +81,7 @@ def test_labels_tell_what_it_means(log, tmp_path):
 
 def test_labels_that_are_not_one_a_row_are_refused(log):
     logs = [predicted({**ASKED[0], "labels": np.zeros(99)}, Numpy(1).score(ASKED[0]))]
-    with pytest.raises(InputError, match="call 0 has labels of dtype float64 and shape"):
+    with pytest.raises(InputError, match="request 0 has labels of dtype float64 and shape"):
         tfnorm.replay(write(log, logs), Numpy(1))
 
 
@@ -185,9 +185,9 @@ def test_no_quantile_is_above_the_largest_difference(log):
 def test_a_log_of_nothing_to_compare_is_not_equal(log):
     inferences = PredictionLog()
     inferences.multi_inference_log.request.SetInParent()
-    with pytest.raises(InputError, match=r"no call can be replayed: a multi-inference.* \(1\)"):
+    with pytest.raises(InputError, match=r"no request can be replayed: a multi-inference.* \(1\)"):
         tfnorm.replay(write(log, [inferences]), Numpy(1))
-    with pytest.raises(InputError, match="no call can be replayed: it holds none"):
+    with pytest.raises(InputError, match="no request can be replayed: it holds none"):
         tfnorm.replay(write(log, []), Numpy(1))
 
 

@@ -135,7 +135,7 @@ def test_a_limit_spreads_the_examples_and_their_labels():
     assert (report.examples, report.examples_given) == (10, 1000)
     assert seen[:10] == [0, 111, 222, 333, 444, 555, 666, 777, 888, 999]
     assert len(report.stake.auc) == 2
-    with pytest.raises(InputError, match="labels were given apart"):
+    with pytest.raises(InputError, match="labels were given separately"):
         batch_invariance(Odd(score), {"x": x}, labels=x > 500, limit=10)
 
 

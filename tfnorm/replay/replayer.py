@@ -231,7 +231,7 @@ class Replayer:
         if not partial.calls and place == 0:
             # Of the other model it is told beside the first, which could.
             reason = "; ".join(partial.unfit) or str(basis.unpaired[place])
-            raise InputError(f"{self._log}: no call can be given to {scorer.name}: {reason}")
+            raise InputError(f"{self._log}: no request can be given to {scorer.name}: {reason}")
         others = [other for other in self._scorers if other is not scorer]
         case = Case(
             scorer,

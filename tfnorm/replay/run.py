@@ -70,8 +70,8 @@ def replay(
         The report; its `verdict` is the answer for `model`.
 
     Raises:
-        InputError: it could not tell: the log or a model can't be used, no call can be compared, or a server
-            stops answering.
+        InputError: it could not tell: the log or a model can't be used, no request can be compared, or a
+            server stops answering.
 
     Example:
 

@@ -101,7 +101,9 @@ class Tally:
                 break
         if self.basis is None:
             if not head:
-                raise InputError(f"{self._log.name}: no call can be replayed: {self._why_none()}")
+                raise InputError(
+                    f"{self._log.name}: no request can be replayed: {self._why_none()}"
+                )
             self.basis = self._basis(head)
         return head, stream
 
@@ -186,7 +188,7 @@ class Tally:
                 if pair.logged != pair.new:
                     raise InputError(
                         f"which of its columns has scores is not known: none is called {pair.new!r}, as the "
-                        "model's output is; name one by score"
+                        "model's output is; name one by score (--score)"
                     )
         return pairs
 
@@ -273,7 +275,7 @@ class Tally:
         labels = np.asarray(call.labels)
         if labels.size != rows or labels.dtype.kind not in "biuf":
             raise InputError(
-                f"{self._log.name}: call {call.number} has labels of dtype {labels.dtype} and shape "
+                f"{self._log.name}: request {call.number} has labels of dtype {labels.dtype} and shape "
                 f"{list(labels.shape)}; accepted: one number for each of its {rows} rows"
             )
         return labels.reshape(rows).astype(np.float64)

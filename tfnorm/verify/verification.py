@@ -171,7 +171,7 @@ def verify_batch_invariance(
             labels = loaded.labels
         elif loaded.given != len(next(iter(loaded.rows.values()))):
             raise InputError(
-                f"labels were given apart, but only some of {loaded.given:,} examples are scored; "
+                f"labels were given separately, but only some of {loaded.given:,} examples are scored; "
                 'put them beside the examples, named "labels", or raise the limit'
             )
         given, of_rows = loaded.rows, scorer

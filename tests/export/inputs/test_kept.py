@@ -114,7 +114,7 @@ def test_strings_become_bytes_that_need_no_pickling(given):
 def test_strings_that_a_file_can_not_hold_are_refused():
     with pytest.raises(InputError, match="'x' end in zero bytes"):
         fitted(np.array([b"a\0"], object), spec(tf.string))
-    with pytest.raises(InputError, match="'x' hold more than strings"):
+    with pytest.raises(InputError, match="'x' hold other values than strings"):
         fitted(np.array(["a", 1], object), spec(tf.string))
 
 

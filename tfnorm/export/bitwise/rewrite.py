@@ -152,8 +152,8 @@ def check_bits(saved: SavedModel, features: Arrays, together: Arrays) -> None:
             for name, scores in alone.items():
                 if not _same(scores, together[name][rows]):
                     raise InputError(
-                        f"the bits of {name!r} differ between batches of {size} and of {count}, by what "
-                        "no stable form is known for; batch_invariance='tolerance' exports it as it is"
+                        f"the bits of {name!r} differ between batches of {size} and of {count}, by an op "
+                        "that no stable form is known of; batch_invariance='tolerance' exports it as it is"
                     )
 
 

@@ -81,7 +81,9 @@ def _strings(name: str, array: np.ndarray) -> np.ndarray:
         value.encode() if isinstance(value, str) else value for value in array.ravel().tolist()
     ]
     if not all(isinstance(value, bytes) for value in encoded):
-        raise InputError(f"examples of {name!r} hold more than strings; the model takes string")
+        raise InputError(
+            f"examples of {name!r} hold other values than strings; the model takes string"
+        )
     fixed = np.array(encoded, "S").reshape(array.shape)
     if fixed.ravel().tolist() != encoded:
         raise InputError(f"examples of {name!r} end in zero bytes, which an .npz file drops")

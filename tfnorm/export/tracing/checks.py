@@ -71,7 +71,7 @@ def check_graph(graph: tf.Graph) -> None:
             )
         if node.op in _PYTHON:
             raise InputError(
-                f"{node.name} ({node.op}) runs Python, which TensorFlow Serving has not; "
+                f"{node.name} ({node.op}) runs Python, which TensorFlow Serving can't; "
                 "accepted: TensorFlow ops"
             )
         if not hasattr(tf.raw_ops, node.op):

@@ -57,8 +57,8 @@ class Labels:
         """The labels of a call's rows; NaN for those that have none, None where no row has."""
         if call.key is None and call.file is not None:
             raise InputError(
-                f"{self.name}: its requests are the numbers of lines, of which a log of several files has "
-                "each more than once; accepted: a log that names its requests"
+                f"{self.name}: its requests have no names but their numbers, which a log of several files "
+                "has more than once; accepted: a log that names its requests"
             )
         key: Any = call.number if call.key is None else call.key
         if self._requests.dtype.kind in "iu":

@@ -123,12 +123,12 @@ class TableLog:
         if self._inputs is None and not usual:
             raise InputError(
                 f"{self.name}: which of its columns are scores is not known: {_listed(left)}; "
-                "name one by score"
+                "name one by score (--score)"
             )
         found = usual or left
         if not found:
             raise InputError(
-                f"{self.name} has no column of scores beside its features; name one by score"
+                f"{self.name} has no column of scores beside its features; name one by score (--score)"
             )
         return found
 
@@ -226,7 +226,7 @@ class _Reading:
 def _refuse_null(column: Any, name: str, first: int) -> None:
     if column.null_count:
         row = first + int(np.argmax(column.is_null().to_numpy()))
-        raise InputError(f"row {row}: {name!r} is null")
+        raise InputError(f"row {row}: {name!r} is null; accepted: a value in each row")
 
 
 def _is_list(spec: tf.TensorSpec) -> bool:
