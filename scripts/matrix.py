@@ -7,15 +7,18 @@
 Each cell has an environment of its own, which is left in `.matrix/`. `oldest` is the lowest TensorFlow
 that the index has for that Python within the bounds of setup.cfg, with the lowest Keras that goes with
 it; `newest` is the highest of each; `nightly` is `newest` with `keras-nightly` in the place of Keras,
-which may fail. The exit status is 1 if a test failed in a cell that may not fail, or if a cell that was
-asked for by `--python` could not be installed.
+which may fail. The Pythons are those that uv finds or fetches, and those of pyenv. The exit status is 1
+if a test failed in a cell that may not fail, or if a cell that was asked for by `--python` could not be
+installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import configparser
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -64,10 +67,20 @@ def uv(*arguments: str | Path, given: str | None = None) -> str:
     Raises:
         NotToBeHad: with the last line of its error.
     """
-    done = subprocess.run([*UV, *arguments], input=given, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [*UV, *arguments], input=given, capture_output=True, text=True, cwd=ROOT, env=with_pyenv()
+    )
     if done.returncode:
         raise NotToBeHad(" ".join(done.stderr.split())[-300:])
     return done.stdout
+
+
+def with_pyenv() -> dict[str, str]:
+    """The environment in which pyenv's commands run each Python that it has, not only the chosen one."""
+    if shutil.which("pyenv") is None:
+        return {**os.environ}
+    listed = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True)
+    return {**os.environ, "PYENV_VERSION": ":".join(listed.stdout.split())}
 
 
 def bounds() -> str:
