@@ -413,6 +413,19 @@ def test_a_checkpoint_without_objects_has_its_names_for_keys(tmp_path):
     assert _tensorflow.saved_names(tf.train.load_checkpoint(path)) == {"a/b": "a/b"}
 
 
+@pytest.mark.parametrize("compression", ["", "GZIP"])
+def test_records_are_those_of_a_dataset_and_a_damaged_one_is_an_error(compression, tmp_path):
+    path = tmp_path / "records"
+    with tf.io.TFRecordWriter(str(path), compression) as writer:
+        for record in (b"a", b"", b"b" * 500_000):
+            writer.write(record)
+    records = list(tf.data.TFRecordDataset(str(path), compression).as_numpy_iterator())
+    assert list(_tensorflow.tf_records(path, compression)) == records
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(tf.errors.OpError):
+        list(_tensorflow.tf_records(path, compression))
+
+
 def test_source_lines_lie_where_they_are_looked_for(saved):
     info = graph_debug_info_pb2.GraphDebugInfo.FromString(
         (saved / _tensorflow.DEBUG_INFO).read_bytes()

@@ -26,6 +26,7 @@ from tensorflow.python.autograph.core import ag_ctx
 from tensorflow.python.eager import forwardprop_util
 from tensorflow.python.eager.polymorphic_function import autograph_util
 from tensorflow.python.framework import op_callbacks, op_def_registry, ops
+from tensorflow.python.lib.io import _pywrap_record_io
 from tensorflow.python.ops import control_flow_util
 from tensorflow.python.saved_model import loader_impl
 
@@ -270,6 +271,12 @@ def saved_names(reader: tf.train.CheckpointReader) -> dict[str, str]:
         for attribute in node.attributes
         if attribute.checkpoint_key in shapes
     }
+
+
+def tf_records(path: Path, compression: str = "") -> Iterator[bytes]:
+    """The records of a TFRecord, for which a `tf.data.TFRecordDataset` would be traced first."""
+    records: Iterator[bytes] = _pywrap_record_io.RecordIterator(str(path), compression)
+    return records
 
 
 def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:

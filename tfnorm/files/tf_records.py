@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import tensorflow as tf
 
+from tfnorm import _tensorflow
 from tfnorm.errors import InputError
-
-# What TensorFlow puts around it: the op that read.
-_AROUND = re.compile(r"\{\{.*?\}\}|\[Op:.*|' failed with .*")
-# In batches, which is ten times as fast as one by one; of 128, since a record may have megabytes.
-_BATCH = 128
-
 
 START = 8
 """Bytes at the beginning of a file that tell what it is."""
@@ -41,20 +35,14 @@ def tf_records(path: Path, compression: str) -> Iterator[bytes]:
     Raises:
         InputError: a record is damaged; those before it have been given.
     """
-    dataset = tf.data.TFRecordDataset(str(path), compression)
     given = 0
     try:
-        for records in dataset.batch(_BATCH).as_numpy_iterator():
-            yield from records
-            given += len(records)
-    except tf.errors.OpError:
-        # Of the batch with the damage nothing came: one by one, up to it.
-        try:
-            for record in dataset.skip(given).as_numpy_iterator():
-                yield record
-                given += 1
-        except tf.errors.OpError as error:
-            raise InputError(f"record {given} is damaged: {_reason(error)}") from error
+        for record in _tensorflow.tf_records(path, compression):
+            yield record
+            given += 1
+    except tf.errors.OpError as error:
+        reason = str(error.message).split("' failed with")[0]
+        raise InputError(f"record {given} is damaged: {reason}") from error
 
 
 def record_batches(path: Path, size: int) -> Iterator[list[bytes]]:
@@ -72,7 +60,3 @@ def record_batches(path: Path, size: int) -> Iterator[list[bytes]]:
         raise InputError(f"{path}: {error}") from error
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
-
-
-def _reason(error: tf.errors.OpError) -> str:
-    return _AROUND.sub("", str(error.message)).strip()

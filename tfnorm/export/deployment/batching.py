@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfnorm import _tensorflow
 from tfnorm.assets import examples_file, warmup_file
 from tfnorm.errors import InputError
 from tfnorm.export.difference import Arrays, difference
@@ -126,7 +127,7 @@ def _warmed_up(export: Path) -> Iterator[int]:
     path = warmup_file(export)
     if not path.is_file():
         return
-    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+    for record in _tensorflow.tf_records(path):
         log = prediction_log_pb2.PredictionLog.FromString(record)
         request = log.predict_log.request
         if request.model_spec.signature_name == DEFAULT_SIGNATURE:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+from tfnorm import _tensorflow
 from tfnorm.assets import MOST_WARMUP_RECORDS, warmup_file
 from tfnorm.errors import InputError
 from tfnorm.protocol.wire import check_parsed_size
@@ -43,7 +44,7 @@ def replay(path: Path, runner: Runner, max_bytes: int) -> int:
     _check_lengths(file, max_bytes)
     number = 0
     try:
-        for number, record in enumerate(tf.data.TFRecordDataset(str(file)).as_numpy_iterator(), 1):
+        for number, record in enumerate(_tensorflow.tf_records(file), 1):
             check_parsed_size(record, PredictionLog.DESCRIPTOR, PARSED * max_bytes)
             _ask(runner, PredictionLog.FromString(record), max_bytes)
             if number > MOST_WARMUP_RECORDS:
