@@ -9,7 +9,7 @@ import numpy as np
 
 from tfnorm.graph.nodes import data_inputs, producer
 from tfnorm.graph.ops import NORMALIZATIONS, ROOTS
-from tfnorm.statistics.graphs.normalizations import CASTS, Nodes, Value
+from tfnorm.statistics.graphs.normalizations import CASTS, Nodes, Values
 
 _SUMS = frozenset(("Mean", "Sum"))
 _OF_MOMENTS = CASTS | {
@@ -43,13 +43,13 @@ class Reduction:
     axes: tuple[int, ...] | None
 
 
-def reductions(nodes: Nodes, varying: frozenset[str], value: Value) -> Iterator[Reduction]:
+def reductions(nodes: Nodes, varying: frozenset[str], values: Values) -> Iterator[Reduction]:
     """The moments of examples that a graph takes a root of, to divide by it.
 
     Args:
         nodes: in topological order.
         varying: those that examples flow into.
-        value: gives what a tensor holds that no example flows into; None where that can't be told.
+        values: gives what tensors hold that no example flows into; None where that can't be told.
     """
     seen: set[str] = set()
     for name, node in nodes.items():
@@ -65,7 +65,7 @@ def reductions(nodes: Nodes, varying: frozenset[str], value: Value) -> Iterator[
                     continue
                 seen.add(reduction)
                 x, along = data_inputs(nodes[reduction])[:2]
-                axes = None if producer(along) in varying else value(along)
+                axes = None if producer(along) in varying else values([along])[0]
                 if axes is not None:
                     yield Reduction(reduction, x, tuple(np.ravel(axes).tolist()))
 

@@ -84,7 +84,7 @@ class GraphWatch:
         self._opened = Opened(model, signature, [*few, examples], constants)
         self._layers = Layers(self._opened.graph.nodes.values(), self._opened.graph.origins)
         self._hidden = hidden(self._opened.nodes)
-        found = normalizations(self._opened.nodes, self._opened.varying, self._opened.value)
+        found = normalizations(self._opened.nodes, self._opened.varying, self._opened.values)
         found = [one for one in found if self._name(one) not in frozen]
         seen = [one for one in found if self._hidden.isdisjoint((one.node, producer(one.x)))]
         self.by_batch = self._by_batch(few)
@@ -141,11 +141,14 @@ class GraphWatch:
     def _with_layers(self, seen: Sequence[Normalization]) -> list[_Call]:
         layers: dict[tuple[str, str], Watched] = {}
         calls = []
+        slots = [slot for one in seen for slot in (one.mean, one.variance)]
+        shapes = [one.like for one in seen if one.like is not None]
+        self._opened.values([*map(self._tensor, slots), *shapes])
         for one in seen:
             mean, variance = (
                 self._value(slot).astype(np.float64).ravel() for slot in (one.mean, one.variance)
             )
-            like = None if one.like is None else self._opened.value(one.like)
+            like = None if one.like is None else self._opened.values([one.like])[0]
             shape = None if like is None else like.shape
             channels = len(mean) if shape is None else math.prod(shape)
             if not len(mean) == len(variance) == channels:
@@ -161,11 +164,13 @@ class GraphWatch:
 
     def _value(self, slot: Slot) -> np.ndarray:
         """What comes in there, which no example changes."""
-        tensor = data_inputs(self._opened.nodes[slot.node])[slot.index]
-        value = self._opened.value(tensor)
+        (value,) = self._opened.values([self._tensor(slot)])
         if value is None:
             raise InputError(f"the statistics that {slot.node} reads can't be told")
         return value
+
+    def _tensor(self, slot: Slot) -> str:
+        return data_inputs(self._opened.nodes[slot.node])[slot.index]
 
     def _is_moving(self, one: Normalization) -> bool:
         """Whether the mean was a moving one, which begins at 0, and not computed from data at once."""
@@ -199,7 +204,7 @@ class GraphWatch:
         opened = self._opened
         found = [
             one
-            for one in reductions(opened.nodes, opened.varying, opened.value)
+            for one in reductions(opened.nodes, opened.varying, opened.values)
             if self._hidden.isdisjoint((one.node, producer(one.x)))
         ]
         inputs = [one.x for one in found]
@@ -219,7 +224,7 @@ class GraphWatch:
         prefix = opened.add(full.nodes)
         layers = Layers(full.nodes.values(), full.origins)
         found = normalizations(
-            full.nodes, opened.varying_of_full(), lambda tensor: opened.value(tensor, prefix)
+            full.nodes, opened.varying_of_full(), lambda tensors: opened.values(tensors, prefix)
         )
         ops = [full.origins[one.node].name for one in found if one not in seen]
         return list(dict.fromkeys(layers.path(op) or op for op in ops))

@@ -10,7 +10,7 @@ identities anywhere in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from tfnorm.graph.nodes import data_inputs, producer
 from tfnorm.graph.ops import NORMALIZATIONS, ROOTS, STATE_READS
 
 Nodes = Mapping[str, node_def_pb2.NodeDef]
-Value = Callable[[str], np.ndarray | None]
+Values = Callable[[Sequence[str]], list[np.ndarray | None]]
 
 CASTS = frozenset(("Cast", "Identity", "StopGradient", "PreventGradient", "Snapshot"))
 """They give what they are given, but for its type."""
@@ -68,15 +68,15 @@ class Normalization:
     axis: int = -1
 
 
-def normalizations(nodes: Nodes, varying: frozenset[str], value: Value) -> list[Normalization]:
+def normalizations(nodes: Nodes, varying: frozenset[str], values: Values) -> list[Normalization]:
     """The normalizations in a graph, in its order.
 
     Args:
         nodes: in topological order.
         varying: those that examples flow into.
-        value: gives what a tensor holds that no example flows into; None where that can't be told.
+        values: gives what tensors hold that no example flows into; None where that can't be told.
     """
-    finder = _Finder(nodes, varying, value)
+    finder = _Finder(nodes, varying, values)
     found: dict[tuple[str, Slot], Normalization] = {}
     for one in finder.find():
         found.setdefault((one.x, one.mean), one)
@@ -91,21 +91,33 @@ class _Variance:
 
 
 class _Finder:
-    def __init__(self, nodes: Nodes, varying: frozenset[str], value: Value):
+    def __init__(self, nodes: Nodes, varying: frozenset[str], values: Values):
         self._nodes = nodes
         self._varying = varying
-        self._value = value
+        self._values = values
         self._readers: dict[str, list[Slot]] = {}
         for name, node in nodes.items():
             for index, tensor in enumerate(data_inputs(node)):
                 self._readers.setdefault(tensor, []).append(Slot(name, index))
 
     def find(self) -> Iterator[Normalization]:
+        roots = {n for n, v in self._nodes.items() if v.op in ROOTS and self._fixed(f"{n}:0")}
+        self._values([tensor for name in roots for tensor in self._under(name)])
         for name, node in self._nodes.items():
             if node.op in NORMALIZATIONS:
                 yield from self._fused(node)
-            elif node.op in ROOTS and self._fixed(f"{name}:0"):
+            elif name in roots:
                 yield from self._decomposed(node)
+
+    def _under(self, root: str) -> list[str]:
+        """What a root is taken of, or the parts of that sum."""
+        tensor = self._read(self._behind(Slot(root, 0), _RESHAPES))
+        if self._op(tensor) in (*_SUMS, "Maximum"):
+            return [self._read(slot) for slot in self._inputs(tensor)]
+        return [tensor]
+
+    def _value(self, tensor: str) -> np.ndarray | None:
+        return self._values([tensor])[0]
 
     def _fixed(self, tensor: str) -> bool:
         name = producer(tensor)

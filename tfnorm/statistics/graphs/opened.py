@@ -72,6 +72,7 @@ class Opened:
         self._keep = frozenset(fed | stand)
         self._wanted = [info.name for info in definition.outputs.values()]
         self._taken: dict[str, int] = {}
+        self._values: dict[str, np.ndarray | None] = {}
         try:
             self._decide()
         except BrokenGraph as error:
@@ -157,12 +158,25 @@ class Opened:
         """The type of a tensor."""
         return self._model.graph.get_tensor_by_name(self._named(tensor)).dtype.base_dtype
 
-    def value(self, tensor: str, prefix: str | None = None) -> np.ndarray | None:
-        """What a tensor holds that no input flows into; None where that can't be told."""
+    def values(self, tensors: Sequence[str], prefix: str | None = None) -> list[np.ndarray | None]:
+        """What tensors hold that no input flows into; None where that can't be told.
+
+        A session goes through the whole graph at each run, so they are read in one, and kept.
+        """
+        names = [self._named(tensor, prefix) for tensor in tensors]
+        new = [name for name in dict.fromkeys(names) if name not in self._values]
+        self._values |= self._read(new)
+        return [self._values[name] for name in names]
+
+    def _read(self, names: Sequence[str]) -> dict[str, np.ndarray | None]:
+        if not names:
+            return {}
         try:
-            return np.asarray(self._model.session.run(self._named(tensor, prefix)))
+            return dict(zip(names, map(np.asarray, self._model.session.run(names)), strict=True))
         except tf.errors.OpError:
-            return None
+            if len(names) == 1:
+                return {names[0]: None}
+            return {name: self._read([name])[name] for name in names}
 
     def fetch(
         self,
