@@ -17,8 +17,9 @@ demo: .venv/installed-serving
 	$(BIN)/tfnorm demo
 
 # Three processes keep two cores busy, as some tests wait: for servers, for the disk, for a time that must pass.
+# What pytest makes of the tests' assertions is kept for the next run, whatever the environment says.
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_ARGS)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

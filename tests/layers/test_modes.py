@@ -94,10 +94,9 @@ def test_batches_of_other_sizes_are_not_traced_anew(Layer, jit_compile):
             y = layer(x, training=True)
         return tape.gradient(y, x)
 
-    sizes = (1, 100, 2048, 3000)
-    step(tf.ones((sizes[0], 64)))
+    step(tf.ones((1, 64)))
     inner = [function.experimental_get_tracing_count() for function in compiled_formulas(64)]
-    for size in sizes[1:]:
+    for size in (2048, 3000):
         step(tf.ones((size, 64)))
     assert len(traces) == 1
     assert inner == [f.experimental_get_tracing_count() for f in compiled_formulas(64)]

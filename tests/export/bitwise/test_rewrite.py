@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import subprocess
@@ -91,24 +92,27 @@ def made(name):
     return model
 
 
-def exported(name, directory):
-    """The model with "bitwise", and with examples where there must be some."""
-    model = made(name)
-    inputs = {x.name: tf.TensorSpec(x.shape, x.dtype) for x in model.inputs}
-    words = any(spec.dtype == tf.string for spec in inputs.values())
-    examples = score_in_batches.features(inputs) if words else None
-    return export_saved_model(model, directory, examples=examples, batch_invariance="bitwise")
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The export of a model, with examples where there must be some, each once."""
+
+    @functools.cache
+    def exported(name, kind="bitwise"):
+        model = made(name)
+        inputs = {x.name: tf.TensorSpec(x.shape, x.dtype) for x in model.inputs}
+        words = any(spec.dtype == tf.string for spec in inputs.values())
+        examples = score_in_batches.features(inputs) if words else None
+        folder = tmp_path_factory.mktemp("exports")
+        return export_saved_model(model, folder, examples=examples, batch_invariance=kind).path
+
+    return exported
 
 
 @pytest.fixture(scope="module")
-def exports(tmp_path_factory):
+def exports(exported):
     """Model -> its export with "tolerance" and its export with "bitwise"."""
-    folder = tmp_path_factory.mktemp("exports")
     return {
-        name: {
-            kind: export_saved_model(made(name), folder / name / kind, batch_invariance=kind).path
-            for kind in ("tolerance", "bitwise")
-        }
+        name: {kind: exported(name, kind) for kind in ("tolerance", "bitwise")}
         for name in IN_ALL_SETTINGS
     }
 
@@ -155,17 +159,15 @@ def traced_ops(path):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_example_gets_the_same_bits_in_every_batch(name, tmp_path):
-    report = exported(name, tmp_path)
-    assert traced_ops(report.path) <= set(dir(tf.raw_ops))
-    with SavedModel(report.path) as saved:
+def test_every_example_gets_the_same_bits_in_every_batch(exported, name):
+    assert traced_ops(exported(name)) <= set(dir(tf.raw_ops))
+    with SavedModel(exported(name)) as saved:
         assert score_in_batches.differing(saved) == []
 
 
 @pytest.mark.parametrize("name", ["Embedding", "DIN"])
-def test_longer_padding_leaves_every_bit(name, tmp_path):
-    report = exported(name, tmp_path)
-    with SavedModel(report.path) as saved:
+def test_longer_padding_leaves_every_bit(exported, name):
+    with SavedModel(exported(name)) as saved:
         given = score_in_batches.features(saved.signature().inputs)
         histories = {key for key, array in given.items() if array.ndim > 1}
         for steps in (1, 5, 20, 40):
@@ -207,9 +209,8 @@ def test_the_verifier_finds_no_bit_moved(exports):
 
 
 @pytest.mark.parametrize("name", ["Conv2D", "Embedding", "DIN"])
-def test_an_empty_batch_gives_no_rows(name, tmp_path):
-    report = exported(name, tmp_path)
-    with SavedModel(report.path) as saved:
+def test_an_empty_batch_gives_no_rows(exported, name):
+    with SavedModel(exported(name)) as saved:
         one = score_in_batches.features(saved.signature().inputs)
         scores = saved.run({name: array[:1] for name, array in one.items()})
         none = saved.run({name: array[:0] for name, array in one.items()})

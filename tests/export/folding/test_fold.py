@@ -79,7 +79,7 @@ def folded(model, x=None, means=0.5, **options):
     )
 
 
-@settings(max_examples=40, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(draws, st.sampled_from([1.0, 0.0, 1e-3, 1e4, 1e15]), st.integers(0, 2**31))
 def test_a_folded_model_is_as_exact_as_the_model(draw, size, seed):
     model, exact = models(draw)
