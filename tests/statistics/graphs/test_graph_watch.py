@@ -196,6 +196,37 @@ def test_statistics_that_were_frozen_to_constants_go_by_their_names(tmp_path):
     assert layer.name == "bn" and layer.residue.of_means is not None
 
 
+def test_more_normalizations_take_no_more_runs_of_the_session(tmp_path, monkeypatch):
+    """Each run goes through the whole graph, so a model of many would take a run for each of many parts."""
+    run, runs = tf.compat.v1.Session.run, []
+
+    def counted(*arguments, **options):
+        runs.append(arguments)
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(tf.compat.v1.Session, "run", counted)
+
+    def of_towers(means, variances):
+        def serve(x):
+            parts = [_quotient(x, m, v) for m, v in zip(means, variances, strict=True)]
+            return {"score": tf.reduce_sum(tf.add_n(parts), 1)}
+
+        return serve
+
+    taken = []
+    for layers in (1, 4):
+        means = [tf.Variable(MEAN, name=f"bn{n}/moving_mean") for n in range(layers)]
+        variances = [tf.Variable(VARIANCE, name=f"bn{n}/moving_variance") for n in range(layers)]
+        call = of_towers(means, variances)
+        directory = saved(tmp_path / str(layers), call, X, means=means, variances=variances)
+        runs.clear()
+        with SavedModel(directory) as model:
+            watch = GraphWatch(model, "serving_default", rows(WIDTH))
+        assert len(watch.called) == layers
+        taken.append(len(runs))
+    assert taken[0] == taken[1]
+
+
 def _by_row(x):
     mean, variance = tf.nn.moments(x, [-1], keepdims=True)
     return tf.nn.batch_normalization(x, mean, variance, tf.ones(WIDTH), tf.ones(WIDTH), 1e-3)
