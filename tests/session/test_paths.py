@@ -28,6 +28,6 @@ def test_a_version_is_what_tensorflow_serving_takes_for_one(tmp_path, name, numb
 @pytest.mark.parametrize("name", ["a" * 5_000, "a/" * 3_000, "a\0b"])
 def test_a_path_that_the_system_can_not_look_for_is_refused(name):
     with pytest.raises(
-        InputError, match=r"can't be looked for: (File name too long|embedded null)"
+        InputError, match=r"can't be looked for: (File name too long|.*embedded null)"
     ):
         find_saved_model("/" + name)

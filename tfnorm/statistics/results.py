@@ -99,9 +99,7 @@ class StatisticsFit:
 
     def __str__(self) -> str:
         if self.verdict == FITS:
-            return (
-                f"fit the {self.examples:,} examples" if self.layers else "are not there, or frozen"
-            )
+            return f"fit the {self.examples:,} examples" if self.layers else "are absent, or frozen"
         if self.verdict == UNDECIDED:
             return f"may fit or not: {self.examples:,} examples don't decide it"
         said = {OFF: "do not fit", DOUBTFUL: "may not fit"}[self.verdict]
