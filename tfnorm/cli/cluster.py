@@ -26,7 +26,7 @@ def cluster_options(command: _Decorated) -> _Decorated:
         click.option(
             "--workers",
             type=int,
-            show_default="one a core",
+            show_default="one for each core",
             help="With --ray, how many processes work.",
         ),
         click.option(

@@ -58,7 +58,7 @@ def replay(
         against: another one, that is put beside it; None for none.
         address: "local" starts a cluster here; else of one that runs: "auto", `HOST:PORT` or
             `ray://HOST:PORT`.
-        workers: how many processes; None for one a core of the cluster.
+        workers: how many processes; None for one for each core of the cluster.
         skip_damaged: leave out a file that is damaged, where that is an error otherwise.
         setup: called in each worker first, such as to import layers of one's own; None for nothing.
         progress: called with the files done so far and all of them; None for nothing.

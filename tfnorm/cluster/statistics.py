@@ -86,7 +86,7 @@ def recalibrate(
             worker is given.
         address: "local" starts a cluster here; else of one that runs: "auto", `HOST:PORT` or
             `ray://HOST:PORT`.
-        workers: how many processes; None for one a core of the cluster.
+        workers: how many processes; None for one for each core of the cluster.
         skip_damaged: leave out a file that can't be read or doesn't fit, where that is an error otherwise.
         setup: called in each worker first, such as to import layers of one's own; None for nothing.
         progress: called after each file; None for nothing.
@@ -131,7 +131,7 @@ def statistics_report(
         model: a `.keras` file, at the same path here and on each machine.
         examples: a file of examples, a folder of files, or a pattern, likewise.
         address: where the cluster is, as `recalibrate` takes it.
-        workers: how many processes; None for one a core of the cluster.
+        workers: how many processes; None for one for each core of the cluster.
         skip_damaged: leave out a file that can't be read or doesn't fit, where that is an error otherwise.
         setup: called in each worker first; None for nothing.
         progress: called after each file; None for nothing.

@@ -36,7 +36,7 @@ class Workers:
         make: loads what the work needs, in each worker; it is pickled.
         fingerprint: that of the model here, which those of the workers must be equal to; None where nothing
             tells.
-        count: how many workers; None for one a core.
+        count: how many workers; None for one for each core.
         skip_damaged: whether a file that can't be worked on is left out, and told by `skipped`.
 
     Raises:

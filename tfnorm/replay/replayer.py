@@ -150,7 +150,7 @@ class Replayer:
             below: `Part.below` of one that this one is merged with, which needs no more; None where that is
                 not known.
             rows: gets the rows that differ; None for nowhere.
-            threads: in which requests are scored; None for one a core.
+            threads: how many threads score requests; None for one for each core.
             progress: called with the requests scored so far and those there are; None for nothing.
 
         Raises:

@@ -59,7 +59,7 @@ def scored(
     Args:
         calls: the calls; no more of them are read than the threads have work for.
         scorers: the models.
-        threads: how many; None for one a core, and one where a model takes one call at a time.
+        threads: how many; None for one for each core, and one where a model takes one call at a time.
 
     Raises:
         Unreachable: a server does not answer.

@@ -82,7 +82,7 @@ class Tally:
             entries: of the log.
             total: how many there are; 0 where that isn't known.
             one_signature: whether calls that asked another signature than is scored are passed over.
-            threads: in which they are scored; None for one a core.
+            threads: how many threads score them; None for one for each core.
 
         Returns:
             Those calls, and what gives the others.
