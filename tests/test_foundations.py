@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import weakref
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -195,6 +196,18 @@ def test_the_loss_that_fit_reports_is_a_metric_called_loss():
     model.compile(loss="mse")
     history = model.fit(np.ones([4, 1]), np.ones([4, 1]), verbose=0).history
     assert float(_keras.loss_metric(model).result()) == history["loss"][0]
+
+
+def test_the_loss_of_a_replica_is_what_compute_loss_makes_of_it(monkeypatch):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    y, scores = tf.constant([[0.0], [2.0], [4.0]]), tf.ones([3, 1])
+    for replicas in (1, 3):
+        strategy = SimpleNamespace(num_replicas_in_sync=replicas)
+        monkeypatch.setattr(tf.distribute, "get_strategy", lambda strategy=strategy: strategy)
+        loss = model.compute_loss(y=y, y_pred=scores)
+        assert float(_keras.unscaled_loss(loss)) == pytest.approx(11 / 3)
+        assert float(_keras.scaled_loss(tf.constant(11 / 3))) == pytest.approx(float(loss))
 
 
 def test_adam_keeps_two_moments_of_each_variable():

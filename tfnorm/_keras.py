@@ -7,6 +7,7 @@ guessed at, what guesses it is tried out before its first use, and raises rather
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,6 +139,22 @@ def replaced_calls(calls: Mapping[keras.layers.Layer, Callable[..., Any]]) -> It
 def loss_metric(model: keras.Model) -> keras.metrics.Metric:
     """The mean of the loss that `fit` reports, of a compiled model."""
     return next(metric for metric in model.metrics if metric.name == "loss")
+
+
+def scaled_loss(loss: tf.Tensor) -> tf.Tensor:
+    """A replica's loss as `compute_loss` has it: newer Keras divides it by the number of replicas."""
+    return loss / tf.cast(_shares(), loss.dtype)
+
+
+def unscaled_loss(loss: tf.Tensor) -> tf.Tensor:
+    """What `compute_loss` gives, as it is without a strategy."""
+    return loss * tf.cast(_shares(), loss.dtype)
+
+
+def _shares() -> int:
+    losses = importlib.import_module("keras.src.losses.loss")
+    known = hasattr(losses, "scale_loss_for_distribution")
+    return int(tf.distribute.get_strategy().num_replicas_in_sync) if known else 1
 
 
 def adam_moments(

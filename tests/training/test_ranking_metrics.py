@@ -1,3 +1,5 @@
+import copy
+
 import keras
 import numpy as np
 import pytest
@@ -103,3 +105,25 @@ def test_what_can_not_be_measured_is_refused(examples, model):
     for kept in (True, False):
         with pytest.raises(InputError, match="scores are no probabilities"):
             RankingMetrics(examples, exact=kept).measure(beyond)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_workers_score_a_shard_each_and_give_the_figures_of_all(
+    examples, model, monkeypatch, exact
+):
+    monkeypatch.setattr(ranking_metrics, "_MOST", 1_000)
+    whole = RankingMetrics(examples, exact=exact).measure(model)
+    kept = []
+
+    def of_all(mine):
+        kept.append(copy.deepcopy(mine))
+        return copy.deepcopy(kept)
+
+    monkeypatch.setattr(ranking_metrics, "of_all", of_all)
+    for index in range(3):
+        monkeypatch.setattr(ranking_metrics, "place", lambda index=index: (index, 3))
+        found = RankingMetrics(examples, exact=exact).measure(model)
+    assert found.rows == whole.rows == ROWS
+    assert (found.auc, found.log_loss) == pytest.approx((whole.auc, whole.log_loss), abs=1e-9)
+    # Of other users, where not all are kept.
+    assert found.gauc == pytest.approx(whole.gauc, abs=1e-9 if exact else 5 * whole.gauc_error)

@@ -179,3 +179,14 @@ def test_killed_while_the_checkpoint_is_removed_leaves_none_that_is_damaged(tmp_
     assert again.epoch == 0
     again.done()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_that_does_not_write_goes_on_from_what_another_has_written(tmp_path):
+    model, _, _ = run(tmp_path, [0.6, 0.8])
+    other = make_model()
+    resume = Resume(tmp_path, RECIPE, make_stopping(), writes=False)
+    resume.set_model(other)
+    resume.on_train_begin()
+    assert_equal(other.get_weights(), model.get_weights())
+    resume.on_epoch_end(2, {"loss": 1.0, "val_auc": 0.5})
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-00002"]

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfnorm._keras import scaled_loss
 from tfnorm.errors import InputError
 from tfnorm.models.augru import AUGRUCell
 from tfnorm.models.auxiliary_loss import AuxiliaryLoss
@@ -189,8 +190,9 @@ class DIEN(keras.Model):
             if sample_weight is not None:
                 weights = tf.reshape(tf.cast(sample_weight, losses.dtype), [-1])
                 loss = tf.reduce_sum(weights * losses) / tf.maximum(steps, 1)
-            # Keras scales what layers add as it scales its own, for replicas and in every version.
-            layer.add_loss(self.auxiliary_weight * loss)
+            # Not added by a layer: those of replicas that wait for each other would be added to one another.
+            auxiliary = scaled_loss(self.auxiliary_weight * loss)
+            return super().compute_loss(x, y, y_pred, sample_weight, training) + auxiliary
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     @property

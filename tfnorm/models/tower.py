@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import keras
 import tensorflow as tf
@@ -11,6 +10,7 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.layers import BatchNormalization, Dice
 from tfnorm.ops.moments import statistics_dtype
+from tfnorm.ops.replicas import has_several_replicas
 
 
 def _prelu(name: str) -> keras.layers.Layer:
@@ -18,9 +18,13 @@ def _prelu(name: str) -> keras.layers.Layer:
     return keras.layers.PReLU(alpha_initializer=keras.initializers.Constant(0.1), name=name)
 
 
+def _dice(name: str) -> keras.layers.Layer:
+    return Dice(momentum_warmup=True, synchronized=has_several_replicas(), name=name)
+
+
 # A model must not serve with what is left of the initial statistics, however short its training was.
 ACTIVATIONS: dict[str, Callable[..., keras.layers.Layer]] = {
-    "dice": partial(Dice, momentum_warmup=True),
+    "dice": _dice,
     "prelu": _prelu,
 }
 
@@ -35,7 +39,8 @@ def tower(
 ) -> keras.KerasTensor:
     """BatchNormalization; Dense, an activation and Dropout by turns; then a Dense unit, sigmoid.
 
-    The score is float32 or wider under every policy.
+    The score is float32 or wider under every policy. Made in the scope of a strategy of several replicas, the
+    layers normalize with the statistics of the global batch.
 
     Raises:
         InputError: there is no such activation.
@@ -45,7 +50,9 @@ def tower(
             f"activation is {activation!r}; accepted: {', '.join(map(repr, ACTIVATIONS))}"
         )
     if batch_normalization:
-        x = BatchNormalization(momentum_warmup=True, name="normalization")(x)
+        x = BatchNormalization(
+            momentum_warmup=True, synchronized=has_several_replicas(), name="normalization"
+        )(x)
     for i, width in enumerate(units, start=1):
         x = keras.layers.Dense(width, name=f"dense_{i}")(x)
         x = ACTIVATIONS[activation](name=f"{activation}_{i}")(x)

@@ -11,6 +11,11 @@ from tfnorm.errors import InputError
 from tfnorm.ops.moments import Moments, merge
 
 
+def has_several_replicas() -> bool:
+    """Whether the strategy in scope has more than one replica."""
+    return bool(tf.distribute.get_strategy().num_replicas_in_sync > 1)
+
+
 def mean_over_replicas(value: tf.Tensor) -> tf.Tensor:
     """The mean of each replica's `value`; outside a strategy of several replicas `value` itself."""
     context = tf.distribute.get_replica_context()

@@ -4,11 +4,13 @@ from tfnorm.training.fit import Progress, Trained, train
 from tfnorm.training.lazy_adam import LazyAdam
 from tfnorm.training.negatives import Negatives
 from tfnorm.training.ranking_metrics import Ranking, RankingMetrics
-from tfnorm.training.recipe import MODELS, Recipe
+from tfnorm.training.recipe import MODELS, STRATEGIES, Recipe
 from tfnorm.training.resume import Resume
+from tfnorm.training.workers import strategy_scope
 
 __all__ = [
     "MODELS",
+    "STRATEGIES",
     "LazyAdam",
     "Negatives",
     "Progress",
@@ -17,5 +19,6 @@ __all__ = [
     "Recipe",
     "Resume",
     "Trained",
+    "strategy_scope",
     "train",
 ]

@@ -13,18 +13,25 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm._start.version import __version__
-from tfnorm.datasets import ClickLog, Splits, as_splits
+from tfnorm.datasets import ClickLog, Log, Splits, as_splits
 from tfnorm.datasets.click_log import wrong_rows_told
+from tfnorm.errors import InputError
+from tfnorm.statistics import Observer, Recalibrator
 from tfnorm.statistics.moves import Recalibration
 from tfnorm.statistics.recalibrate import recalibrate_statistics
+from tfnorm.training import loop
 from tfnorm.training.histograms import Histograms, check_tensorboard
 from tfnorm.training.lazy_adam import LazyAdam
 from tfnorm.training.negatives import Negatives
 from tfnorm.training.ranking_metrics import RankingMetrics
 from tfnorm.training.recipe import Recipe
 from tfnorm.training.resume import Resume
+from tfnorm.training.workers import check_strategy, loss_of_workers_told, of_all, outside, place
 
 Progress = Callable[[str, int, int], None]
+
+_ROWS = 1024
+"""Of a batch, where a model is recalibrated."""
 """It is called with what is being done, how much of it is done, and how much there is."""
 
 
@@ -89,6 +96,11 @@ def train(
 ) -> Trained:
     """Train a model on a click log by a recipe.
 
+    In the scope of a `tf.distribute.Strategy` it trains on all replicas: batch normalization and Dice
+    normalize with the statistics of the global batch, the rows of LazyAdam are summed over the replicas, each
+    worker scores and recalibrates by its shard of the log, and the first one writes. The same seed and batch
+    size give the same losses on any number of replicas, within rounding.
+
     It puts together parts that can also be used alone: `DIN` or `DIEN` for the log's schema, `LazyAdam`,
     `RankingMetrics`, `Negatives`, `Resume` and Keras's `fit`.
 
@@ -111,7 +123,7 @@ def train(
 
     Raises:
         InputError: `checkpoints` has the state of another training, TensorBoard isn't installed, the log
-            can't be read, or it has no users to keep some of for early stopping.
+            can't be read, it has no users to keep some of for early stopping, or another worker has gone.
 
     Example:
 
@@ -120,6 +132,8 @@ def train(
         trained.model.save("dien.keras")
     """
     recipe = recipe or Recipe()
+    check_strategy()
+    chief = place()[0] == 0
     if tensorboard is not None:
         check_tensorboard()
     splits = as_splits(log).standardized()
@@ -136,7 +150,7 @@ def train(
             "val_auc", mode="max", patience=recipe.patience, restore_best_weights=True
         )
         callbacks.append(stopping)
-    if tensorboard is not None:
+    if tensorboard is not None and chief:
         sample = splits.train if validation is None else validation
         callbacks += [
             keras.callbacks.TensorBoard(str(tensorboard), write_graph=False),
@@ -148,7 +162,8 @@ def train(
         of = {"train": splits.train.fingerprint, **asdict(recipe)}
         if splits.validation is not None:
             of["validation"] = splits.validation.fingerprint
-        resume = Resume(checkpoints, of, stopping)
+        resume = Resume(checkpoints, of, stopping, writes=chief)
+        _check_same_checkpoint(checkpoints, resume.epoch)
         callbacks.append(resume)
         first, epochs = resume.epoch, resume.until(recipe.epochs)
     batches = examples.batches(
@@ -169,25 +184,43 @@ def train(
     model.compile(LazyAdam(rate, embeddings_l2=recipe.embedding_l2), "binary_crossentropy")
     # `fit` traces its step twice if that makes the optimizer's variables.
     model.optimizer.build(model.trainable_variables)
-    with wrong_rows_told():
-        fitted = model.fit(
-            batches,
-            initial_epoch=first,
-            epochs=epochs,
-            class_weight=(
-                None if recipe.positive_weight == 1 else {0: 1.0, 1: recipe.positive_weight}
-            ),
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=0,
+    if tf.distribute.has_strategy():
+        again = "start all of them again" + (
+            "" if checkpoints is None else f", which go on from {checkpoints}"
         )
+        with wrong_rows_told(), loss_of_workers_told(again):
+            new = loop.fit(
+                model,
+                batches,
+                first=first,
+                epochs=epochs,
+                positive_weight=recipe.positive_weight,
+                callbacks=callbacks,
+            )
+            trained = model
+            # One that any process can save, export and recalibrate.
+            model = outside(lambda: type(trained).from_config(trained.get_config()))
+            model.set_weights(trained.get_weights())
+    else:
+        with wrong_rows_told():
+            new = model.fit(
+                batches,
+                initial_epoch=first,
+                epochs=epochs,
+                class_weight=(
+                    None if recipe.positive_weight == 1 else {0: 1.0, 1: recipe.positive_weight}
+                ),
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
+            ).history
     history = {} if resume is None else {name: list(v) for name, v in resume.history.items()}
-    for name, values in fitted.history.items():
+    for name, values in new.items():
         history[name] = history.get(name, []) + values
     recalibrated = None
     if recalibrate:
         with wrong_rows_told():
-            recalibrated = recalibrate_statistics(model, splits.train.batches(1024))
+            recalibrated = _recalibrated(model, splits.train)
     ranking = RankingMetrics(splits.test).measure(model)
     return Trained(
         model,
@@ -199,6 +232,32 @@ def train(
         history,
         recalibrated,
     )
+
+
+def _recalibrated(model: keras.Model, log: Log) -> Recalibration:
+    """Recalibrate a model by a log, of which each worker reads its shard."""
+    index, count = place()
+    if count == 1:
+        return outside(lambda: recalibrate_statistics(model, log.batches(_ROWS)))
+    shard = log.sharded(index, count)
+    recalibrator = Recalibrator(model)
+    observer = outside(lambda: Observer(model))
+    while recalibrator.done is None:
+        mine = outside(lambda: observer.observe(shard.batches(_ROWS))) if len(shard) else None
+        whole, *others = (part for part in of_all(mine) if part is not None)
+        for other in others:
+            whole.merge(other)
+        recalibrator.take(whole)
+    return recalibrator.done
+
+
+def _check_same_checkpoint(checkpoints: Path, epoch: int) -> None:
+    epochs = of_all(epoch)
+    if len(set(epochs)) > 1:
+        raise InputError(
+            f"the workers see checkpoints of the epochs {', '.join(map(str, epochs))} in {checkpoints}; "
+            "accepted: a folder that all workers see"
+        )
 
 
 class _Done(keras.callbacks.Callback):

@@ -44,7 +44,12 @@ class Histograms(keras.callbacks.Callback):
         self._look = tf.function(self._activations_and_gradients)
 
     def on_epoch_end(self, epoch: int, logs: object = None) -> None:
-        activations, gradients = self._look(self._features, self._labels)
+        strategy = tf.distribute.get_strategy()
+        # Gradients are those of a replica's variables; all replicas see the same.
+        activations, gradients = tf.nest.map_structure(
+            lambda value: strategy.experimental_local_results(value)[0],
+            strategy.run(self._look, (self._features, self._labels)),
+        )
         with self._writer.as_default(step=epoch):
             for layer, values in zip(self._layers, activations, strict=True):
                 tf.summary.histogram(f"activations/{layer.name}", values)

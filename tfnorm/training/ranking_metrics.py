@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from tfnorm.datasets import Examples, Log
 from tfnorm.datasets.logs.groups import shares
 from tfnorm.errors import InputError
 from tfnorm.metrics import auc, gauc, has_gauc, log_loss, user_aucs
+from tfnorm.training.workers import of_all, place
 
 _BINS = 1 << 20
 _MOST = 1 << 20
@@ -68,6 +70,9 @@ class RankingMetrics(keras.callbacks.Callback):
 
     It must come before the callbacks that look at its figures, such as `keras.callbacks.EarlyStopping`.
 
+    Under a `tf.distribute` strategy of several workers each scores its shard of the log, and the figures are
+    those of all.
+
     Args:
         log: the log to score; its users or its schema's group say whose row each is.
         batch_size: how many rows are scored at once.
@@ -122,14 +127,21 @@ class RankingMetrics(keras.callbacks.Callback):
         if self._scored is not model:
             # Traced once, not in each epoch; parts of a log differ in the lengths of their lists.
             self._scored, self._score = model, tf.function(_scores(model), reduce_retracing=True)
-        kept: _Exact | _Bounded = _Exact() if self._exact else _Bounded()
+        kept: Any = _Exact() if self._exact else _Bounded()
         for labels, users, scores in self._scored_parts():
             kept.add(labels, users, scores)
-        return kept.result()
+        first, *others = of_all(kept)
+        for other in others:
+            first.merge(other)
+        found: Ranking = first.result()
+        return found
 
     def _scored_parts(self) -> Iterator[tuple[np.ndarray, np.ndarray | None, np.ndarray]]:
-        size = self._batch_size
-        for part in self._log.parts():
+        size, log = self._batch_size, self._log
+        index, count = place()
+        if count > 1:
+            log = log.sharded(index, count) if isinstance(log, Log) else log[index::count]
+        for part in log.parts():
             for start in range(0, len(part), size):
                 batch = part[start : start + size]
                 scores = self._score(tf.nest.map_structure(tf.constant, batch.features)).numpy()
@@ -162,6 +174,10 @@ class _Exact:
         self._scores.append(scores)
         if users is not None:
             self._users.append(users)
+
+    def merge(self, other: _Exact) -> None:
+        for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True):
+            mine += theirs
 
     def result(self) -> Ranking:
         if not self._labels:
@@ -200,9 +216,20 @@ class _Bounded:
             self._counts[label] += np.bincount(bins[positive == label], minlength=_BINS)
         if users is None:
             return
-        place = shares(users)
-        chosen = place < self._share
-        self._kept.append((place[chosen], positive[chosen], scores[chosen], users[chosen]))
+        self._keep((shares(users), positive, scores, users))
+
+    def merge(self, other: _Bounded) -> None:
+        self._counts += other._counts
+        self._losses += other._losses
+        self._rows += other._rows
+        self._share = min(self._share, other._share)
+        kept, self._kept, self._held = [*self._kept, *other._kept], [], 0
+        for rows in kept:
+            self._keep(rows)
+
+    def _keep(self, rows: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
+        chosen = rows[0] < self._share
+        self._kept.append((rows[0][chosen], rows[1][chosen], rows[2][chosen], rows[3][chosen]))
         self._held += int(chosen.sum())
         while self._held > _MOST:
             self._share /= 2

@@ -19,6 +19,9 @@ MODELS: tuple[Model, ...] = get_args(Model)
 """The models that a `Recipe` can train."""
 Negatives = Literal["uniform", "frequency"]
 
+StrategyName = Literal["mirrored", "multi-worker"]
+STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
+
 SCALED_FROM = 256
 """The batch size that `Recipe.learning_rate` is meant for."""
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from tfnorm.errors import InputError
+from tfnorm.training.workers import outside
 
 _WEIGHTS = "model.weights.h5"
 _STATE = "state.json"
@@ -40,6 +41,8 @@ class Resume(keras.callbacks.Callback):
         of: what identifies the training, such as its settings and the log's fingerprint; a checkpoint of
             another training is refused. None to take any.
         stopping: the early stopping of this training, whose state is kept too; None for none.
+        writes: whether it writes checkpoints. Of several workers one does; the others go on from what it
+            has written, in a folder that all see.
 
     Raises:
         InputError: the checkpoint in `directory` is of another training, or is damaged.
@@ -62,11 +65,14 @@ class Resume(keras.callbacks.Callback):
         directory: str | Path,
         of: Mapping[str, Any] | None = None,
         stopping: keras.callbacks.EarlyStopping | None = None,
+        *,
+        writes: bool = True,
     ) -> None:
         super().__init__()
         self._directory = Path(directory)
         self._of = dict(of or {})
         self._stopping = stopping
+        self._writes = writes
         self._found = max(self._directory.glob("epoch-*[0-9]"), default=None)
         self._stopped = False
         self.epoch = 0
@@ -93,7 +99,8 @@ class Resume(keras.callbacks.Callback):
         if self._found is None:
             return
         try:
-            self.model.load_weights(self._found / _WEIGHTS)
+            weights = self._found / _WEIGHTS
+            outside(lambda: self.model.load_weights(weights))
             with np.load(self._found / _RANDOM) as kept:
                 for variable, value in zip(self._generators(), kept.values(), strict=True):
                     variable.assign(value)
@@ -109,10 +116,13 @@ class Resume(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(float(value))
+        if not self._writes:
+            return
         work = self._directory / _UNFINISHED
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        self.model.save_weights(work / _WEIGHTS)
+        # Keras makes variables for it, which in a scope would have to be made on each worker.
+        outside(lambda: self.model.save_weights(work / _WEIGHTS))
         np.savez(work / _RANDOM, *(variable.numpy() for variable in self._generators()))
         state: dict[str, Any] = {
             "epoch": epoch + 1,

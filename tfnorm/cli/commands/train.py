@@ -12,7 +12,7 @@ from tfnorm.cli.command import Command
 from tfnorm.cli.files import json_option, save_model, writable, write_json
 from tfnorm.cli.options import options_of, take
 from tfnorm.errors import InputError
-from tfnorm.training.recipe import Recipe
+from tfnorm.training.recipe import STRATEGIES, Recipe, StrategyName
 
 
 @click.command(cls=Command)
@@ -22,6 +22,12 @@ from tfnorm.training.recipe import Recipe
     "--checkpoints",
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the state after each epoch in this folder, and go on from a state that is already there.",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    show_default="one device",
+    help="Train on all devices of this machine, or on the workers that TF_CONFIG names.",
 )
 @click.option(
     "--tensorboard",
@@ -48,6 +54,7 @@ from tfnorm.training.recipe import Recipe
 )
 @json_option
 def train(
+    strategy: StrategyName | None,
     checkpoints: Path | None,
     tensorboard: Path | None,
     output: Path,
@@ -69,6 +76,9 @@ def train(
       tfnorm train --model dien --epochs 20 --patience 2 --checkpoints checkpoints
       tfnorm train --batch-size 1024 --linear-scaling --warmup 0.1 --decay --json din.json
 
+    With --strategy multi-worker the same command runs on each worker, and the first one writes. If one stops,
+    all are started again, and go on from --checkpoints, a folder that all see.
+
     The first needs a log of your own, such as train/*.parquet and test/*.parquet, and the schema.json that
     tfnorm schema drafts of it. The others train on a log that is made up.
     """
@@ -76,29 +86,34 @@ def train(
     from tfnorm.cli.output import add_recalibration, auc, show, stages, two_columns
     from tfnorm.export.inputs import kept
     from tfnorm.pipeline import KEPT_EXAMPLES
+    from tfnorm.training.workers import outside
 
     if output.suffix != ".keras":
         raise InputError(f"--output is {output}; accepted: a file that ends in .keras")
     if examples is not None and examples.suffix != ".npz":
         raise InputError(f"--examples is {examples}; accepted: a file that ends in .npz")
     recipe = take(Recipe, options)
-    log = load_click_log(options, recipe.seed)
-    with stages() as progress:
-        trained = training.train(
-            log,
-            recipe,
-            checkpoints=checkpoints,
-            tensorboard=tensorboard,
-            recalibrate=recalibrate,
-            progress=progress,
-        )
-    save_model(trained.model, output)
-    if examples is not None:
-        features = log.test.examples(KEPT_EXAMPLES).features
-        kept.write(examples, kept.fitted(features, log.schema.inputs))
-    write_json(json_file, {"dataset": log.name, "model": str(output), **trained.to_dict()})
-    if checkpoints is not None:
-        training.Resume(checkpoints, None).done()
+    with training.strategy_scope(strategy) as writes:
+        log = load_click_log(options, recipe.seed)
+        with stages() as progress:
+            trained = training.train(
+                log,
+                recipe,
+                checkpoints=checkpoints,
+                tensorboard=tensorboard,
+                recalibrate=recalibrate,
+                progress=progress,
+            )
+        if not writes:
+            return 0
+        # What is saved makes variables, which in the scope each worker would have to make.
+        outside(lambda: save_model(trained.model, output))
+        if examples is not None:
+            features = log.test.examples(KEPT_EXAMPLES).features
+            kept.write(examples, kept.fitted(features, log.schema.inputs))
+        write_json(json_file, {"dataset": log.name, "model": str(output), **trained.to_dict()})
+        if checkpoints is not None:
+            training.Resume(checkpoints, None).done()
     table = two_columns("trained", log.name)
     table.add_row("AUC", auc(trained))
     if trained.gauc is not None:

@@ -14,6 +14,7 @@ from tfnorm.models.embedding import IdEmbedding
 from tfnorm.models.features.kept_steps import KeptSteps
 from tfnorm.models.features.number_scale import NumberScale
 from tfnorm.models.masked_mean import MaskedMean, MaskedSum
+from tfnorm.ops.replicas import has_several_replicas
 from tfnorm.schema import History, Id, Number, Schema, item_schema
 
 _LAYERS = {
@@ -193,7 +194,11 @@ def embedded_features(schema: Schema, regularizer: Any, *, cut: bool = True) -> 
             beside = [scale(n)(steps_of[n.name]) for n in feature.side_numbers]
             # As they come they may be a thousand times what embeddings are, which they would drown.
             beside_all = BatchNormalization(
-                center=False, scale=False, momentum_warmup=True, name=f"{prefix}numbers_normalized"
+                center=False,
+                scale=False,
+                momentum_warmup=True,
+                synchronized=has_several_replicas(),
+                name=f"{prefix}numbers_normalized",
             )(joined(beside, f"{prefix}beside"), mask=valid)
             moved = keras.layers.Dense(keys.shape[-1], use_bias=False, name=f"{prefix}numbers")(
                 beside_all

@@ -1,0 +1,118 @@
+"""Training by the recipe on replicas and on workers gives what one device gives."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import click_rows
+import numpy as np
+import pytest
+from apart import apart
+from distribute import replicas, training_worker
+from distribute.test_multi_worker import free_ports
+
+from tfnorm.errors import InputError
+from tfnorm.training import strategy_scope, train
+
+pytestmark = pytest.mark.slow
+SECONDS = 240
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A log in several files."""
+    folder = tmp_path_factory.mktemp("log")
+    for split, files, start in (("train", 4, 0), ("validation", 2, 500), ("test", 2, 900)):
+        (folder / split).mkdir()
+        for n in range(files):
+            rows = click_rows.rows(30 + n, start=start + 50 * n)
+            click_rows.write_parquet(folder / split / f"{n}.parquet", rows, row_group_size=20)
+    click_rows.SCHEMA.save(folder / "schema.json")
+    return folder
+
+
+def assert_alike(found, expected, rtol):
+    for name, value in expected.items():
+        ours, theirs = ([x] if np.isscalar(x) else x for x in (found[name], value))
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol, err_msg=name)
+
+
+def test_replicas_learn_what_one_device_learns(folder):
+    (found,) = apart(replicas.main, (folder,))
+    assert_alike(found, replicas.outcome(train(click_rows.splits(folder), replicas.RECIPE)), 1e-4)
+
+
+def test_workers_of_which_one_is_killed_are_started_again_and_learn_what_one_process_learns(folder):
+    configs = _configs()
+    files = [f"--{split}={folder}/{split}/*.parquet" for split in ("train", "validation", "test")]
+    recipe = training_worker.RECIPE
+    command = [
+        *(sys.executable, "-m", "tfnorm", "train", "--strategy", "multi-worker"),
+        *(f"--schema={folder}/schema.json", *files, f"--checkpoints={folder}/checkpoints"),
+        *(f"--epochs={recipe.epochs}", f"--batch-size={recipe.batch_size}"),
+        f"--output={folder}/din.keras",
+    ]
+    workers = [
+        subprocess.Popen(command, env={**os.environ, "TF_CONFIG": config}, stderr=subprocess.PIPE)
+        for config in configs
+    ]
+    try:
+        until = time.monotonic() + SECONDS
+        while not list(folder.glob("checkpoints/epoch-*")):
+            assert time.monotonic() < until and workers[0].poll() is None, workers[0].stderr.read()
+            time.sleep(0.02)
+        workers[1].kill()
+        _, told = workers[0].communicate(timeout=SECONDS)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    assert workers[0].returncode != 0 and not (folder / "din.keras").exists()
+    assert "worker 0 of 2 has lost another in the middle; start all of them again" in told.decode()
+
+    first, second = apart(training_worker.main, *((config, folder) for config in _configs()))
+    assert (first.pop("writes"), second.pop("writes")) == (True, False)
+    for name in ("weights", "statistics"):
+        for one, other in zip(first[name], second[name], strict=True):
+            np.testing.assert_array_equal(one, other)
+    expected = replicas.outcome(train(click_rows.splits(folder), recipe))
+    assert len(first["loss"]) == recipe.epochs and "val_auc" in expected
+    assert_alike(first, expected, 1e-4)
+    assert_alike(second, expected, 1e-4)
+
+
+def _configs():
+    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    task = {"type": "worker"}
+    return [
+        json.dumps({"cluster": {"worker": workers}, "task": {**task, "index": n}}) for n in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "{",
+        "[]",
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1"]}}',
+    ],
+)
+def test_a_config_that_names_no_worker_is_one_clear_error(monkeypatch, config):
+    monkeypatch.setenv("TF_CONFIG", config)
+    with (
+        pytest.raises(InputError, match=r"TF_CONFIG is .*; accepted: "),
+        strategy_scope("multi-worker"),
+    ):
+        pass
+
+
+def test_a_strategy_that_there_is_not_is_an_error():
+    with pytest.raises(InputError, match="strategy is 'horovod'; accepted: 'mirrored', "):
+        strategy_scope("horovod").__enter__()
+    with strategy_scope(None) as writes:
+        assert writes
