@@ -118,6 +118,8 @@ def of_all(value: _T) -> list[_T]:
 
 def outside(function: Callable[[], _T]) -> _T:
     """What a function gives that runs in no strategy's scope, which is a thread's own."""
+    if not tf.distribute.has_strategy():
+        return function()
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(function).result()
 
