@@ -51,6 +51,10 @@ INFERRED_SHAPES = "_output_shapes"
 TAKEN_APART = "_lower_using_switch_merge"
 """The attribute of a branch or loop that a session takes apart, past what is fed for its outputs."""
 
+GPU_AS_NEEDED = ("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+"""The variable that has TensorFlow leave a GPU's memory to other processes as well."""
+
+_GIVING_BACK = ("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "true")
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _VECTORIZED = "loop_body"
 
@@ -225,32 +229,21 @@ def session_callable(
 
 
 @contextmanager
-def tensor_memory(megabytes: int | None) -> Iterator[None]:
-    """Have TensorFlow take memory for tensors as a server should: what a run took, it gives back.
+def tensor_memory() -> Iterator[None]:
+    """Have TensorFlow give back what tensors took, where oneDNN's allocator keeps it for the next ones.
 
-    With a bound, a run that needs more raises RESOURCE_EXHAUSTED, after the ten seconds that TensorFlow waits
-    for others to give memory back; the allocator that keeps the bound keeps what it once had for the next
-    run, and so does the one that oneDNN brings, which this replaces. It counts for the process whose first
-    session or eager op comes while this lasts, and for all its tensors: weights, and what is computed from
-    them at a time.
+    It counts for the process whose first session or eager op comes while this lasts.
     """
-    if megabytes is None:
-        variables = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "true"}
-    else:
-        variables = {
-            "TF_CPU_ALLOCATOR_USE_BFC": "true",
-            "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(megabytes),
-        }
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+    name, value = _GIVING_BACK
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def saved_names(reader: tf.train.CheckpointReader) -> dict[str, str]:

@@ -5,9 +5,10 @@ import time
 import pytest
 import tensorflow as tf
 from server.clients import client_of
-from server.served_models import Constant, Everything, save_everything
+from server.served_models import Constant, Everything, save_everything, save_hungry
 
 from tfnorm.server import Server
+from tfnorm.server.running.launcher import Launcher
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,20 @@ def constants(tmp_path_factory):
         found[value] = directory / str(value)
         tf.saved_model.save(module, str(found[value]), signatures=module.score)
     return found
+
+
+@pytest.fixture(scope="session")
+def hungry_directory(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("hungry")
+    save_hungry(directory / "1")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def launcher():
+    """What starts the processes of models: it takes seconds to start itself."""
+    with Launcher() as launcher:
+        yield launcher
 
 
 @pytest.fixture(scope="session")

@@ -191,6 +191,39 @@ class Scaled(tf.Module):
         return {"score": x * self.value}
 
 
+class Hungry(tf.Module):
+    """Takes as much memory as it is asked to, for numbers, for strings and within an op."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    def double(self, x):
+        return {"y": 2 * x}
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int64, "values")])
+    def fill(self, values):
+        return {"sum": tf.reduce_sum(tf.fill([values], 1.0))}
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "text"),
+            tf.TensorSpec([], tf.int32, "times"),
+        ]
+    )
+    def repeat(self, text, times):
+        return {"length": tf.strings.length(tf.repeat(text, times))[0]}
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int32, "steps")])
+    def spin(self, steps):
+        value = 0.0
+        for _ in tf.range(steps):
+            value += 1.0
+        return {"value": value}
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int64, "size")])
+    def convolve(self, size):
+        picture = tf.ones([1, size, size, 1])
+        return {"sum": tf.reduce_sum(tf.nn.conv2d(picture, tf.ones([25, 25, 1, 8]), 1, "SAME"))}
+
+
 ECHOED = (
     *("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64"),
     *("uint8", "uint16", "uint32", "uint64", "bool", "string", "complex64"),
@@ -202,6 +235,14 @@ def echo(dtype, output="y"):
     return tf.function(
         lambda x: {output: tf.identity(x)}, input_signature=[tf.TensorSpec(None, dtype, "x")]
     )
+
+
+def save_hungry(directory):
+    """Saves it, with a signature for each of its functions."""
+    module = Hungry()
+    functions = [module.double, module.fill, module.repeat, module.spin, module.convolve]
+    names = ["serving_default", "fill", "repeat", "spin", "convolve"]
+    tf.saved_model.save(module, str(directory), signatures=dict(zip(names, functions, strict=True)))
 
 
 def save_everything(module, directory):

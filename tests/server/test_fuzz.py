@@ -9,6 +9,7 @@ from server.fuzzing import Fuzzer, grpc_problem, rest_problem
 
 from tfnorm.assets import warmup_file
 from tfnorm.errors import InputError
+from tfnorm.server.running.local import LocalModel
 from tfnorm.server.versions import warmup
 from tfnorm.server.versions.loaded import LoadedVersion
 
@@ -54,7 +55,7 @@ def test_a_damaged_version_is_an_error_or_is_served(part, constants, tmp_path):
         (file,) = path.glob(part)
         file.write_bytes(fuzzer.mutated(file.read_bytes()))
         try:
-            LoadedVersion(number, path, None, 10**6).close()
+            LoadedVersion(number, LocalModel(path), None, 10**6).close()
         except InputError as error:
             assert str(error)
             refused += 1
@@ -63,7 +64,7 @@ def test_a_damaged_version_is_an_error_or_is_served(part, constants, tmp_path):
 
 def test_a_damaged_warm_up_file_is_an_error_or_is_replayed(everything_directory, tmp_path):
     fuzzer = Fuzzer(0)
-    loaded = LoadedVersion(3, everything_directory / "3", None, 10**6)
+    loaded = LoadedVersion(3, LocalModel(everything_directory / "3"), None, 10**6)
     file = warmup_file(tmp_path)
     file.parent.mkdir()
     refused = 0

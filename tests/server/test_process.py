@@ -1,23 +1,25 @@
 """A server that is a process of its own."""
 
+import contextlib
 import logging
-import mmap
 import os
 import signal
-import sys
 import threading
-import weakref
-from pathlib import Path
 
 import pytest
 import requests
 
-from tfnorm.server import Server, serve
-from tfnorm.server.process import give_back, large_blocks_apart
+from tfnorm.server import Server, process, serve
 
 
 def tfnorm_threads():
     return {thread for thread in threading.enumerate() if thread.name.startswith("tfnorm")}
+
+
+@pytest.fixture(autouse=True)
+def started_launcher(launcher, monkeypatch):
+    """The server takes the one that is there."""
+    monkeypatch.setattr(process, "Launcher", lambda: contextlib.nullcontext(launcher))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -79,63 +81,3 @@ def test_an_interrupt_while_the_model_loads_is_no_error(everything_directory, mo
 
     monkeypatch.setattr(server, "_load", interrupted)
     serve(server)
-
-
-@pytest.mark.parametrize("given", [64, None])
-def test_the_models_are_bounded_when_they_are_loaded(given, everything_directory, monkeypatch):
-    class Started(Exception):
-        pass
-
-    def start(_):
-        bound = os.environ.get("TF_CPU_BFC_MEM_LIMIT_IN_MB")
-        assert bound == (None if given is None else str(given))
-        raise Started
-
-    monkeypatch.setattr(Server, "start", start)
-    with pytest.raises(Started):
-        serve(Server(everything_directory, "ranker", port=0, rest_port=0), given)
-    assert "TF_CPU_BFC_MEM_LIMIT_IN_MB" not in os.environ
-
-
-def resident():
-    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * mmap.PAGESIZE
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps what is freed")
-def test_what_requests_have_taken_is_given_back():
-    """What is freed between others stays with the process otherwise."""
-    give_back()
-    before = resident()
-    held = [bytes(60_000) for _ in range(4_000)]
-    # One in a hundred goes on being needed, so that no arena is empty.
-    held = held[::100]
-    kept = resident() - before
-    give_back()
-    assert resident() - before < min(kept / 2, 60 * 2**20)
-    assert len(held) == 40
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps what is freed")
-def test_what_is_large_is_given_back_when_it_is_freed():
-    size = 20 * 2**20
-    # From here on, glibc has blocks of that size lie between small ones.
-    len(b"x" * size)
-    large_blocks_apart()
-    before = resident()
-    held = [(b"x" * size, bytes(60_000)) for _ in range(5)]
-    assert resident() - before > 4 * size
-    held = [small for _, small in held]
-    assert resident() - before < size
-    assert len(held) == 5
-
-
-def test_what_is_left_in_a_circle_is_freed():
-    class Held:
-        pass
-
-    held = Held()
-    held.itself = held
-    seen = weakref.ref(held)
-    del held
-    give_back()
-    assert seen() is None

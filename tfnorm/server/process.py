@@ -1,33 +1,36 @@
-"""A server that is a process of its own: its signals and its log."""
+"""A server that is a process of its own: its signals, its log, and the processes of its models."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import logging
 import signal
 import sys
+from collections.abc import Iterator
 
 from tfnorm._tensorflow import tensor_memory
+from tfnorm.server.memory import give_back, large_blocks_apart
+from tfnorm.server.running.isolated import IsolatedModel
+from tfnorm.server.running.launcher import Launcher
 from tfnorm.server.server import Server
 
+MAX_MODEL_MEGABYTES = 2048
 _GIVE_BACK_SECONDS = 2.0
-# Of glibc's malloc.h.
-_M_MMAP_THRESHOLD = -3
-_LARGE_BYTES = 2**20
 
 
-def serve(server: Server, max_model_megabytes: int | None = None) -> None:
+def serve(server: Server, max_model_megabytes: int = MAX_MODEL_MEGABYTES) -> None:
     """Run `server` until SIGINT, SIGTERM or SIGHUP, in the main thread, with its log on stderr.
+
+    Each version runs in a process of its own on Linux, and in this one elsewhere. What ends such a process,
+    a request that takes too much memory or an op that is broken, ends that request; another process takes
+    its place.
 
     Args:
         server: one that is not started.
-        max_model_megabytes: how much memory the models may take, for their weights and all that they
-            compute at a time; None for what the machine has. A request that would take more is answered
-            with RESOURCE_EXHAUSTED, and a version that would take more has the state END. With a bound,
-            TensorFlow keeps memory that the models once took for the next request. The bound works only if
-            TensorFlow has not yet run anything in this process.
+        max_model_megabytes: how much memory the requests that run on a version may make it take at a time,
+            beyond what it has when it is loaded. A request that needs more is answered with
+            RESOURCE_EXHAUSTED. The bound works on Linux only.
 
     Raises:
         InputError: as `Server.start`.
@@ -45,7 +48,12 @@ def serve(server: Server, max_model_megabytes: int | None = None) -> None:
     try:
         log.addHandler(handler)
         log.setLevel(logging.INFO)
-        with contextlib.suppress(KeyboardInterrupt), tensor_memory(max_model_megabytes), server:
+        with (
+            contextlib.suppress(KeyboardInterrupt),
+            tensor_memory(),
+            _isolated(server, max_model_megabytes),
+            server,
+        ):
             # What is there from now on is looked through in no time.
             gc.freeze()
             while not server.wait(_GIVE_BACK_SECONDS):
@@ -57,30 +65,15 @@ def serve(server: Server, max_model_megabytes: int | None = None) -> None:
             signal.signal(number, previous)
 
 
-def large_blocks_apart() -> None:
-    """Have what is large lie apart, so that all of it goes back to the system when it is freed.
-
-    glibc's bound for that grows with the blocks that are freed, up to 32 MB. Larger ones then lie between
-    small ones that stay.
-    """
-    _glibc("mallopt", _M_MMAP_THRESHOLD, _LARGE_BYTES)
-
-
-def give_back() -> None:
-    """Return to the system what requests have taken.
-
-    Errors leave circles of frames, which only a collection frees, and glibc keeps what is freed, in pieces,
-    in an arena for each thread.
-    """
-    gc.collect()
-    _glibc("malloc_trim", 0)
-
-
-def _glibc(function: str, *arguments: int) -> None:
-    """Call it where there is one: another C library, such as musl, keeps less."""
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError):
-            getattr(ctypes.CDLL(None), function)(*arguments)
+@contextlib.contextmanager
+def _isolated(server: Server, max_model_megabytes: int) -> Iterator[None]:
+    """Have the server's versions run in processes of their own."""
+    if sys.platform != "linux":
+        yield
+        return
+    with Launcher() as launcher:
+        server.open_model = lambda path: IsolatedModel(path, launcher, max_model_megabytes * 2**20)
+        yield
 
 
 def _signals() -> list[signal.Signals]:

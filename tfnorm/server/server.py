@@ -6,6 +6,7 @@ import contextlib
 import logging
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tfnorm.server.batching.parameters import BatchingParameters
 from tfnorm.server.metrics import Metrics
 from tfnorm.server.rest.api import RestApi
 from tfnorm.server.rpc.api import GrpcApi
+from tfnorm.server.running.local import LocalModel, Model
 from tfnorm.server.versions.models import Models
 from tfnorm.server.versions.policy import NEWEST, VersionPolicy
 from tfnorm.server.versions.reload import checked_name
@@ -86,6 +88,7 @@ class Server:
         self.host = host
         self.grpc_port = port
         self.rest_port = rest_port
+        self.open_model: Callable[[Path], Model] = LocalModel
         self._poll_seconds = poll_seconds
         self._max_request_bytes = max_request_bytes
         self._batching = batching
@@ -163,6 +166,7 @@ class Server:
             poll_seconds=self._poll_seconds,
             batching=self._batching,
             max_request_bytes=self._max_request_bytes,
+            open_model=self.open_model,
         )
 
     def _rpc_server(

@@ -9,7 +9,13 @@ from tfnorm.session.paths import (
     without_patterns,
 )
 from tfnorm.session.saved_model import SavedModel
-from tfnorm.session.signature import CANDIDATES, DEFAULT_SIGNATURE, Signature, tensor_specs
+from tfnorm.session.signature import (
+    CANDIDATES,
+    DEFAULT_SIGNATURE,
+    Signature,
+    read_signatures,
+    tensor_specs,
+)
 
 __all__ = [
     "CANDIDATES",
@@ -19,6 +25,7 @@ __all__ = [
     "Signature",
     "check_path",
     "find_saved_model",
+    "read_signatures",
     "tensor_specs",
     "version_number",
     "versions",

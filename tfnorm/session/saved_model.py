@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from tfnorm._tensorflow import load_into_session, session_callable
 from tfnorm.errors import InputError
 from tfnorm.session.paths import find_saved_model, without_patterns
-from tfnorm.session.signature import DEFAULT_SIGNATURE, Signature, tensor_specs
+from tfnorm.session.signature import DEFAULT_SIGNATURE, Signature, read_signatures
 
 # What TensorFlow raises on a file whose bytes or names are not what it expects.
 _DAMAGED = (
@@ -55,16 +55,7 @@ class SavedModel:
             with without_patterns(self.path) as path:
                 meta_graph = load_into_session(self._session, str(path))
             self.signature_defs = dict(meta_graph.signature_def)
-            self.signatures = {
-                name: Signature(
-                    name,
-                    definition.method_name,
-                    tensor_specs(definition.inputs),
-                    tensor_specs(definition.outputs),
-                )
-                for name, definition in self.signature_defs.items()
-                if definition.method_name
-            }
+            self.signatures = read_signatures(self.signature_defs)
         except _DAMAGED as error:
             self._session.close()
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]

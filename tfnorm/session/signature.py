@@ -76,6 +76,22 @@ class Signature:
         return f"signature {self.name!r} takes {', '.join(map(repr, self.inputs))}"
 
 
+def read_signatures(
+    definitions: Mapping[str, tf.compat.v1.saved_model.SignatureDef],
+) -> dict[str, Signature]:
+    """The signatures of a SavedModel by name, of those that can be called."""
+    return {
+        name: Signature(
+            name,
+            definition.method_name,
+            tensor_specs(definition.inputs),
+            tensor_specs(definition.outputs),
+        )
+        for name, definition in definitions.items()
+        if definition.method_name
+    }
+
+
 def tensor_specs(
     infos: Mapping[str, tf.compat.v1.saved_model.TensorInfo],
 ) -> dict[str, tf.TensorSpec]:

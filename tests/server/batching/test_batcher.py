@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.server import BatchingParameters, Server
 from tfnorm.server.batching.batcher import Batcher
-from tfnorm.session import SavedModel, Signature
+from tfnorm.server.running.local import LocalModel
+from tfnorm.session import Signature
 
 LONG = 60_000_000
 
@@ -26,10 +28,11 @@ class Model:
         self.free = threading.Event()
         self.free.set()
 
-    def signature(self, name):
-        return self._signature
+    @property
+    def signatures(self):
+        return {"serving_default": self._signature}
 
-    def run(self, feeds, *, signature, outputs=None):
+    def run(self, feeds, *, signature, outputs=None, max_bytes):
         self.asked.append(feeds["x"])
         assert self.free.wait(20)
         return {"y": self._answer(feeds["x"])} if outputs is None or outputs else {}
@@ -221,7 +224,7 @@ def test_a_request_without_rows_or_outputs_is_run_alone(batcher):
 
 def test_requests_for_the_same_outputs_share_a_batch_and_others_do_not(everything_directory):
     parameters = BatchingParameters(max_batch_size=2, batch_timeout_micros=LONG)
-    with SavedModel(everything_directory) as model, ThreadPoolExecutor(3) as pool:
+    with closing(LocalModel(everything_directory)) as model, ThreadPoolExecutor(3) as pool:
         one = Batcher(model, parameters, 10**6)
 
         def asked(outputs):
@@ -266,7 +269,7 @@ def test_a_batch_that_waits_holds_no_thread_from_another_signatures_full_one(eve
     parameters = BatchingParameters(
         max_batch_size=2, batch_timeout_micros=LONG, num_batch_threads=1
     )
-    with SavedModel(everything_directory) as model, ThreadPoolExecutor(1) as pool:
+    with closing(LocalModel(everything_directory)) as model, ThreadPoolExecutor(1) as pool:
         one = Batcher(model, parameters, 10**6)
         waiting = pool.submit(
             one.run, {"x": np.ones((1, 2), np.float32)}, signature="serving_default"
@@ -303,7 +306,10 @@ def test_what_has_no_rows_can_not_be_batched(shape, answer, x, reason, batcher):
 
 
 def test_inputs_of_different_sizes_can_not_be_batched(everything_directory, batcher):
-    with SavedModel(everything_directory) as model, pytest.raises(InputError, match="equal 0th"):
+    with (
+        closing(LocalModel(everything_directory)) as model,
+        pytest.raises(InputError, match="equal 0th"),
+    ):
         batcher(model).run(
             {"id": np.array([1]), "x": np.zeros((2, 2), np.float32)}, signature="embed"
         )
@@ -311,7 +317,7 @@ def test_inputs_of_different_sizes_can_not_be_batched(everything_directory, batc
 
 def test_one_bad_request_fails_those_that_came_with_it(everything_directory):
     parameters = BatchingParameters(max_batch_size=2, batch_timeout_micros=LONG)
-    with SavedModel(everything_directory) as model, ThreadPoolExecutor(2) as pool:
+    with closing(LocalModel(everything_directory)) as model, ThreadPoolExecutor(2) as pool:
         one = Batcher(model, parameters, 10**6)
         futures = [
             pool.submit(

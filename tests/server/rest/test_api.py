@@ -149,7 +149,12 @@ def test_what_is_not_there_is_answered_with_the_reason(server, path, status, err
         ({"instances": [[1, 2, 3]]}, ":predict", 400, "[1, 3]"),
         ({"instances": [["a", "b"]]}, ":predict", 400, "is not of expected type: float"),
         ({"instances": [{"y": [1, 2]}]}, ":predict", 400, "keys must be equal to: x"),
-        ({"instances": [1], "signature_name": "other"}, ":predict", 400, "'other'"),
+        (
+            {"instances": [1], "signature_name": "other"},
+            ":predict",
+            400,
+            '"other" not found',
+        ),
         ({"instances": [1], "signature_name": 5}, ":predict", 400, "must be a string"),
         ({"instances": [1], "signature_name": "\ud800"}, ":predict", 400, "ud800"),
         (

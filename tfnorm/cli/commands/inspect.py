@@ -55,7 +55,7 @@ def inspect(
     from tfnorm.verify.inspection.text import render, to_dict
 
     # Else what was read of a large table is kept while the table is loaded to be run.
-    with tensor_memory(None):
+    with tensor_memory():
         inspection = inspect_saved_model(
             target,
             signature=signature or DEFAULT_SIGNATURE,

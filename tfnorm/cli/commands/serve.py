@@ -35,14 +35,14 @@ from tfnorm.cli.serving import needs_serving
 @click.option(
     "--max-model-megabytes",
     type=click.IntRange(1),
-    show_default="what the machine has",
-    help="How much memory the models may take: their weights, and all that they compute at a time.",
+    default=2048,
+    help="How much memory requests may make a version take at a time, beyond its weights.",
 )
 def serve(
     directory: Path,
     batching_parameters: Path | None,
     max_request_megabytes: int,
-    max_model_megabytes: int | None,
+    max_model_megabytes: int,
     **options: Any,
 ) -> int:
     """Serve the newest version on this machine, until Ctrl-C.

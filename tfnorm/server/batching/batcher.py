@@ -13,7 +13,7 @@ from tfnorm.protocol.tensor_proto import STRING_BYTES
 from tfnorm.server.batching.parameters import BatchingParameters
 from tfnorm.server.batching.queues import Arrays, Batch, Key, Queues
 from tfnorm.server.bounds import check_expected
-from tfnorm.session import SavedModel
+from tfnorm.server.running.local import Model
 
 
 class Batcher:
@@ -34,7 +34,7 @@ class Batcher:
         https://github.com/tensorflow/serving/blob/master/tensorflow_serving/batching
     """
 
-    def __init__(self, model: SavedModel, parameters: BatchingParameters, max_bytes: int):
+    def __init__(self, model: Model, parameters: BatchingParameters, max_bytes: int):
         self._model = model
         self._max_bytes = max_bytes
         self._parameters = parameters
@@ -52,12 +52,14 @@ class Batcher:
                 output has other rows than the inputs.
             tf.errors.ResourceExhaustedError: the batch is over `max_bytes` a request.
         """
-        called = self._model.signature(signature)
+        called = self._model.signatures[signature]
         called.check(feeds)
         rows = _rows(feeds)
         wanted = tuple(sorted(called.outputs if outputs is None else outputs))
         if not rows or not wanted:
-            return self._model.run(feeds, signature=signature, outputs=outputs)
+            return self._model.run(
+                feeds, signature=signature, outputs=outputs, max_bytes=self._max_bytes
+            )
         if rows > self._parameters.max_batch_size:
             raise InputError(
                 f"Task size {rows} is larger than maximum input batch size "
@@ -77,10 +79,11 @@ class Batcher:
         rows = sum(batch.rows)
         size = self._parameters.filled_up(rows)
         merged = self._merged(batch.requests, size - rows)
-        known = self._model.signature(signature).outputs
+        known = self._model.signatures[signature].outputs
         expected = {name: known[name] for name in wanted if name in known}
-        check_expected(merged, expected, self._most(batch.requests))
-        outputs = self._model.run(merged, signature=signature, outputs=wanted)
+        most = self._most(batch.requests)
+        check_expected(merged, expected, most)
+        outputs = self._model.run(merged, signature=signature, outputs=wanted, max_bytes=most)
         for name, array in outputs.items():
             if array.shape[:1] != (size,):
                 raise _precondition(

@@ -12,16 +12,14 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tfnorm.errors import InputError
 from tfnorm.protocol.tensor_proto import array_bytes, to_array
 from tfnorm.server import bounds
-from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
-
-COMPOSITE = ("coo_sparse", "composite_tensor")
-"""What a signature may have in place of a tensor, and no request can carry."""
+from tfnorm.server.running.local import COMPOSITE, Model
+from tfnorm.session import DEFAULT_SIGNATURE
 
 
 class Runner(Protocol):
     """A version that can be asked."""
 
-    model: SavedModel
+    model: Model
 
     def run(
         self,
@@ -85,7 +83,7 @@ def run(
         tf.errors.ResourceExhaustedError: the outputs are, or would be by the signature's shapes.
     """
     bounds.check_feeds(feeds, max_bytes)
-    known = runner.model.signature(signature).outputs
+    known = runner.model.signatures[signature].outputs
     _check_encodings(runner, signature, outputs)
     wanted = {name: known[name] for name in outputs or known if name in known}
     bounds.check_expected(feeds, wanted, max_bytes)

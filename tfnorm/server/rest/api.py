@@ -21,6 +21,7 @@ from tensorflow_serving.apis.get_model_metadata_pb2 import SignatureDefMap
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
+from tfnorm.errors import InputError
 from tfnorm.server.bounds import PARSED
 from tfnorm.server.failures import Failure, explained
 from tfnorm.server.inference.classify import classify
@@ -138,7 +139,12 @@ class RestApi:
     def _predict(self, spec: ModelSpec, document: dict[str, Any], signature: str) -> bytes:
         most = self._max_request_bytes
         with self._models.version(spec) as loaded:
-            feeds = tensors.feeds(document, loaded.model.signature(signature).inputs)
+            known = loaded.model.signatures.get(signature)
+            if known is None:
+                raise InputError(
+                    f"Serving signature name: {json.dumps(signature)} not found in signature def"
+                )
+            feeds = tensors.feeds(document, known.inputs)
             outputs = run(loaded, feeds, signature=signature, outputs=None, max_bytes=most)
         rows = tensors.is_row_format(document)
         return answers.answer(outputs, rows=rows, max_bytes=most)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 from tfnorm.errors import InputError
 from tfnorm.server.batching.parameters import BatchingParameters
 from tfnorm.server.failures import Failure, described
+from tfnorm.server.running.local import LocalModel, Model
 from tfnorm.server.versions.loaded import LoadedVersion
 from tfnorm.server.versions.policy import NEWEST, VersionPolicy
 from tfnorm.session import check_path, find_saved_model, versions
@@ -56,6 +57,7 @@ class ServedModel:
         poll_seconds: time between two looks at the directory.
         batching: how requests are put together; None to run each by itself.
         max_request_bytes: what the inputs, and the outputs, of a warm-up request may have.
+        open_model: loads the SavedModel of a version.
 
     Raises:
         InputError: the directory has no version, or none can be loaded and warmed up.
@@ -70,12 +72,14 @@ class ServedModel:
         poll_seconds: float = 1.0,
         batching: BatchingParameters | None = None,
         max_request_bytes: int = MAX_REQUEST_BYTES,
+        open_model: Callable[[Path], Model] = LocalModel,
     ):
         self.name = name
         self.directory = check_path(directory)
         self.policy = policy
         self._batching = batching
         self._max_request_bytes = max_request_bytes
+        self._open_model = open_model
         self._poll_seconds = poll_seconds
         self._lock = threading.RLock()
         self._looking = threading.Lock()
@@ -267,7 +271,8 @@ class ServedModel:
             del self._loading[number]
 
     def _warmed_up(self, number: int, path: Path) -> LoadedVersion:
-        loaded = LoadedVersion(number, path, self._batching, self._max_request_bytes)
+        model = self._open_model(path)
+        loaded = LoadedVersion(number, model, self._batching, self._max_request_bytes)
         self._warming[number] = loaded
         try:
             loaded.warm_up()

@@ -1,0 +1,60 @@
+"""Messages between processes."""
+
+import socket
+import threading
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from tfnorm.server.running.channel import Channel
+
+
+@pytest.fixture
+def ends():
+    ends = [Channel(one) for one in socket.socketpair()]
+    yield ends
+    for end in ends:
+        end.close()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=np.float32).reshape(2, 3),
+        np.arange(6).reshape(2, 3).T,
+        np.arange(10)[::3],
+        np.array([1, -2], ml_dtypes.bfloat16),
+        np.array([True, False]),
+        np.array([[b"a", b""], [b"\0\xff", b"long" * 100]], object),
+        np.array(7, np.int8),
+        np.zeros((0, 3), np.float64),
+        np.array(3 + 4j, np.complex64),
+    ],
+    ids=lambda array: f"{array.dtype} {array.shape}",
+)
+def test_arrays_come_out_as_they_went_in(ends, array):
+    here, there = ends
+    here.send({"x": array})
+    received = there.receive()["x"]
+    assert received.dtype == array.dtype
+    np.testing.assert_array_equal(received, array)
+
+
+def test_large_arrays_come_in_many_pieces_one_after_the_other(ends):
+    here, there = ends
+    arrays = [np.arange(10**6, dtype=np.int64) + number for number in range(3)]
+    thread = threading.Thread(target=lambda: [here.send(array) for array in arrays])
+    thread.start()
+    for array in arrays:
+        np.testing.assert_array_equal(there.receive(), array)
+    thread.join()
+
+
+def test_an_end_that_is_closed_is_told(ends):
+    here, there = ends
+    here.close()
+    with pytest.raises(EOFError):
+        there.receive()
+    with pytest.raises(OSError, match="Broken pipe"):
+        there.send(1)

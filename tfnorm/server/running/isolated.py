@@ -1,0 +1,137 @@
+"""A model in a process of its own, which is replaced where a call takes too much memory."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+
+from tfnorm.errors import InputError
+from tfnorm.server.running.channel import Call, OutOfMemory
+from tfnorm.server.running.launcher import Launcher
+from tfnorm.server.running.process import Ended, ModelProcess
+from tfnorm.session import find_saved_model, read_signatures
+
+_log = logging.getLogger(__name__)
+# A call may have no end, and others are to run by themselves as well.
+_MOST_SECONDS = 60.0
+
+
+class IsolatedModel:
+    """A SavedModel in a process of its own.
+
+    A call that makes it take too much memory fails, and may end the process, with all calls on it; then
+    another takes its place. Which call was to blame can't be seen. So each that failed is repeated by itself,
+    in a process that is for it alone: only the one to blame fails again.
+
+    Args:
+        path: the SavedModel.
+        launcher: starts the processes.
+        max_bytes: what all calls that run at a time may take, beyond the model itself.
+
+    Raises:
+        InputError: it can't be loaded, or a signature names what its graph lacks.
+    """
+
+    def __init__(self, path: Path, launcher: Launcher, max_bytes: int):
+        self.path = find_saved_model(path)
+        self._launcher = launcher
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._one_by_one = threading.Lock()
+        self._closed = False
+        self._process = self._second = ModelProcess(self.path, launcher, max_bytes)
+        self.signature_defs = {
+            name: SignatureDef.FromString(data)
+            for name, data in self._process.loaded.signature_defs.items()
+        }
+        self.signatures = read_signatures(self.signature_defs)
+
+    def run(
+        self,
+        feeds: Mapping[str, np.ndarray],
+        *,
+        signature: str,
+        outputs: Sequence[str] | None = None,
+        max_bytes: int,
+    ) -> dict[str, np.ndarray]:
+        """As `Model.run`.
+
+        Raises:
+            tf.errors.ResourceExhaustedError: the outputs are larger, or it takes too much memory.
+            tf.errors.InternalError: the model ends its process on this call.
+            tf.errors.UnavailableError: the process ended on another call, and this one can't be repeated.
+        """
+        call = Call(feeds, signature, outputs, max_bytes)
+        process = self._running()
+        try:
+            return process.ask(call)
+        except (OutOfMemory, Ended) as error:
+            if process.has_ended and not self._closed:
+                _log.error("%s: %s; another takes its place", self.path, error)
+        if not self._one_by_one.acquire(timeout=_MOST_SECONDS):
+            raise _unavailable("a request before this one takes too long")
+        try:
+            return self._by_itself(call)
+        finally:
+            self._one_by_one.release()
+
+    def close(self) -> None:
+        """As `Model.close`."""
+        with self._lock:
+            self._closed = True
+            processes = [self._process, self._second]
+        for process in processes:
+            process.end()
+
+    def _running(self) -> ModelProcess:
+        """The process, or one in its place where it has ended."""
+        if self._process.has_ended:
+            with self._lock:
+                self._check_open()
+                if self._process.has_ended:
+                    self._process = self._another()
+        return self._process
+
+    def _by_itself(self, call: Call) -> dict[str, np.ndarray]:
+        self._check_open()
+        process = self._another()
+        try:
+            with self._lock:
+                self._check_open()
+                self._second = process
+            return process.ask(call)
+        except OutOfMemory as error:
+            raise tf.errors.ResourceExhaustedError(
+                None,
+                None,
+                "this request makes the model take more than the "
+                f"{self._max_bytes / 2**20:,.0f} MB that requests may take at a time ({error}); ask for "
+                "fewer rows, or raise --max-model-megabytes",
+            ) from error
+        except Ended as error:
+            self._check_open()
+            raise tf.errors.InternalError(
+                None, None, f"the model can't run this request: {error}"
+            ) from error
+        finally:
+            process.end()
+
+    def _another(self) -> ModelProcess:
+        try:
+            return ModelProcess(self.path, self._launcher, self._max_bytes)
+        except InputError as error:
+            raise _unavailable(f"no other process of it starts: {error}") from error
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise tf.errors.CancelledError(None, None, "the model is closed")
+
+
+def _unavailable(reason: str) -> tf.errors.UnavailableError:
+    return tf.errors.UnavailableError(None, None, f"the model's process has ended, and {reason}")

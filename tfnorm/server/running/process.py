@@ -1,0 +1,108 @@
+"""The server's end of a model's process."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from tfnorm.errors import InputError
+from tfnorm.server.running.channel import Call, Channel, Loaded, OutOfMemory, Raised
+from tfnorm.server.running.launcher import Launcher
+from tfnorm.server.running.log import Log
+
+# What TensorFlow and C++ say before they end a process that got no memory.
+_NO_MEMORY = re.compile(rb"OOM when allocating|bad_alloc|length_error|[Oo]ut of memory")
+
+
+class Ended(Exception):
+    """The process of a model has ended."""
+
+
+class ModelProcess:
+    """A process that has loaded a SavedModel.
+
+    Args:
+        path: the SavedModel.
+        launcher: starts it, and ends it.
+        max_bytes: what all calls that run at a time may take, beyond the model itself.
+
+    Raises:
+        InputError: it can't be loaded.
+    """
+
+    def __init__(self, path: Path, launcher: Launcher, max_bytes: int):
+        self.has_ended = False
+        self._launcher = launcher
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._free: list[Channel] = []
+        self._control, theirs = socket.socketpair()
+        with theirs, Log() as self._log:
+            self._number = launcher.start(path, max_bytes, theirs, self._log.descriptor)
+        self.loaded = Loaded({}, 0)
+        try:
+            answer = Channel(self._control).receive()
+        except (EOFError, OSError):
+            raise InputError(f"{path} can't be loaded: {self.end()}") from None
+        if isinstance(answer, Raised):
+            self.end()
+            raise answer.error from answer.cause
+        self.loaded = answer
+
+    def ask(self, call: Call) -> dict[str, np.ndarray]:
+        """The outputs of a call.
+
+        Raises:
+            Ended: the process has ended.
+            OutOfMemory: the call takes too much memory.
+            Exception: what the call raised.
+        """
+        try:
+            channel = self._free.pop() if self._free else self._open()
+        except OSError:
+            raise self.end() from None
+        try:
+            channel.send(call)
+            answer = channel.receive()
+        except (EOFError, OSError):
+            channel.close()
+            raise self.end() from None
+        except BaseException:
+            channel.close()
+            raise
+        self._free.append(channel)
+        if isinstance(answer, Raised):
+            raise answer.error from answer.cause
+        outputs: dict[str, np.ndarray] = answer
+        return outputs
+
+    def end(self) -> Exception:
+        """End it; why it had ended, where it had."""
+        with self._lock:
+            if not self.has_ended:
+                self.has_ended = True
+                self._why = self._ended()
+            return self._why
+
+    def _open(self) -> Channel:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._control, [b"\0"], [theirs.fileno()])
+        return Channel(ours)
+
+    def _ended(self) -> Exception:
+        ended_by, most = self._launcher.end(self._number)
+        self._control.close()
+        self._log.join()
+        if not ended_by:
+            return Ended("its process has ended")
+        reason = f"its process was ended by {signal.Signals(ended_by).name}"
+        grown = most - self.loaded.resident
+        if _NO_MEMORY.search(self._log.tail) or grown > self._max_bytes / 2:
+            return OutOfMemory(reason)
+        return Ended(reason)

@@ -1,0 +1,112 @@
+"""The process of a model, which ends rather than take more memory than it may."""
+
+from __future__ import annotations
+
+import resource
+import select
+import socket
+import threading
+import traceback
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfnorm.errors import InputError
+from tfnorm.scorers.messages import one_line
+from tfnorm.server.bounds import check_outputs
+from tfnorm.server.memory import data, give_back, large_blocks_apart, resident
+from tfnorm.server.running.channel import Call, Channel, Loaded, OutOfMemory, Raised
+from tfnorm.server.running.local import load
+from tfnorm.session import SavedModel
+
+_GIVE_BACK_SECONDS = 2.0
+# What a file's bytes may become while they are loaded.
+_LOADED = 4
+# The kernel ends this process before the server where the machine has no memory left.
+_FIRST_TO_GO = "1000"
+
+
+def work(control: socket.socket, path: Path, max_bytes: int) -> None:
+    """Load a SavedModel and answer calls, until the other end of `control` is closed.
+
+    Args:
+        control: takes `Loaded` or `Raised`, and gives the connections on which calls come.
+        path: the SavedModel.
+        max_bytes: what all calls that run at a time may take, beyond what the process has when the model
+            is loaded.
+    """
+    Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, "ascii")
+    large_blocks_apart()
+    channel = Channel(control)
+    try:
+        files = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        _take_no_more_than(max_bytes + _LOADED * files)
+        model = load(path)
+    # Whatever it is, it is told.
+    except Exception as error:
+        channel.send(_raised(error))
+        return
+    definitions = {name: one.SerializeToString() for name, one in model.signature_defs.items()}
+    channel.send(Loaded(definitions, resident()))
+    _take_no_more_than(max_bytes)
+    while True:
+        if not select.select([control], [], [], _GIVE_BACK_SECONDS)[0]:
+            give_back()
+            continue
+        _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not descriptors:
+            return
+        calls = Channel(socket.socket(fileno=descriptors[0]))
+        threading.Thread(target=_answer, args=(calls, model), daemon=True).start()
+
+
+def _take_no_more_than(more: int) -> None:
+    """Have the system refuse this process more than it has now, and so much."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = data() + more
+    if hard != resource.RLIM_INFINITY:
+        soft = min(soft, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _answer(calls: Channel, model: SavedModel) -> None:
+    while True:
+        try:
+            calls.send(_run(model, calls.receive()))
+        except MemoryError as error:
+            calls.send(_raised(error))
+        except (EOFError, OSError):
+            return
+
+
+def _run(model: SavedModel, call: Call) -> dict[str, np.ndarray] | Raised:
+    try:
+        found = model.run(call.feeds, signature=call.signature, outputs=call.outputs)
+    except tf.errors.ResourceExhaustedError as error:
+        return Raised(OutOfMemory(one_line(error)))
+    # Whatever it is, it is for the caller.
+    except Exception as error:
+        return _raised(error)
+    try:
+        check_outputs(found, call.max_bytes)
+    except tf.errors.ResourceExhaustedError as error:
+        return _raised(error)
+    return found
+
+
+def _raised(error: Exception) -> Raised:
+    """An error without what can't be sent: the graph, and the frames."""
+    if isinstance(error, MemoryError):
+        return Raised(OutOfMemory("Python has no memory left"))
+    if isinstance(error, tf.errors.OpError):
+        return Raised(_unattached(error))
+    if isinstance(error, InputError):
+        cause = error.__cause__
+        return Raised(error, _unattached(cause) if isinstance(cause, tf.errors.OpError) else None)
+    traceback.print_exception(error)
+    return Raised(RuntimeError(f"{type(error).__name__}: {one_line(error)}"))
+
+
+def _unattached(error: tf.errors.OpError) -> tf.errors.OpError:
+    return type(error)(None, None, error.message)
