@@ -133,13 +133,13 @@ def test_calls_on_a_process_that_is_ended_are_repeated(hungry, eventually):
 
 def test_a_call_that_ends_its_process_again_is_an_error(hungry, eventually):
     ask(hungry)
-    first = hungry._process
+    first, before = hungry._process, hungry._started
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(spin, hungry)
         eventually(call.running)
         os.kill(first._number, signal.SIGKILL)
-        eventually(lambda: hungry._second is not first and not hungry._second.has_ended)
-        os.kill(hungry._second._number, signal.SIGTERM)
+        eventually(lambda: hungry._started[-1] not in before)
+        os.kill(hungry._started[-1]._number, signal.SIGTERM)
         error = call.exception(60)
     assert isinstance(error, tf.errors.InternalError)
     assert "SIGTERM" in error.message

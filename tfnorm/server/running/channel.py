@@ -53,6 +53,8 @@ class Channel:
 
     def __init__(self, connection: socket.socket):
         self._connection = connection
+        # A small message is read in one go.
+        self._incoming = connection.makefile("rb")
 
     def send(self, message: object) -> None:
         """Send an object.
@@ -84,14 +86,11 @@ class Channel:
 
     def close(self) -> None:
         """Close the connection."""
+        self._incoming.close()
         self._connection.close()
 
     def _read(self, size: int) -> bytearray:
         data = bytearray(size)
-        left = memoryview(data)
-        while left:
-            count = self._connection.recv_into(left)
-            if not count:
-                raise EOFError("the other end is closed")
-            left = left[count:]
+        if self._incoming.readinto(data) < size:
+            raise EOFError("the other end is closed")
         return data

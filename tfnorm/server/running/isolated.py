@@ -43,9 +43,11 @@ class IsolatedModel:
         self._launcher = launcher
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
+        self._replacing = threading.Lock()
         self._one_by_one = threading.Lock()
         self._closed = False
-        self._process = self._second = ModelProcess(self.path, launcher, max_bytes)
+        self._started: list[ModelProcess] = []
+        self._process = self._start()
         self.signature_defs = {
             name: SignatureDef.FromString(data)
             for name, data in self._process.loaded.signature_defs.items()
@@ -77,7 +79,7 @@ class IsolatedModel:
         if not self._one_by_one.acquire(timeout=_MOST_SECONDS):
             raise _unavailable("a request before this one takes too long")
         try:
-            return self._by_itself(call)
+            return self._by_itself(call, process)
         finally:
             self._one_by_one.release()
 
@@ -85,27 +87,21 @@ class IsolatedModel:
         """As `Model.close`."""
         with self._lock:
             self._closed = True
-            processes = [self._process, self._second]
-        for process in processes:
+        for process in self._started:
             process.end()
 
     def _running(self) -> ModelProcess:
         """The process, or one in its place where it has ended."""
         if self._process.has_ended:
-            with self._lock:
-                self._check_open()
+            with self._replacing:
                 if self._process.has_ended:
                     self._process = self._another()
         return self._process
 
-    def _by_itself(self, call: Call) -> dict[str, np.ndarray]:
-        self._check_open()
+    def _by_itself(self, call: Call, failed: ModelProcess) -> dict[str, np.ndarray]:
         process = self._another()
         try:
-            with self._lock:
-                self._check_open()
-                self._second = process
-            return process.ask(call)
+            outputs = process.ask(call)
         except OutOfMemory as error:
             raise tf.errors.ResourceExhaustedError(
                 None,
@@ -119,18 +115,40 @@ class IsolatedModel:
             raise tf.errors.InternalError(
                 None, None, f"the model can't run this request: {error}"
             ) from error
+        else:
+            # What a process has once taken lies in pieces, of which not every call can make use.
+            with self._replacing:
+                if self._process is failed:
+                    self._process = process
+                    failed.retire()
+            return outputs
         finally:
-            process.end()
+            if self._process is not process:
+                process.end()
 
     def _another(self) -> ModelProcess:
         try:
-            return ModelProcess(self.path, self._launcher, self._max_bytes)
+            return self._start()
         except InputError as error:
             raise _unavailable(f"no other process of it starts: {error}") from error
 
+    def _start(self) -> ModelProcess:
+        self._check_open()
+        process = ModelProcess(self.path, self._launcher, self._max_bytes)
+        with self._lock:
+            self._started = [*(one for one in self._started if not one.has_ended), process]
+            if not self._closed:
+                return process
+        process.end()
+        raise _closed()
+
     def _check_open(self) -> None:
         if self._closed:
-            raise tf.errors.CancelledError(None, None, "the model is closed")
+            raise _closed()
+
+
+def _closed() -> tf.errors.CancelledError:
+    return tf.errors.CancelledError(None, None, "the model is closed")
 
 
 def _unavailable(reason: str) -> tf.errors.UnavailableError:

@@ -39,7 +39,9 @@ class ModelProcess:
         self.has_ended = False
         self._launcher = launcher
         self._max_bytes = max_bytes
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._calls = 0
+        self._retired = False
         self._free: list[Channel] = []
         self._control, theirs = socket.socketpair()
         with theirs, Log() as self._log:
@@ -62,8 +64,34 @@ class ModelProcess:
             OutOfMemory: the call takes too much memory.
             Exception: what the call raised.
         """
+        with self._lock:
+            self._calls += 1
         try:
-            channel = self._free.pop() if self._free else self._open()
+            return self._asked(call)
+        finally:
+            with self._lock:
+                self._calls -= 1
+                if self._retired and not self._calls:
+                    self.end()
+
+    def retire(self) -> None:
+        """End it with the last call on it."""
+        with self._lock:
+            self._retired = True
+            if not self._calls:
+                self.end()
+
+    def end(self) -> Exception:
+        """End it; why it had ended, where it had."""
+        with self._lock:
+            if not self.has_ended:
+                self.has_ended = True
+                self._why = self._ended()
+            return self._why
+
+    def _asked(self, call: Call) -> dict[str, np.ndarray]:
+        try:
+            channel = self._taken() or self._open()
         except OSError:
             raise self.end() from None
         try:
@@ -81,13 +109,9 @@ class ModelProcess:
         outputs: dict[str, np.ndarray] = answer
         return outputs
 
-    def end(self) -> Exception:
-        """End it; why it had ended, where it had."""
+    def _taken(self) -> Channel | None:
         with self._lock:
-            if not self.has_ended:
-                self.has_ended = True
-                self._why = self._ended()
-            return self._why
+            return self._free.pop() if self._free else None
 
     def _open(self) -> Channel:
         ours, theirs = socket.socketpair()
@@ -98,6 +122,8 @@ class ModelProcess:
     def _ended(self) -> Exception:
         ended_by, most = self._launcher.end(self._number)
         self._control.close()
+        while self._free:
+            self._free.pop().close()
         self._log.join()
         if not ended_by:
             return Ended("its process has ended")

@@ -43,6 +43,10 @@ def work(control: socket.socket, path: Path, max_bytes: int) -> None:
         files = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         _take_no_more_than(max_bytes + _LOADED * files)
         model = load(path)
+    except MemoryError:
+        reason = f"{path} can't be loaded: it takes over {_LOADED} times its files' size"
+        channel.send(Raised(InputError(reason)))
+        return
     # Whatever it is, it is told.
     except Exception as error:
         channel.send(_raised(error))
