@@ -4,11 +4,13 @@
 
 It serves a SavedModel with every kind of signature in a process of its own, on the loopback address, and
 sends what `tests/server/fuzzing.py` makes over both APIs. Another server gets damaged versions and damaged
-warm-up files, one after the other, and then a good one. At last, versions roll out, a third of them broken,
-while eight clients ask all the time, with batching and without.
+warm-up files, one after the other, and then a good one. A third is asked for more memory than requests may
+take, for numbers and for strings, beside requests that need next to none. At last, versions roll out, a third
+of them broken, while eight clients ask all the time, with batching and without.
 
 Exit status 1 where a malformed request was answered with 5xx, INTERNAL, UNKNOWN or UNIMPLEMENTED, a server
-died, a version kept the next from loading, more than 100 MB of memory were not given back, or a rolled
+died, a version kept the next from loading, a request for too much memory was not RESOURCE_EXHAUSTED or took
+more than it may, a request beside it failed, more than 100 MB of memory were not given back, or a rolled
 version's answer was wrong or missing. A well-formed request with an input that JSON can't carry is 501, and
 a MultiInference of other tasks UNIMPLEMENTED, here as in TensorFlow Serving.
 """
@@ -25,13 +27,15 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 import click
 import grpc
+import numpy as np
 import requests
 import tensorflow as tf
 from rich.console import Console
@@ -43,22 +47,29 @@ sys.path.insert(0, str(ROOT / "tests"))
 from server.clients import client_of  # noqa: E402
 from server.fuzzing import Fuzzer, grpc_problem, rest_problem  # noqa: E402
 from server.rolling import roll, scaled_models  # noqa: E402
-from server.served_models import Constant, Everything, save_everything  # noqa: E402
+from server.served_models import Constant, Everything, save_everything, save_hungry  # noqa: E402
 
 from tfnorm.assets import warmup_file  # noqa: E402
 from tfnorm.server import BatchingParameters  # noqa: E402
+from tfnorm.server.running.isolated import IsolatedModel  # noqa: E402
+from tfnorm.server.running.launcher import Launcher  # noqa: E402
 
 CLIENTS = 2
 BATCHING = BatchingParameters(
     max_batch_size=64, batch_timeout_micros=500, allowed_batch_sizes=(8, 64), num_batch_threads=2
 )
 SETTLE_SECONDS = 5
-MOST_KEPT = 100 * 2**20
+# Megabytes.
+MOST_KEPT = 100
+MODEL_MEGABYTES = 256
+# A request that failed is run once more, in another process, beside those that come meanwhile.
+MOST_TAKEN = 3 * MODEL_MEGABYTES
+WATCH_SECONDS = 0.1
 SERVE = """
 import sys
 from tfnorm.server import Server, serve
 server = Server(sys.argv[1], "ranker", port=int(sys.argv[2]), rest_port=int(sys.argv[3]), poll_seconds=0.2)
-serve(server)
+serve(server, int(sys.argv[4]))
 """
 
 
@@ -70,16 +81,16 @@ class Server:
     grpc_port: int
     rest_port: int
 
+    host = "127.0.0.1"
+
     @property
-    def url(self) -> str:
+    def rest_url(self) -> str:
         """Where its status is."""
         return f"http://127.0.0.1:{self.rest_port}/v1/models/ranker"
 
-    def memory(self, what: str = "VmRSS") -> int:
-        """Its memory in bytes; VmHWM is the most that it ever had."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text("ascii")
-        (line,) = (line for line in status.splitlines() if line.startswith(what))
-        return int(line.split()[1]) * 1024
+    def memory(self) -> int:
+        """What it and its processes have in memory together, in bytes."""
+        return sum(map(_proportional, _with_children(self.process.pid)))
 
 
 @dataclass
@@ -103,13 +114,20 @@ def serving(directory: Path, log: Path) -> Iterator[Server]:
     """A server of the versions in a directory."""
     ports = [_free_port(), _free_port()]
     with log.open("wb") as stderr:
-        command = [sys.executable, "-c", SERVE, str(directory), *map(str, ports)]
+        command = [
+            sys.executable,
+            "-c",
+            SERVE,
+            str(directory),
+            *map(str, ports),
+            str(MODEL_MEGABYTES),
+        ]
         process = subprocess.Popen(command, stderr=stderr)
     server = Server(process, *ports)
     try:
         while True:
             with contextlib.suppress(requests.ConnectionError):
-                requests.get(server.url, timeout=10)
+                requests.get(server.rest_url, timeout=10)
                 break
             if process.poll() is not None:
                 raise SystemExit(log.read_text("utf-8"))
@@ -177,6 +195,52 @@ def attack_versions(
         found.problems.append(f"a good version after the damaged ones is {state}")
 
 
+def attack_memory(server: Server, random: Random, found: Found, end: float) -> None:
+    """Ask for too much memory until then."""
+    client = client_of(server, opened := [])
+    while time.monotonic() < end:
+        signature, feeds = random.choice(
+            [
+                ("fill", {"values": np.array(random.choice([10**8, 10**10]))}),
+                ("convolve", {"size": np.array(random.randint(2_000, 6_000))}),
+                (
+                    "repeat",
+                    {
+                        "text": np.array(
+                            [b"x" * random.choice([10, 1_000, 100_000])] * 100, object
+                        ),
+                        "times": np.array(10**8, np.int32),
+                    },
+                ),
+            ]
+        )
+        try:
+            client.predict(feeds, signature=signature)
+            code = "OK"
+        except grpc.RpcError as error:
+            code = error.code().name
+        problem = None if code == "RESOURCE_EXHAUSTED" else f"{code} to {signature}, too large"
+        found.add(f"too much memory {code}", problem)
+    for one in opened:
+        one.close()
+
+
+def ask_beside(server: Server, found: Found, end: float) -> None:
+    """Ask for little until then."""
+    client = client_of(server, opened := [])
+    x = np.arange(3, dtype=np.float32)
+    while time.monotonic() < end:
+        try:
+            (proto,) = client.predict({"x": x}).outputs.values()
+            right = np.array_equal(tf.make_ndarray(proto), 2 * x)
+            found.add("beside it OK", None if right else f"{proto} beside it")
+        except grpc.RpcError as error:
+            code = error.code().name
+            found.add(f"beside it {code}", f"{code} beside it: {error.details()}")
+    for one in opened:
+        one.close()
+
+
 def attack_while_rolling(work: Path, versions: int, found: Found) -> None:
     """Roll versions under clients, with batching and without."""
     models = scaled_models(work / "scaled")
@@ -185,9 +249,15 @@ def attack_while_rolling(work: Path, versions: int, found: Found) -> None:
         directory = work / name
         directory.mkdir()
         try:
-            answers = roll(
-                models, versions, batching, lambda one, to=opened: client_of(one, to), directory
-            )
+            with Launcher() as launcher:
+                answers = roll(
+                    models,
+                    versions,
+                    batching,
+                    lambda one, to=opened: client_of(one, to),
+                    directory,
+                    lambda path, by=launcher: IsolatedModel(path, by, MODEL_MEGABYTES * 2**20),
+                )
             found.answers[f"rolled, {name}"] += answers.total()
         except (AssertionError, grpc.RpcError, requests.RequestException) as error:
             found.problems.append(f"rolled versions, {name}: {error!r}")
@@ -198,7 +268,7 @@ def attack_while_rolling(work: Path, versions: int, found: Found) -> None:
 def _settled(server: Server, number: int, found: Found) -> str:
     """The state of a version once it has ended or is available."""
     for _ in range(600):
-        answer = requests.get(f"{server.url}/versions/{number}", timeout=60)
+        answer = requests.get(f"{server.rest_url}/versions/{number}", timeout=60)
         if answer.status_code == 200:
             (status,) = answer.json()["model_version_status"]
             if status["state"] in ("AVAILABLE", "END"):
@@ -206,6 +276,45 @@ def _settled(server: Server, number: int, found: Found) -> str:
         time.sleep(0.1)
     found.problems.append(f"version {number} did not settle")
     return "LOADING"
+
+
+def _with_children(process: int) -> list[int]:
+    """A process, and those that it and they have started."""
+    found = [process]
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            for child in (task / "children").read_text("ascii").split():
+                found += _with_children(int(child))
+    return found
+
+
+def _proportional(process: int) -> int:
+    """What a process has in memory, of what it shares its part; none where it has ended."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text("ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+@contextlib.contextmanager
+def _watched(servers: Sequence[Server]) -> Iterator[dict[int, int]]:
+    """The most memory that each server has meanwhile, by its REST port."""
+    most = {server.rest_port: server.memory() for server in servers}
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(WATCH_SECONDS):
+            for server in servers:
+                most[server.rest_port] = max(most[server.rest_port], server.memory())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield most
+    finally:
+        done.set()
+        thread.join()
 
 
 def _free_port() -> int:
@@ -227,12 +336,16 @@ def main(minutes: float, versions: int, seed: int) -> None:
         constant = Constant(1.0)
         tf.saved_model.save(constant, str(work / "good"), signatures=constant.score)
         shutil.copytree(work / "good", work / "versions" / "1")
+        save_hungry(work / "hungry" / "1")
         asked = stack.enter_context(serving(work / "everything", work / "asked.log"))
         rolled = stack.enter_context(serving(work / "versions", work / "rolled.log"))
+        hungry = stack.enter_context(serving(work / "hungry", work / "hungry.log"))
         # So that what a first run needs for good is there.
         for attack in (attack_rest, attack_grpc):
             attack(asked, Fuzzer(seed - 1), Found(), time.monotonic() + SETTLE_SECONDS)
-        before = asked.memory()
+        ask_beside(hungry, Found(), time.monotonic() + 1)
+        servers = (asked, hungry)
+        before = [server.memory() for server in servers]
         end = time.monotonic() + 60 * minutes
         jobs: list[Callable[[], None]] = [
             lambda: attack_versions(
@@ -240,24 +353,30 @@ def main(minutes: float, versions: int, seed: int) -> None:
             )
         ]
         for client in range(CLIENTS):
+            jobs.append(lambda n=client: attack_memory(hungry, Random(seed + n), found, end))
+            jobs.append(lambda: ask_beside(hungry, found, end))
             jobs.append(lambda n=client: attack_rest(asked, Fuzzer(seed + n), found, end))
             jobs.append(lambda n=client: attack_grpc(asked, Fuzzer(seed + n), found, end))
-        with ThreadPoolExecutor(len(jobs)) as pool:
+        with ThreadPoolExecutor(len(jobs)) as pool, _watched(servers) as most:
             for job in [pool.submit(job) for job in jobs]:
                 job.result()
         time.sleep(SETTLE_SECONDS)
-        kept, most = asked.memory() - before, asked.memory("VmHWM")
+        after = [server.memory() for server in servers]
         attack_while_rolling(work, versions, found)
     table = Table("answer", "times")
     for answer, times in sorted(found.answers.items()):
         table.add_row(answer, f"{times:,}")
     console.print(table)
-    console.print(
-        f"memory: {before / 1e6:,.0f} MB before, {most / 1e6:,.0f} MB at most, "
-        f"{kept / 1e6:+,.0f} MB after"
-    )
-    if kept > MOST_KEPT:
-        found.problems.append(f"{kept / 1e6:,.0f} MB were not given back")
+    attacks = ("malformed requests", "too much memory")
+    for what, first, highest, last in zip(attacks, before, most.values(), after, strict=True):
+        kept, taken = (last - first) / 1e6, (highest - first) / 1e6
+        console.print(
+            f"{what}: {first / 1e6:,.0f} MB before, {taken:+,.0f} MB at most, {kept:+,.0f} MB after"
+        )
+        if kept > MOST_KEPT:
+            found.problems.append(f"{what}: {kept:,.0f} MB were not given back")
+        if taken > MOST_TAKEN:
+            found.problems.append(f"{what}: {taken:,.0f} MB were taken")
     for problem in found.problems[:20]:
         console.print(problem, style="red", markup=False)
     console.print(f"{len(found.problems)} problems in {found.answers.total():,} answers")

@@ -29,8 +29,9 @@ def test_what_tensorflow_sends_is_read(array):
         (tf.float64, [1], {}, "dtype float64 and shape [1]; accepted: dtype float32"),
         (tf.float32, [1, 1], {}, "shape [1, 1]; accepted: dtype float32 and shape [None]"),
         (tf.variant, [1], {}, "DT_VARIANT"),
-        (tf.float32, [2], {"tensor_content": b"1234567"}, "can't be read"),
-        (tf.float32, [1], {"float_val": [1, 2]}, "can't be read"),
+        (tf.float32, [2], {"tensor_content": b"1234567"}, "7 bytes of tensor_content; accepted: 8"),
+        (tf.string, [2], {"tensor_content": b"1234567"}, "accepted: strings in string_val"),
+        (tf.float32, [1], {"float_val": [1, 2]}, "2 values; accepted: up to 1"),
     ],
 )
 def test_what_is_no_such_tensor_is_refused_before_it_is_built(dtype, shape, values, reason):
@@ -45,6 +46,14 @@ def test_what_is_no_such_tensor_is_refused_before_it_is_built(dtype, shape, valu
     with pytest.raises(InputError, match=r"output \'y\'") as caught:
         to_array("output 'y'", proto, tf.TensorSpec([None] * rank, known), 10_000)
     assert reason in str(caught.value)
+
+
+def test_an_integer_beyond_its_dtype_is_refused():
+    proto = tf.make_tensor_proto(np.array([1], np.int8))
+    proto.ClearField("tensor_content")
+    proto.int_val[:] = [300]
+    with pytest.raises(InputError, match="with a value that no int8 has"):
+        to_array("input 'x'", proto, tf.TensorSpec([None], tf.int8), 10_000)
 
 
 def test_a_dimension_of_zero_hides_no_rows():

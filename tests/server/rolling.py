@@ -11,6 +11,7 @@ import tensorflow as tf
 from server.served_models import BREAKS, Scaled, break_version
 
 from tfnorm.server import Server
+from tfnorm.server.running.local import LocalModel
 
 CLIENTS = 8
 SIZES = (1, 2, 3, 7, 32)
@@ -26,7 +27,7 @@ def scaled_models(directory):
     return made
 
 
-def roll(models, versions, batching, connect, directory):
+def roll(models, versions, batching, connect, directory, open_model=LocalModel):
     """Roll out so many versions, every third of them broken, while eight clients ask all the time.
 
     Args:
@@ -35,6 +36,7 @@ def roll(models, versions, batching, connect, directory):
         batching: the server's parameters; None for none.
         connect: gives clients of a server.
         directory: an empty one, to work in.
+        open_model: loads the SavedModel of a version.
 
     Returns:
         How many answers each version gave over gRPC, and all over REST, under "rest". Each was right and
@@ -64,12 +66,9 @@ def roll(models, versions, batching, connect, directory):
                 assert any(np.array_equal(scores, x * value) for value in models)
                 answers["rest"] += 1
 
-    with (
-        Server(
-            served, "ranker", port=0, rest_port=0, poll_seconds=0.02, batching=batching
-        ) as server,
-        ThreadPoolExecutor(CLIENTS) as pool,
-    ):
+    server = Server(served, "ranker", port=0, rest_port=0, poll_seconds=0.02, batching=batching)
+    server.open_model = open_model
+    with server, ThreadPoolExecutor(CLIENTS) as pool:
         asking = [
             pool.submit(ask, connect(server), api, seed)
             for seed, api in enumerate(["grpc", "rest"] * (CLIENTS // 2))

@@ -51,6 +51,10 @@ class Server:
         batching: run requests of several clients together, as `BatchingParameters` says; None to run
             each by itself.
 
+    Attributes:
+        open_model: loads the SavedModel of a version: in this process, where what it takes to run is not
+            bounded; `serve` has each version run in a process of its own.
+
     Raises:
         InputError: the name, a port or the bound can't be one.
 

@@ -168,7 +168,10 @@ ONE_ROW = {"dim": [{"size": 1}, {"size": 2}]}
         ({"dtype": 21}, "DT_VARIANT"),
         ({"dtype": 12345}, "12345"),
         ({"dtype": 1, "tensor_shape": ONE_ROW, "tensor_content": b"12345"}, "buffer"),
-        ({"dtype": 1, "tensor_shape": ONE_ROW, "float_val": [1, 2, 3]}, "can't be read"),
+        (
+            {"dtype": 1, "tensor_shape": ONE_ROW, "float_val": [1, 2, 3]},
+            "with 3 values; accepted: up to 2",
+        ),
         ({"dtype": 7, "tensor_content": b"abc"}, "dtype string"),
         ({"dtype": 4, "int_val": [-1]}, "dtype uint8"),
     ],

@@ -144,8 +144,8 @@ class GrpcScorer(Scorer):
         self._check_model(response.model_spec)
         check_outputs(self.name, response.outputs, self._outputs)
         try:
-            for name in self._outputs:
-                _check_values(name, response.outputs[name])
+            for name, spec in self._outputs.items():
+                _check_values(name, response.outputs[name], spec)
             return {
                 name: to_array(f"output {name!r}", response.outputs[name], spec, _MOST_BYTES)
                 for name, spec in self._outputs.items()
@@ -213,11 +213,15 @@ class GrpcScorer(Scorer):
         return failed(self.name, reason)
 
 
-def _check_values(name: str, proto: tensor_pb2.TensorProto) -> None:
-    """Raise InputError where an answer has a shape and no value, which TensorFlow reads as zeros."""
+def _check_values(name: str, proto: tensor_pb2.TensorProto, spec: tf.TensorSpec) -> None:
+    """Raise InputError where an answer has a shape and no value, which TensorFlow reads as zeros.
+
+    One of another dtype is for `to_array` to refuse.
+    """
     values = sum(len(getattr(proto, field)) for field in {field for field, _ in FIELDS.values()})
     asked = math.prod(dim.size for dim in proto.tensor_shape.dim)
-    if asked > 0 and not values and not proto.tensor_content:
+    fits = proto.dtype == spec.dtype.as_datatype_enum
+    if fits and asked > 0 and not values and not proto.tensor_content:
         raise InputError(f"output {name!r} has {asked:,} values by its shape, but none is there")
 
 
