@@ -83,17 +83,20 @@ def to_array(what: str, proto: TensorProto, spec: tf.TensorSpec, max_bytes: int)
         needed = math.prod(shape) * spec.dtype.size
         if len(content) != needed:
             raise refused(f" with {len(content):,} bytes of tensor_content; accepted: {needed:,}")
-        # As tf.make_ndarray has it, in a fifth of the time.
-        return np.frombuffer(content, spec.dtype.as_numpy_dtype).reshape(shape).copy()
     field, _ = FIELDS[spec.dtype]
     # A complex number is two values.
     held = math.ceil(len(getattr(proto, field)) / (2 if spec.dtype.is_complex else 1))
-    if held > math.prod(shape):
+    if not content and held > math.prod(shape):
         raise refused(f" with {held:,} values; accepted: up to {math.prod(shape):,}")
     try:
+        if content:
+            # As tf.make_ndarray has it, in a fifth of the time.
+            return np.frombuffer(content, spec.dtype.as_numpy_dtype).reshape(shape).copy()
         array: np.ndarray = tf.make_ndarray(proto)
     except OverflowError as error:
         raise refused(f" with a value that no {spec.dtype.name} has") from error
+    except ValueError as error:
+        raise refused("; accepted: as many dimensions as a NumPy array may have") from error
     return array
 
 

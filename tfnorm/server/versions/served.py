@@ -17,12 +17,10 @@ from tfnorm.errors import InputError
 from tfnorm.server.batching.parameters import BatchingParameters
 from tfnorm.server.failures import Failure, described
 from tfnorm.server.running.local import LocalModel, Model
+from tfnorm.server.versions.files import Fingerprint, fingerprint
 from tfnorm.server.versions.loaded import LoadedVersion
 from tfnorm.server.versions.policy import NEWEST, VersionPolicy
 from tfnorm.session import check_path, find_saved_model, versions
-
-# The files of a version, with their sizes and times.
-Fingerprint = frozenset[tuple[Path, int, int]]
 
 _log = logging.getLogger(__name__)
 MAX_REQUEST_BYTES = 64 * 2**20
@@ -237,13 +235,13 @@ class ServedModel:
     def _is_due(self, number: int, path: Path) -> bool:
         """Whether to load a version: it was not tried, or not as it is now, or long ago."""
         failed = self._failed.get(number)
-        if failed is None or (failed.path, failed.files) != (path, _fingerprint(path)):
+        if failed is None or (failed.path, failed.files) != (path, fingerprint(path)):
             return True
         return failed.retries < _MOST_RETRIES and failed.next_try <= time.monotonic()
 
     def _load(self, number: int, path: Path) -> None:
         """Load a version, and return when that is done, or when it takes long and another is to be loaded."""
-        before = _fingerprint(path)
+        before = fingerprint(path)
         self._report(number, "LOADING")
         thread = threading.Thread(
             target=self._try, args=(number, path, before), name=f"tfnorm-load-{number}", daemon=True
@@ -340,15 +338,3 @@ class ServedModel:
 def not_found(message: str) -> tf.errors.NotFoundError:
     """The error of a model or version that is not there."""
     return tf.errors.NotFoundError(None, None, message)
-
-
-def _fingerprint(path: Path) -> Fingerprint:
-    """The files below `path` with their sizes and times: it changes while they are written."""
-    found: set[tuple[Path, int, int]] = set()
-    # They may go while one looks, folders too.
-    with contextlib.suppress(OSError):
-        for file in path.rglob("*"):
-            with contextlib.suppress(FileNotFoundError):
-                stat = file.lstat()
-                found.add((file, stat.st_size, stat.st_mtime_ns))
-    return frozenset(found)
