@@ -167,7 +167,10 @@ ONE_ROW = {"dim": [{"size": 1}, {"size": 2}]}
         ({"dtype": 0}, "DT_INVALID"),
         ({"dtype": 21}, "DT_VARIANT"),
         ({"dtype": 12345}, "12345"),
-        ({"dtype": 1, "tensor_shape": ONE_ROW, "tensor_content": b"12345"}, "buffer"),
+        (
+            {"dtype": 1, "tensor_shape": ONE_ROW, "tensor_content": b"12345"},
+            "5 bytes of tensor_content",
+        ),
         (
             {"dtype": 1, "tensor_shape": ONE_ROW, "float_val": [1, 2, 3]},
             "with 3 values; accepted: up to 2",

@@ -46,7 +46,7 @@ def serve(publish, tmp_path):
 
 def score(model, number=None):
     with model.version(number) as loaded:
-        return float(loaded.model.run({"x": X})["score"][0])
+        return float(loaded.run({"x": X}, signature="serving_default")["score"][0])
 
 
 def states(model):
@@ -80,10 +80,10 @@ def test_a_request_in_flight_finishes_on_the_version_that_it_began_on(serve, pub
         eventually(lambda: score(model) == 2)
         assert states(model) == {2: "AVAILABLE", 1: "UNLOADING"}
         assert old.number == 1
-        assert old.model.run({"x": X})["score"][0] == 1
+        assert old.run({"x": X}, signature="serving_default")["score"][0] == 1
     assert states(model) == {2: "AVAILABLE", 1: "END"}
-    with pytest.raises(tf.errors.CancelledError, match="closed"):
-        old.model.run({"x": X})
+    with pytest.raises(tf.errors.UnavailableError, match="unloaded"):
+        old.run({"x": X}, signature="serving_default")
 
 
 def test_a_version_that_is_not_written_to_its_end_is_not_taken_up(
@@ -371,7 +371,7 @@ def test_a_retired_model_takes_no_more_requests_and_goes_with_its_last_one(serve
         model.retire()
         with pytest.raises(tf.errors.NotFoundError):
             score(model)
-        assert loaded.model.run({"x": X})["score"][0] == 1
+        assert loaded.run({"x": X}, signature="serving_default")["score"][0] == 1
     assert states(model) == {1: "END"}
 
 

@@ -270,7 +270,11 @@ class ServedModel:
 
     def _warmed_up(self, number: int, path: Path) -> LoadedVersion:
         model = self._open_model(path)
-        loaded = LoadedVersion(number, model, self._batching, self._max_request_bytes)
+        try:
+            loaded = LoadedVersion(number, model, self._batching, self._max_request_bytes)
+        except BaseException:
+            model.close()
+            raise
         self._warming[number] = loaded
         try:
             loaded.warm_up()
