@@ -40,7 +40,7 @@ def saved(directory: Path, call, *specs: tf.TensorSpec, **variables: object) -> 
     module = tf.Module()
     for name, variable in variables.items():
         setattr(module, name, variable)
-    module.serve = tf.function(call, input_signature=specs)
+    module.serve = tf.function(call, input_signature=specs, autograph=False)
     tf.saved_model.save(module, str(directory), signatures=module.serve)
     return directory
 

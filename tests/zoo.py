@@ -99,7 +99,7 @@ def _module(call: Callable, *specs: tf.TensorSpec, **variables: tf.Variable) -> 
     module = tf.Module()
     for name, variable in variables.items():
         setattr(module, name, variable)
-    module.serve = tf.function(call, input_signature=specs)
+    module.serve = tf.function(call, input_signature=specs, autograph=False)
     return module
 
 

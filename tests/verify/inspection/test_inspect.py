@@ -61,7 +61,7 @@ def _saved(tmp_path, call, *specs, **variables):
     module = tf.Module()
     for name, variable in variables.items():
         setattr(module, name, variable)
-    module.serve = tf.function(call, input_signature=specs)
+    module.serve = tf.function(call, input_signature=specs, autograph=False)
     tf.saved_model.save(module, str(tmp_path), signatures=module.serve)
     return tmp_path
 
