@@ -1,7 +1,10 @@
 """Examples per second of DIN's training, by the number of items: tfnorm beside Keras and PyTorch.
 
-    python benchmarks/training.py --json benchmarks/results/training.json
-    python benchmarks/training.py --torch-python /path/to/python   # one that has torch
+    python benchmarks/training.py --torch-python TORCH --parts --json benchmarks/results/training.json
+    python benchmarks/training.py --report benchmarks/results/training.json
+
+`TORCH` is the path of a Python that has torch. The first adds what it measures to the file, and may be given
+`--items` and `--batch`, to do it in parts; the second makes the tables of it.
 
 - tfnorm: `tfnorm.models.DIN`, `tfnorm.training.LazyAdam`, Keras's `fit`.
 - keras: the same model of Keras's own layers, `keras.optimizers.Adam`, `fit`; its attention is Dense layers
@@ -9,12 +12,12 @@
 - torch: the same model of PyTorch's layers, `SparseAdam` for the tables and `Adam` for the rest, a loop.
 - torch.compile: dense gradients, `Adam` for all, the model compiled; for small tables.
 
-Each contestant is a process of its own, since the threads of the libraries disturb each other. The
-processes take turns: one runs some steps while the others wait. Ids are uniform, histories have 20 places
-of which half are padding on average. A figure is the median of the rounds, with the least and the most:
-examples per second of processor time, since on a machine that others use a second of the clock is not always
-as long; those by the clock are in the JSON file too. On one processor (`taskset -c 1`) both are the same
-where nothing else runs.
+Each contestant is a process of its own, since the threads of the libraries disturb each other; one that can
+not start is left out, and that is said. The processes take turns: one runs some steps while the others
+wait. Ids are uniform, histories have 20 places of which half are padding on average. A figure is the median
+of the rounds, with the least and the most: examples per second of processor time, since on a machine that
+others use a second of the clock is not always as long; those by the clock are in the JSON file too. On one
+processor (`taskset -c 1`) both are the same where nothing else runs.
 
 With `--parts`, what a step of tfnorm's is made of, one op behind the other.
 """
@@ -267,28 +270,27 @@ def steps_of(who: str, items: int) -> int:
 def compared(
     contestants: list[str], items: int, batch: int, rounds: int, torch_python: str
 ) -> dict[str, dict[str, dict[str, float]]]:
-    running = {}
-    for who in contestants:
-        python = torch_python if who.startswith("torch") else sys.executable
-        command = [
-            python,
-            __file__,
-            "--turns",
-            who,
-            str(items),
-            str(batch),
-            str(steps_of(who, items)),
-        ]
-        running[who] = subprocess.Popen(
-            command,
+    running = {
+        who: subprocess.Popen(
+            [
+                torch_python if who.startswith("torch") else sys.executable,
+                __file__,
+                "--turns",
+                who,
+                *map(str, (items, batch, steps_of(who, items))),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
         )
+        for who in contestants
+    }
+    for who in contestants:
         if running[who].stdout.readline().strip() != "ready":
-            running.pop(who).wait()
+            status = running.pop(who).wait()
+            print(f"{who} did not start: exit status {status}", file=sys.stderr)
     rates: dict[str, list[list[float]]] = {who: [] for who in running}
     for _ in range(rounds):
         for who, process in running.items():
@@ -307,65 +309,92 @@ def compared(
     }
 
 
+def measured(items: int, batch: int, rounds: int, torch_python: str, *, with_parts: bool) -> dict:
+    """What a line of the results has."""
+    from timing import versions
+
+    contestants = [w for w in CONTESTANTS if w != "torch.compile" or items <= DENSE_MOST]
+    found = {
+        "items": items,
+        "batch": batch,
+        "examples per second": compared(contestants, items, batch, rounds, torch_python),
+        "rounds": rounds,
+        "processors": len(os.sched_getaffinity(0)),
+        "load": os.getloadavg()[0],
+        "versions": versions("tensorflow", "keras", "numpy"),
+    }
+    if with_parts:
+        # The tables go with the process.
+        command = [sys.executable, __file__, "--parts-of", str(items), str(batch), "20"]
+        found["parts"] = json.loads(subprocess.check_output(command, stderr=subprocess.DEVNULL))
+    return found
+
+
+def report(lines: list[dict]) -> str:
+    """The tables of what has been measured, in Markdown."""
+    lines = sorted(lines, key=lambda line: (line["items"], line["batch"]))
+    peers = CONTESTANTS[1:]
+    heads = ["items", "batch", *CONTESTANTS, *(f"of {who}" for who in peers), "processors, load"]
+    text = [_row(heads), "|---" * len(heads) + "|"]
+    for line in lines:
+        rates = {who: clocks["processor"] for who, clocks in line["examples per second"].items()}
+        shown = [
+            "{median:,.0f} ({least:,.0f} to {most:,.0f})".format(**rates[who])
+            if who in rates
+            else "-"
+            for who in CONTESTANTS
+        ]
+        ours = rates["tfnorm"]["median"]
+        ratios = [f"{ours / rates[who]['median']:.2f}" if who in rates else "-" for who in peers]
+        machine = f"{line['processors']}, {line['load']:.1f}"
+        text.append(_row([f"{line['items']:,}", f"{line['batch']:,}", *shown, *ratios, machine]))
+    lines = [line for line in lines if "parts" in line]
+    if lines:
+        heads = ["items", "batch", *lines[0]["parts"]]
+        text += ["", _row(heads), "|---" * len(heads) + "|"]
+    for line in lines:
+        milliseconds = (f"{ms:.1f}" for ms in line["parts"].values())
+        text.append(_row([f"{line['items']:,}", f"{line['batch']:,}", *milliseconds]))
+    return "\n".join(text)
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
 def main() -> None:
+    import argparse
+
     if sys.argv[1:2] == ["--turns"]:
         who, *numbers = sys.argv[2:]
         serve_turns(who, *map(int, numbers))
         return
-    import argparse
-
-    from rich.console import Console
-    from rich.table import Table
-    from timing import versions
-
+    if sys.argv[1:2] == ["--parts-of"]:
+        print(json.dumps(parts(*map(int, sys.argv[2:]))))
+        return
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--items", type=int, nargs="+", default=[10**4, 10**5, 10**6, 10**7])
     parser.add_argument("--batch", type=int, nargs="+", default=[256, 1024])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--torch-python", default=sys.executable)
     parser.add_argument("--parts", action="store_true")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--report", type=Path)
     given = parser.parse_args()
-    found, split = [], []
-    table = Table("items", "batch", *CONTESTANTS, "of keras", "of torch")
-    for items in given.items:
-        for batch in given.batch:
-            contestants = [w for w in CONTESTANTS if w != "torch.compile" or items <= DENSE_MOST]
-            rates = compared(contestants, items, batch, given.rounds, given.torch_python)
-            found.append({"items": items, "batch": batch, "examples per second": rates})
-            rates = {who: clocks["processor"] for who, clocks in rates.items()}
-            ours = rates["tfnorm"]["median"]
-            shown = [
-                "-"
-                if who not in rates
-                else "{median:,.0f} ({least:,.0f} to {most:,.0f})".format(**rates[who])
-                for who in CONTESTANTS
-            ]
-            ratios = [
-                f"{ours / rates[who]['median']:.2f}" if who in rates else "-"
-                for who in ("keras", "torch")
-            ]
-            table.add_row(f"{items:,}", str(batch), *shown, *ratios)
-            if given.parts:
-                split.append({"items": items, "batch": batch, "ms": parts(items, batch, 20)})
-    Console().print(table)
-    if split:
-        of_parts = Table("items", "batch", *split[0]["ms"])
-        for one in split:
-            values = (f"{ms:.2f} ms" for ms in one["ms"].values())
-            of_parts.add_row(f"{one['items']:,}", str(one["batch"]), *values)
-        Console().print(of_parts)
-    if given.json is not None:
-        measured = {
-            "training": found,
-            "parts": split,
-            "processors": len(os.sched_getaffinity(0)),
-            "load at the end": os.getloadavg()[0],
-            "versions": versions("tensorflow", "keras", "numpy"),
-        }
-        given.json.write_text(json.dumps(measured, indent=2) + "\n")
+    if given.report is not None:
+        print(report(json.loads(given.report.read_text())))
+        return
+    lines = []
+    if given.json is not None and given.json.exists():
+        lines = json.loads(given.json.read_text())
+    for items, batch in itertools.product(given.items, given.batch):
+        line = measured(items, batch, given.rounds, given.torch_python, with_parts=given.parts)
+        print(report([line]), flush=True)
+        lines.append(line)
+        if given.json is not None:
+            given.json.write_text(json.dumps(lines, indent=1) + "\n")
 
 
 if __name__ == "__main__":
