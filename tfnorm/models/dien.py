@@ -17,6 +17,7 @@ from tfnorm.models.features.embedded import (
     embedded_features,
     given_schema,
     joined,
+    layer_name,
     prefix_of,
     schema_config,
     table_layer,
@@ -229,12 +230,12 @@ class DIEN(keras.Model):
         for name, rows in zip(history.of, columns, strict=False):
             feature = self.schema.id(name)
             if feature.hashed or feature.vocabulary is not None:
-                rows = self.get_layer(f"{name}_rows")(rows)
+                rows = self.get_layer(f"{layer_name(name)}_rows")(rows)
             steps.append(self.get_layer(table_layer(self.schema, feature))(rows))
         embedded = tf.concat(steps, axis=-1)
         if numbers:
             beside = [
-                self.get_layer(f"{name}_scaled")(column)
+                self.get_layer(f"{layer_name(name)}_scaled")(column)
                 for name, column in zip(numbers, columns[len(steps) :], strict=True)
             ]
             # The steps themselves have moved the statistics already.

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tfnorm
 from tfnorm.errors import InputError
 from tfnorm.models import DIEN, DIN
+from tfnorm.models.dien import negative
 from tfnorm.schema import History, Id, Number, Schema
 
 SCHEMA = Schema(
@@ -336,3 +337,26 @@ def test_a_vocabulary_of_integers_and_hashed_integers_are_looked_up():
     assert first.ravel().tolist() == [0, 2, 3, 4, 1]
     bucket = int(tf.strings.to_hash_bucket_fast(str(shop), 10))
     assert found[1].ravel().tolist()[:2] == [0, 1 + bucket]
+
+
+def test_columns_have_names_that_tensorflow_has_no_scopes_for_but_no_slash(tmp_path):
+    item, word = Id("item id", vocabulary=[3, 5], width=2), Id("größe", hashed=True, size=9)
+    tags = Id("_tags, many", vocabulary=["a"], many=True, width=2)
+    history = History("seen before", of={"item id": "seen: ids"}, numbers=["seen for"], length=3)
+    schema = Schema(
+        [item, word, tags, Number("class"), Number("a price"), history], target=["item id"]
+    )
+    row = {"item id": 3, "größe": "m", "_tags, many": ["a", "b"], "class": 1.0, "a price": 2.0}
+    rows = [{**row, "seen: ids": [5] * n, "seen for": [0.5] * n} for n in range(4)]
+    x = schema.examples(rows)
+    model = DIEN(schema, units=(3,))
+    model.compile("sgd", "binary_crossentropy")
+    negatives = {negative("seen: ids"): x["seen: ids"]}
+    model.fit(
+        tf.data.Dataset.from_tensors((tensors(x | negatives), tf.ones([4]))), verbose=0, epochs=1
+    )
+    tfnorm.export_saved_model(model, tmp_path, examples=x, signatures=["tf_example"])
+    found = tfnorm.load_scorer(str(tmp_path)).score(x)["score"]
+    np.testing.assert_allclose(found, model(tensors(x)), atol=1e-6)
+    with pytest.raises(InputError, match="column 'a/b' can be no input of a Keras model"):
+        DIN(replace(schema, features=(*schema.features, Number("a/b"))))

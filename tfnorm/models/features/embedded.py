@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,9 @@ _LAYERS |= {
     "steps",
     "kept",
 }
+
+# What no name of a scope may have in TensorFlow, or begin with.
+_NO_SCOPE = re.compile(r"^[^A-Za-z0-9.]|[^A-Za-z0-9_.-]")
 
 UNKNOWN = "\ufffd"
 """The word that stands for all that a vocabulary lacks."""
@@ -121,7 +125,7 @@ def embedded_features(schema: Schema, regularizer: Any, *, cut: bool = True) -> 
 
     Raises:
         InputError: a number is to be standardized, and its mean is not known, or a column has the name
-            of a layer.
+            of a layer, or a slash in its name.
     """
     missing = [number.name for number in schema.all_numbers if not number.is_fitted]
     if missing:
@@ -133,6 +137,10 @@ def embedded_features(schema: Schema, regularizer: Any, *, cut: bool = True) -> 
         raise InputError(
             f"column {taken[0]!r} has the name of a layer of the model; accepted: other names than "
             f"{', '.join(sorted(_LAYERS))}"
+        )
+    if slashed := [name for name in schema.columns if "/" in name]:
+        raise InputError(
+            f"column {slashed[0]!r} can be no input of a Keras model; accepted: names without '/'"
         )
     inputs = {
         name: keras.Input(column.shape, name=name, dtype=column.dtype)
@@ -163,7 +171,7 @@ def embedded_features(schema: Schema, regularizer: Any, *, cut: bool = True) -> 
         if not feature.many:
             return embedded
         pool = MaskedSum if feature.combine == "sum" else MaskedMean
-        return pool(name=f"{feature.name}_{feature.combine}")(
+        return pool(name=f"{layer_name(feature.name)}_{feature.combine}")(
             embedded, keras.ops.not_equal(rows, 0)
         )
 
@@ -216,13 +224,18 @@ def embedded_features(schema: Schema, regularizer: Any, *, cut: bool = True) -> 
 
 def prefix_of(history: History) -> str:
     """What the names of layers begin with that are made for it."""
-    return "" if history.name == "history" else f"{history.name}_"
+    return "" if history.name == "history" else f"{layer_name(history.name)}_"
 
 
 def table_layer(schema: Schema, feature: Id) -> str:
     """The name of the layer of a feature's table, which none of the inputs has."""
-    name = feature.table_name
-    return f"{name}_table" if name in schema.columns else name
+    name = layer_name(feature.table_name)
+    return f"{name}_table" if feature.table_name in schema.columns else name
+
+
+def layer_name(name: str) -> str:
+    """What a layer is called for a column or a table of that name, such as `a.20.b` for `a b`."""
+    return _NO_SCOPE.sub(lambda found: f".{ord(found[0]):x}.", name)
 
 
 def joined(parts: Sequence[keras.KerasTensor], name: str) -> keras.KerasTensor:
@@ -237,13 +250,13 @@ def scale(number: Number) -> NumberScale:
         number.mean,
         number.deviation,
         vector=number.length is not None,
-        name=f"{number.name}_scaled",
+        name=f"{layer_name(number.name)}_scaled",
     )
 
 
 def _lookup(feature: Id) -> keras.layers.Layer | None:
     """The layer that tells which row of the table an id has; None where it is the id itself."""
-    name = f"{feature.name}_rows"
+    name = f"{layer_name(feature.name)}_rows"
     padding = "" if feature.dtype == "string" else 0
     if feature.hashed:
         return keras.layers.Hashing(feature.rows, mask_value=padding, name=name)
