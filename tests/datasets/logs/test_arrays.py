@@ -75,6 +75,16 @@ def test_many_rows_are_read_a_part_at_a_time_and_numbered_on():
         list(log.parts())
 
 
+def test_a_shuffle_mixes_rows_that_are_far_from_each_other(monkeypatch):
+    monkeypatch.setattr("tfnorm.datasets.logs.arrays._ROWS", 10)
+    schema = Schema([Id("item", size=1001)], target=["item"])
+    log = arrays({"item": np.arange(1000), "label": np.zeros(1000)}, schema)
+    batches = log.batches(10, shuffle_seed=0, buffer=20)
+    order = np.concatenate([features["item"] for features, _ in batches])
+    assert sorted(order) == list(range(1000))
+    assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.4
+
+
 def test_the_mark_is_of_all_values():
     (own,) = arrays(columns(), SCHEMA).blocks
     for changed in (columns(x=np.array([1.5, 2.5, 3.6])), columns(label=[0, 1, 0])):

@@ -58,12 +58,22 @@ def arrays(
         )
     rows = next(iter(sizes.values()))
 
-    def tables() -> Iterator[Table]:
-        for start in range(0, rows, _ROWS):
-            part = {c: array[start : start + _ROWS] for c, array in found.items()}
-            yield Table(_raws(part, read, f"{name}, row {start}"), name, start)
+    def table(start: int) -> Iterator[Table]:
+        part = {c: array[start : start + _ROWS] for c, array in found.items()}
+        yield Table(_raws(part, read, f"{name}, row {start}"), name, start)
 
-    return Log(schema, (Block(name, rows, _mark(found), tables),), nulls)
+    # Many, since a shuffle mixes rows that are far from each other by the order of blocks alone.
+    mark = _mark(found)
+    blocks = (
+        Block(
+            name,
+            min(_ROWS, rows - start),
+            f"{mark} {start}",
+            lambda start=start: table(start),  # type: ignore[misc]
+        )
+        for start in range(0, max(rows, 1), _ROWS)
+    )
+    return Log(schema, tuple(blocks), nulls)
 
 
 def as_logs(log: ClickLog) -> tuple[Log, Log]:
