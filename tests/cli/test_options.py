@@ -27,6 +27,7 @@ class Trip:
         at_night: go on in the dark.
         map_file: a file with the way; None to ask for it.
         names: who comes along.
+        insured: pay for what may break.
     """
 
     vehicle: Literal["bike", "boat"] = "bike"
@@ -35,6 +36,7 @@ class Trip:
     at_night: bool = False
     map_file: str | Path | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    insured: bool = True
 
 
 @click.command(context_settings={"show_default": True})
@@ -53,6 +55,11 @@ def ride(**options):
 
 def run(command, *arguments):
     return CliRunner().invoke(command, arguments, catch_exceptions=False, env={"COLUMNS": "200"})
+
+
+def test_what_is_on_by_default_can_be_turned_off():
+    assert "insured=False" in run(go, "--no-insured").output
+    assert "insured=True" in run(go, "--insured").output
 
 
 def test_what_is_not_given_is_the_dataclass_s_own_default():
@@ -96,6 +103,7 @@ def test_the_help_is_that_of_the_docstring():
                 "--at-night Go on in the dark.",
                 "--map-file PATH A file with the way. [default: (ask for it)]",
                 "--name 'NAME: VALUE' Who comes along. It may be repeated.",
+                "--insured / --no-insured Pay for what may break. [default: insured]",
                 "--season TEXT",
             ]
         )

@@ -60,10 +60,18 @@ def test_users_are_split_without_one_in_common():
     assert len({whole.fingerprint, rest.fingerprint, chosen.fingerprint}) == 3
 
 
+def test_without_a_group_rows_are_split_as_users_are():
+    whole = log(list(range(1000)), replace(SCHEMA, group=None))
+    rest, chosen = (
+        np.concatenate([part.features["price"] for part in one.parts()])
+        for one in whole.split_by_user(0.2)
+    )
+    assert sorted([*rest, *chosen]) == list(range(1000))
+    assert len(chosen) == pytest.approx(200, abs=60)
+
+
 def test_a_split_that_can_not_be_is_refused():
     with pytest.raises(InputError, match="share is 1; it must be between 0 and 1"):
         log([1.0]).split_by_user(1)
     with pytest.raises(InputError, match="both parts need some"):
         log([1.0, 2.0]).split_by_user(0.5)
-    with pytest.raises(InputError, match="names no group"):
-        log([1.0], replace(SCHEMA, group=None)).split_by_user(0.5)

@@ -47,15 +47,40 @@ def test_the_report_has_the_seed_the_recipe_and_the_versions(log):
 
 
 def test_training_stops_early_and_keeps_the_weights_of_the_best_epoch(log):
-    recipe = Recipe(model="base", epochs=30, batch_size=400, patience=1, learning_rate=0.05)
-    trained = train(log, recipe)
+    recipe = Recipe(
+        model="base", epochs=30, batch_size=400, learning_rate=0.05, warmup=0, decay=False
+    )
+    splits = datasets.as_splits(log)
+    examples, validation = splits.train.split_by_user(0.1)
+    splits = replace(splits, train=examples, validation=validation)
+    trained = train(splits, recipe)
     assert {"val_auc", "val_gauc", "val_log_loss"} <= set(trained.history)
     values = trained.history["val_auc"]
     assert len(values) < 30
     assert len(values) == np.argmax(values) + 1 + 1
-    # The weights after the best epoch are those of a training that ends there, but for its stopping.
-    best = train(log, Recipe(**{**vars(recipe), "epochs": int(np.argmax(values)) + 1}))
+    # The weights after the best epoch are those of a training that ends there.
+    best = train(splits, replace(recipe, epochs=int(np.argmax(values)) + 1, patience=0))
     assert best.auc == pytest.approx(trained.auc, abs=1e-6)
+
+
+def test_some_users_are_kept_aside_unless_nothing_can_stop_early(log, monkeypatch):
+    taken = []
+    split = datasets.Log.split_by_user
+    monkeypatch.setattr(
+        datasets.Log,
+        "split_by_user",
+        lambda log, share, **options: taken.append(share) or split(log, share, **options),
+    )
+    for options in ({"epochs": 1}, {"patience": 0}):
+        trained = train(log, Recipe(model="base", batch_size=1200, **options))
+        assert "val_auc" not in trained.history and not taken
+    trained = train(log, Recipe(model="base", batch_size=1200))
+    assert len(trained.history["val_auc"]) == 2 and taken == [0.02]
+
+
+def test_a_log_that_is_too_small_to_keep_some_aside_says_how_to_train_on_all_of_it(log):
+    with pytest.raises(InputError, match="both parts need some; patience=0 trains on all"):
+        train(replace(log, train=log.train[:2]), Recipe(model="base"))
 
 
 def test_dien_is_trained_with_negatives(log):
@@ -96,7 +121,7 @@ def kill_after(share):
 
 
 def test_a_training_that_was_killed_ends_with_the_model_of_an_undisturbed_one(log, tmp_path):
-    recipe = Recipe(model="base", epochs=2, batch_size=400, warmup=0.5, decay=True, dropout=0.2)
+    recipe = Recipe(model="base", batch_size=400, warmup=0.5, dropout=0.2, patience=0)
     with pytest.raises(Killed):
         train(log, recipe, checkpoints=tmp_path, progress=kill_after(0.6))
     done = []

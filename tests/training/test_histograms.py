@@ -21,7 +21,7 @@ def read(directory):
 
 
 def test_every_layer_has_its_histograms_after_each_epoch(log, tmp_path):
-    recipe = Recipe(epochs=2, batch_size=1200)
+    recipe = Recipe(epochs=2, batch_size=1200, patience=0)
     model = train(log, recipe, tensorboard=tmp_path, recalibrate=False).model
     found = read(tmp_path / "histograms")
     # What cuts histories has several outputs, and computes nothing.
@@ -47,7 +47,7 @@ def test_every_layer_has_its_histograms_after_each_epoch(log, tmp_path):
 
 
 def test_losses_and_validation_figures_are_scalars(log, tmp_path):
-    train(log, Recipe(model="base", epochs=1, batch_size=1200, patience=1), tensorboard=tmp_path)
+    train(log, Recipe(model="base", epochs=2, batch_size=1200), tensorboard=tmp_path)
     assert any("loss" in tag for tag, _ in read(tmp_path / "train"))
     assert any("auc" in tag for tag, _ in read(tmp_path / "validation"))
 

@@ -13,23 +13,23 @@ def rates(recipe, steps):
 
 
 def test_without_warm_up_and_decay_the_rate_is_a_number():
-    assert Recipe(learning_rate=0.01).schedule(100) == 0.01
+    assert Recipe(learning_rate=0.01, warmup=0, decay=False).schedule(100) == 0.01
 
 
 def test_the_rate_grows_with_the_batch_size_where_that_is_asked_for():
-    assert Recipe(batch_size=1024).peak_learning_rate == 1e-3
-    assert Recipe(batch_size=1024, linear_scaling=True).peak_learning_rate == 4e-3
-    assert Recipe(batch_size=64, linear_scaling=True).schedule(10) == 2.5e-4
+    assert Recipe(batch_size=1024).peak_learning_rate == 4e-3
+    assert Recipe(batch_size=1024, linear_scaling=True).peak_learning_rate == 1.6e-2
+    assert Recipe(batch_size=64, linear_scaling=True).peak_learning_rate == 1e-3
 
 
 def test_a_warm_up_rises_in_a_line_and_stays():
-    found = rates(Recipe(learning_rate=0.1, warmup=0.2), 50)
+    found = rates(Recipe(learning_rate=0.1, warmup=0.2, decay=False), 50)
     np.testing.assert_allclose(found[:11], 0.1 * np.arange(11) / 10, rtol=1e-5)
     np.testing.assert_allclose(found[10:], 0.1, rtol=1e-5)
 
 
 def test_a_decay_falls_by_a_cosine_to_0():
-    found = rates(Recipe(learning_rate=0.1, decay=True), 40)
+    found = rates(Recipe(learning_rate=0.1, warmup=0, decay=True), 40)
     expected = 0.05 * (1 + np.cos(np.pi * np.arange(41) / 40))
     np.testing.assert_allclose(found, expected, atol=1e-8)
 
@@ -61,7 +61,7 @@ def test_the_model_is_the_one_that_is_named():
         ({"batch_size": 0}, "batch_size is 0"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0; it must be more than 0"),
         ({"warmup": 1.5}, "warmup is 1.5; it must be from 0 to 1"),
-        ({"patience": 0}, "patience is 0; it must be 1 or more, or None"),
+        ({"patience": -1}, "patience is -1; it must be 0 or more"),
         ({"validation_share": 1.0}, "validation_share is 1.0; it must be between 0 and 1"),
         ({"embedding_l2": -1.0}, "embedding_l2 is -1.0"),
         ({"dropout": 1.0}, "dropout is 1.0; it must be from 0 to less than 1"),

@@ -31,9 +31,10 @@ misfit_option = click.option(
 def options_of(settings: type, *names: str) -> Callable[[_Decorated], _Decorated]:
     """An option for each field of a dataclass, or for those named, in the dataclass's order.
 
-    The field gives the default, its annotation the type, and the docstring the help text, of which
-    "; None for no limit." is shown as the default. A bool becomes a flag, a Literal a choice, and a
-    mapping `headers` an option `--header 'NAME: VALUE'` that may be repeated.
+    The field gives the default, its annotation the type, and the docstring the help text, of which ";
+    None for no limit." is shown as the default. A bool becomes a flag, and one that is True `--name` and
+    `--no-name`; a Literal becomes a choice, and a mapping `headers` an option `--header 'NAME: VALUE'`
+    that may be repeated.
     """
     fields = [field for field in dataclasses.fields(settings) if not names or field.name in names]
     annotations = typing.get_type_hints(settings)
@@ -43,6 +44,8 @@ def options_of(settings: type, *names: str) -> Callable[[_Decorated], _Decorated
     def decorate(command: _Decorated) -> _Decorated:
         for field in reversed(fields):
             flag, details = _flag_and_type(field.name, annotations[field.name])
+            if field.default is True:
+                flag += f"/--no-{field.name.replace('_', '-')}"
             details |= _help_and_default(meanings[field.name], field.default)
             if details.get("multiple"):
                 details["help"] += " It may be repeated."

@@ -123,7 +123,8 @@ def train(
 
     Raises:
         InputError: `checkpoints` has the state of another training, TensorBoard isn't installed, the log
-            can't be read, it has no users to keep some of for early stopping, or another worker has gone.
+            can't be read, it has too few users to keep some of for early stopping, or another worker has
+            gone.
 
     Example:
 
@@ -139,13 +140,14 @@ def train(
     splits = as_splits(log).standardized()
     keras.utils.set_random_seed(recipe.seed)
     examples, validation = splits.train, splits.validation
-    if recipe.patience is not None and validation is None:
-        examples, validation = examples.split_by_user(recipe.validation_share, seed=recipe.seed)
+    stops_early = recipe.patience > 0 and recipe.epochs > 1
+    if stops_early and validation is None:
+        examples, validation = _kept_aside(examples, recipe)
     callbacks: list[keras.callbacks.Callback] = []
     stopping = None
     if validation is not None:
         callbacks.append(RankingMetrics(validation))
-    if recipe.patience is not None:
+    if stops_early:
         stopping = keras.callbacks.EarlyStopping(
             "val_auc", mode="max", patience=recipe.patience, restore_best_weights=True
         )
@@ -258,6 +260,14 @@ def _check_same_checkpoint(checkpoints: Path, epoch: int) -> None:
             f"the workers see checkpoints of the epochs {', '.join(map(str, epochs))} in {checkpoints}; "
             "accepted: a folder that all workers see"
         )
+
+
+def _kept_aside(log: Log, recipe: Recipe) -> tuple[Log, Log]:
+    """What is trained on, and what early stopping looks at."""
+    try:
+        return log.split_by_user(recipe.validation_share, seed=recipe.seed)
+    except InputError as error:
+        raise InputError(f"{error}; patience=0 trains on all of them, without stopping") from error
 
 
 class _Done(keras.callbacks.Callback):

@@ -30,7 +30,7 @@ _RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "batch_size": ("1 or more", lambda x: x >= 1),
     "learning_rate": ("more than 0", lambda x: x > 0),
     "warmup": ("from 0 to 1", lambda x: 0 <= x <= 1),
-    "patience": ("1 or more, or None", lambda x: x is None or x >= 1),
+    "patience": ("0 or more", lambda x: x >= 0),
     "validation_share": ("between 0 and 1", lambda x: 0 < x < 1),
     "embedding_l2": ("0 or more", lambda x: x >= 0),
     "dropout": ("from 0 to less than 1", lambda x: 0 <= x < 1),
@@ -50,9 +50,11 @@ class Recipe:
         linear_scaling: multiply the learning rate by batch size / 256.
         warmup: the share of all steps in which the learning rate rises from 0 to its full value.
         decay: let the learning rate fall to 0 by a cosine in the steps after the warm-up.
-        patience: stop after so many epochs without a better validation AUC, and keep the best
-            weights; None to train all epochs, on all examples.
-        validation_share: the share of the users whose examples are kept from training for that AUC.
+        patience: stop after so many epochs without a better validation AUC, and keep the best weights:
+            a further epoch may learn rare ids by heart. 0 trains all epochs, on all examples, as
+            `epochs=1` does.
+        validation_share: the share of the users whose examples are kept from training for that AUC,
+            unless the log has a validation split.
         embedding_l2: the factor of the L2 penalty on those rows of the embeddings that a batch has.
         dropout: the share of the tower's hidden units that a step leaves out.
         positive_weight: how much an example with a click counts, where one without a click counts 1.
@@ -65,18 +67,18 @@ class Recipe:
     Example:
 
         >>> Recipe(batch_size=1024, linear_scaling=True).peak_learning_rate
-        0.004
+        0.016
     """
 
     model: Model = "din"
     epochs: int = 2
     batch_size: int = SCALED_FROM
-    learning_rate: float = 1e-3
+    learning_rate: float = 4e-3
     linear_scaling: bool = False
-    warmup: float = 0.0
-    decay: bool = False
-    patience: int | None = None
-    validation_share: float = 0.1
+    warmup: float = 0.05
+    decay: bool = True
+    patience: int = 1
+    validation_share: float = 0.02
     embedding_l2: float = 0.0
     dropout: float = 0.0
     positive_weight: float = 1.0

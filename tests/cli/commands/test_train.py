@@ -70,7 +70,7 @@ def test_a_log_of_ones_own_is_trained_on_and_leaves_examples_to_export_with(tmp_
         (["--dataset", "amazon"], "needs --data-dir"),
         (["--dataset", "amazon", "--data-dir", "nowhere"], "needs --category"),
         (["--model", "dnn"], "'dnn' is not one of 'din', 'dien', 'base'"),
-        (["--patience", 0], "patience is 0; it must be 1 or more"),
+        (["--patience", -1], "patience is -1; it must be 0 or more"),
         (["--warmup", 2], "warmup is 2.0; it must be from 0 to 1"),
         (["--dropout", 1], "dropout is 1.0"),
         (["--validation-share", 0.9999, "--patience", 1], "both parts need some"),

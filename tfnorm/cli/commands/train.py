@@ -74,7 +74,7 @@ def train(
       tfnorm train --schema schema.json --train 'train/*.parquet' --test 'test/*.parquet'
       tfnorm train --epochs 3 --output din.keras
       tfnorm train --model dien --epochs 20 --patience 2 --checkpoints checkpoints
-      tfnorm train --batch-size 1024 --linear-scaling --warmup 0.1 --decay --json din.json
+      tfnorm train --batch-size 1024 --linear-scaling --warmup 0.1 --json din.json
 
     With --strategy multi-worker the same command runs on each worker, and the first one writes. If one stops,
     all are started again, and go on from --checkpoints, a folder that all see.

@@ -109,7 +109,8 @@ class Log:
         """Split it into two parts that have no user in common, such as for early stopping.
 
         A user's later history would give away the earlier clicks. Users are chosen by a hash of their
-        names, so the share of the users is only nearly what was asked for.
+        names, so the share of the users is only nearly what was asked for. Where the
+        schema names no group, each row is taken for a user of its own.
 
         Args:
             share: the share of the users that go to the second part, between 0 and 1.
@@ -119,16 +120,12 @@ class Log:
             The rows of the other users, and those of the chosen ones, in their order.
 
         Raises:
-            InputError: the schema has no group, or the share leaves one of the parts without rows.
+            InputError: the share leaves one of the parts without rows.
 
         Example:
 
             train, validation = log.split_by_user(0.1)
         """
-        if self.schema.group is None:
-            raise InputError(
-                "the schema names no group; accepted: one that does, to split a log by its users"
-            )
         if not 0 < share < 1:
             raise InputError(f"share is {share}; it must be between 0 and 1")
         parts = tuple(replace(self, users=(*ends, seed)) for ends in ((share, 1.0), (0.0, share)))
@@ -252,9 +249,11 @@ class Log:
                 kept &= (number + table.first_row + np.arange(len(table))) % count == index
             if self.schema.time is not None:
                 kept &= self._in_time(found[self.schema.time].values, table.where)
-            if self.users is not None and self.schema.group is not None:
+            if self.users is not None:
                 first, last, seed = self.users
-                place = shares(found[self.schema.group].values, seed)
+                rows = table.first_row + np.arange(len(table))
+                group = self.schema.group
+                place = shares(rows if group is None else found[group].values, seed)
                 kept &= (place >= first) & (place < last)
             if not kept.all():
                 found = taken(found, kept)
