@@ -8,7 +8,14 @@ import tensorflow as tf
 from tfnorm.training import Recipe, train
 
 REPLICAS = 2
-RECIPE = Recipe(epochs=2, batch_size=10, patience=2, embedding_l2=1e-3, positive_weight=2.0)
+RECIPE = Recipe(
+    epochs=2,
+    batch_size=10,
+    patience=2,
+    validation_share=0.1,
+    embedding_l2=1e-3,
+    positive_weight=2.0,
+)
 
 
 def outcome(trained):

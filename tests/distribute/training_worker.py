@@ -8,7 +8,7 @@ from distribute.replicas import outcome
 
 from tfnorm.training import Recipe, strategy_scope, train
 
-RECIPE = Recipe(epochs=8, batch_size=8, learning_rate=1e-3)
+RECIPE = Recipe(epochs=8, batch_size=8, learning_rate=1e-3, warmup=0, decay=False, patience=0)
 
 
 def main(config, folder):
