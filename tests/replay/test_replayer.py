@@ -85,5 +85,5 @@ def test_labels_by_the_numbers_of_lines_are_refused_where_several_files_have_eac
         lines(tmp_path / f"{name}.jsonl", ASKED[:3], Numpy(1))
     labels = tmp_path / "labels.csv"
     labels.write_text("request,row,label\n1,0,1\n")
-    with pytest.raises(InputError, match="a log of several files has each more than once"):
+    with pytest.raises(InputError, match="a log of several files has more than once"):
         tfnorm.replay(f"{tmp_path}/*.jsonl", Numpy(1), labels=labels)
