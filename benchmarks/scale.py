@@ -12,6 +12,7 @@ driver takes are told apart, as they do not grow with the rows. Memory is the la
 
 from __future__ import annotations
 
+import importlib
 import json
 import resource
 import statistics
@@ -105,10 +106,12 @@ def one(task: str, model: Path, files: Path, workers: int) -> dict[str, float]:
     import keras
 
     import tfnorm
-    from tfnorm.cluster import replay, statistics
+    from tfnorm.cluster import statistics
     from tfnorm.cluster.workers import Workers
     from tfnorm.pipeline import recalibrate_by_file
 
+    # In the package the function of that name stands before its module.
+    replay = importlib.import_module("tfnorm.cluster.replay")
     taken: list[tuple[float, float, float]] = []
 
     class MeasuredWorkers(Workers):
