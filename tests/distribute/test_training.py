@@ -53,6 +53,8 @@ def test_workers_of_which_one_is_killed_are_started_again_and_learn_what_one_pro
         *(sys.executable, "-m", "tfnorm", "train", "--strategy", "multi-worker"),
         *(f"--schema={folder}/schema.json", *files, f"--checkpoints={folder}/checkpoints"),
         *(f"--epochs={recipe.epochs}", f"--batch-size={recipe.batch_size}"),
+        *(f"--learning-rate={recipe.learning_rate}", f"--warmup={recipe.warmup}", "--no-decay"),
+        f"--patience={recipe.patience}",
         f"--output={folder}/din.keras",
     ]
     workers = [
