@@ -198,14 +198,23 @@ def _after(operation: tf.Operation) -> tf.Tensor:
         return tf.constant(0)
 
 
-def load_into_session(session: tf.compat.v1.Session, directory: str) -> meta_graph_pb2.MetaGraphDef:
+def load_into_session(
+    session: tf.compat.v1.Session,
+    directory: str,
+    restore: Callable[[meta_graph_pb2.MetaGraphDef], bool] | None = None,
+) -> meta_graph_pb2.MetaGraphDef:
     """Load a SavedModel to serve into a session's graph, as TensorFlow Serving does.
 
-    It is what `tf.compat.v1.saved_model.load` calls after its warning that it is deprecated.
+    It is what `tf.compat.v1.saved_model.load` calls after its warning that it is deprecated. Where `restore`
+    says that it has given the variables their values, they are not read from the files.
     """
-    loader = loader_impl.SavedModelLoader(directory)
+    loader, tags = loader_impl.SavedModelLoader(directory), [tf.saved_model.SERVING]
+    meta_graph: meta_graph_pb2.MetaGraphDef = loader.get_meta_graph_def_from_tags(tags)
     with session.graph.as_default():
-        meta_graph: meta_graph_pb2.MetaGraphDef = loader.load(session, [tf.saved_model.SERVING])
+        saver, _ = loader.load_graph(session.graph, tags)
+        if restore is None or not restore(meta_graph):
+            loader.restore_variables(session, saver)
+        loader.run_init_ops(session, tags)
     return meta_graph
 
 

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tfnorm.errors import InputError
 from tfnorm.export import proto
 from tfnorm.session import SavedModel
 
@@ -62,3 +63,31 @@ def test_the_same_model_gives_the_same_bytes(saved):
     first = (saved / "saved_model.pb").read_bytes()
     proto.finish(saved, {}, {}, {})
     assert (saved / "saved_model.pb").read_bytes() == first
+
+
+@pytest.mark.parametrize("batch_dims", [0, 1])
+def test_rows_are_looked_up_in_what_is_read_of_a_variable(tmp_path, batch_dims):
+    module = tf.Module()
+    module.table = tf.Variable(np.arange(12, dtype=np.float32).reshape(3, 4))
+    specs = [tf.TensorSpec([None] * (1 + batch_dims), tf.int32, "id")]
+    module.call = tf.function(
+        lambda id: {
+            "row": tf.raw_ops.ResourceGather(
+                resource=module.table.handle, indices=id, dtype=tf.float32, batch_dims=batch_dims
+            )
+        },
+        input_signature=specs,
+    )
+    tf.saved_model.save(module, str(tmp_path), module.call)
+    ids = np.array([2, 0, 1], np.int32).reshape(-1, *[1] * batch_dims)
+    with SavedModel(tmp_path) as model:
+        before = model.run({"id": ids})["row"].tolist()
+    assert "ResourceGather" in {getattr(made, "op", "") for made in definitions(tmp_path)}
+    proto.finish(tmp_path, {}, {}, {})
+    assert "ResourceGather" not in {getattr(made, "op", "") for made in definitions(tmp_path)}
+    with SavedModel(tmp_path) as model:
+        assert model.run({"id": ids})["row"].tolist() == before
+        with pytest.raises(InputError, match="not in"):
+            model.run({"id": ids + 9})
+    again = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    assert again(id=tf.constant(ids))["row"].numpy().tolist() == before

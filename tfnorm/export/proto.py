@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableSequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import graph_pb2
+from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tfnorm._tensorflow import XLA_MARKS
@@ -18,7 +19,10 @@ def finish(
     methods: Mapping[str, str],
     inputs: Mapping[str, Mapping[str, tf.TensorSpec]],
 ) -> None:
-    """Name and declare inputs and methods, and take away the marks for XLA, which no server's CPU has.
+    """Name and declare inputs and methods, and have every server run the graph as it stands.
+
+    Marks for XLA, which no server's CPU has, are taken away. Rows are looked up in what is read of a
+    variable, since an op that looks them up in the variable itself copies a table that is in use elsewhere.
 
     Args:
         path: the SavedModel.
@@ -40,6 +44,9 @@ def finish(
     for signature, method in methods.items():
         meta_graph.signature_def[signature].method_name = method
     _unmark(meta_graph.graph_def)
+    _read_before_gathering(meta_graph.graph_def.node, "")
+    for function in meta_graph.graph_def.library.function:
+        _read_before_gathering(function.node_def, ":value")
     file.write_bytes(saved.SerializeToString(deterministic=True))
 
 
@@ -50,3 +57,31 @@ def _unmark(graph: graph_pb2.GraphDef) -> None:
     for definition in definitions:
         for mark in XLA_MARKS:
             definition.attr.pop(mark, None)
+
+
+def _read_before_gathering(nodes: MutableSequence[node_def_pb2.NodeDef], output: str) -> None:
+    """Replace each ResourceGather by what reads the variable and takes rows of the value.
+
+    Args:
+        nodes: of a graph or a function.
+        output: what follows the name of a ReadVariableOp, before its output's number.
+    """
+    for node in [node for node in nodes if node.op == "ResourceGather"]:
+        read = node_def_pb2.NodeDef(
+            name=f"{node.name}/table", op="ReadVariableOp", device=node.device
+        )
+        read.input.append(node.input[0])
+        read.input.extend(name for name in node.input if name.startswith("^"))
+        read.attr["dtype"].CopyFrom(node.attr["dtype"])
+        axis = node_def_pb2.NodeDef(name=f"{node.name}/axis", op="Const", device=node.device)
+        axis.attr["dtype"].type = tf.int32.as_datatype_enum
+        first = node.attr["batch_dims"].i if "batch_dims" in node.attr else 0
+        axis.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.int32(first)))
+        node.op = "GatherV2"
+        node.input[0] = f"{read.name}{output}:0"
+        node.input.insert(2, f"{axis.name}{':output' if output else ''}:0")
+        node.attr["Tparams"].CopyFrom(node.attr["dtype"])
+        node.attr["Taxis"].type = tf.int32.as_datatype_enum
+        for name in ("dtype", "validate_indices"):
+            node.attr.pop(name, None)
+        nodes.extend([read, axis])

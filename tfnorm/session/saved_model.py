@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from tfnorm._tensorflow import load_into_session, session_callable
 from tfnorm.errors import InputError
+from tfnorm.session.checkpoint import restore
 from tfnorm.session.paths import find_saved_model, without_patterns
 from tfnorm.session.signature import DEFAULT_SIGNATURE, Signature, read_signatures
 
@@ -38,6 +40,8 @@ class SavedModel:
     Args:
         directory: a folder with `saved_model.pb`, or the folder of its versions (the newest is taken).
         config: session options, such as the number of threads; None for TensorFlow's defaults.
+        held: arrays in memory. A variable that has one's bytes in the file takes that memory in the place of
+            its own; the model must be one that assigns to no variable.
 
     Raises:
         InputError: there is no SavedModel, it is damaged, or it has nothing to serve.
@@ -48,12 +52,20 @@ class SavedModel:
             scores = model.run({"x": np.zeros((2, 3), np.float32)})["score"]
     """
 
-    def __init__(self, directory: str | Path, *, config: tf.compat.v1.ConfigProto | None = None):
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        config: tf.compat.v1.ConfigProto | None = None,
+        held: Sequence[np.ndarray] = (),
+    ):
         self.path = find_saved_model(directory)
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
             with without_patterns(self.path) as path:
-                meta_graph = load_into_session(self._session, str(path))
+                prefix = path / "variables" / "variables"
+                sharing = functools.partial(restore, self._session, prefix=prefix, held=held)
+                meta_graph = load_into_session(self._session, str(path), sharing if held else None)
             self.signature_defs = dict(meta_graph.signature_def)
             self.signatures = read_signatures(self.signature_defs)
         except _DAMAGED as error:

@@ -1,6 +1,8 @@
 """Ids that a table does not have, and tables in fewer bytes."""
 
 import json
+import os
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -250,3 +252,61 @@ def test_a_model_that_hides_nan_is_refused(tmp_path):
         export_saved_model(
             model, tmp_path, examples={"id": np.arange(5, dtype="i4")}, unknown_ids="nan"
         )
+
+
+@pytest.fixture
+def of_a_large_table():
+    """A model and examples of it, few of whose rows are looked up."""
+    x = keras.Input((), name="id", dtype="int32")
+    table = keras.layers.Embedding(33_000, 32, embeddings_initializer="uniform")
+    made = keras.Model(x, keras.layers.Dense(1)(table(x)))
+    return made, {"id": np.arange(COUNT, dtype=np.int32)}
+
+
+def saved_then(monkeypatch, change):
+    """Have `change` called with the folder of each SavedModel once it is written."""
+    save = tf.saved_model.save
+
+    def saved(module, path, signatures):
+        save(module, path, signatures)
+        change(Path(path, "variables"))
+
+    monkeypatch.setattr(tf.saved_model, "save", saved)
+
+
+def test_a_large_table_is_checked_without_a_copy(tmp_path, monkeypatch, of_a_large_table):
+    model, features = of_a_large_table
+    load, taken = tf.train.load_checkpoint, []
+
+    class Reader:
+        def __init__(self, prefix):
+            self.reader = load(prefix)
+
+        def get_tensor(self, key):
+            taken.append(self.reader.get_tensor(key))
+            return taken[-1]
+
+    monkeypatch.setattr(tf.train, "load_checkpoint", Reader)
+    report = export_saved_model(model, tmp_path, examples=features)
+    assert report.compared == COUNT
+    assert sorted(value.size for value in taken) == [1, 32]
+    with SavedModel(report.path) as saved:
+        scores = saved.run(features)["score"]
+    np.testing.assert_allclose(scores, model.predict(features, verbose=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("at", [0, -4_000_000])
+def test_a_damaged_table_is_not_published(tmp_path, monkeypatch, of_a_large_table, at):
+    def damage(folder):
+        (file,) = folder.glob("*.data-*")
+        with file.open("r+b") as opened:
+            opened.seek(at, os.SEEK_END if at else os.SEEK_SET)
+            byte = opened.read(1)
+            opened.seek(-1, os.SEEK_CUR)
+            opened.write(bytes([byte[0] ^ 1]))
+
+    saved_then(monkeypatch, damage)
+    model, features = of_a_large_table
+    with pytest.raises(InputError, match="can't be loaded"):
+        export_saved_model(model, tmp_path / "exports", examples=features)
+    assert not list((tmp_path / "exports").iterdir())

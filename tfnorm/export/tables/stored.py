@@ -9,14 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.session.memory import in_place, parts
 
 FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
 STORES = (FLOAT32, FLOAT16, INT8)
 LEVELS = 127
 """Of int8: a row's largest magnitude is as many times its scale."""
-
-_ROWS = 1 << 16
-"""How many rows are stored at a time."""
 
 
 def stored_rows(layer: keras.layers.Embedding, store: str) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -36,30 +34,42 @@ def stored_rows(layer: keras.layers.Embedding, store: str) -> Callable[[tf.Tenso
     table = table.value if isinstance(table, keras.Variable) else table
     if store == FLOAT32:
         return lambda ids: tf.gather(table, ids)
-    shape, dtype = tuple(table.shape), table.dtype
-    starts = range(0, shape[0], _ROWS)
+    value, dtype = in_place(table), table.dtype
     if store == FLOAT16:
-        half = np.empty(shape, np.float16)
-        for start in starts:
-            part = table[start : start + _ROWS].numpy()
-            if np.abs(part).max(initial=0) > np.finfo(np.float16).max:
+        half = _zeros(table.shape, tf.float16, f"{layer.name}_float16")
+        for part in parts(value):
+            largest = np.abs(value[part]).max(initial=0)
+            if largest > np.finfo(np.float16).max:
                 raise InputError(
-                    f"embeddings is 'float16', and layer {layer.name!r} has a weight of "
-                    f"{np.abs(part).max():.3g}; accepted: none beyond {np.finfo(np.float16).max:g}"
+                    f"embeddings is 'float16', and layer {layer.name!r} has a weight of {largest:.3g}; "
+                    f"accepted: none beyond {np.finfo(np.float16).max:g}"
                 )
-            half[start : start + _ROWS] = part
-        values = tf.Variable(half, trainable=False, name=f"{layer.name}_float16")
-        return lambda ids: tf.cast(tf.gather(values, ids), dtype)
-    levels, scales = np.empty(shape, np.int8), np.empty((shape[0], 1), np.float32)
-    for start in starts:
-        part = table[start : start + _ROWS].numpy().astype(np.float64)
-        scale = np.abs(part).max(axis=1, keepdims=True, initial=0) / LEVELS
-        scales[start : start + _ROWS] = scale
-        levels[start : start + _ROWS] = np.rint(part / np.where(scale == 0, 1, scale))
-    quantized = tf.Variable(levels, trainable=False, name=f"{layer.name}_int8")
-    scaled_by = tf.Variable(scales, trainable=False, name=f"{layer.name}_scales")
+            _assign(half, part, value[part])
+        return lambda ids: tf.cast(tf.gather(half, ids), dtype)
+    levels = _zeros(table.shape, tf.int8, f"{layer.name}_int8")
+    scales = _zeros((table.shape[0], 1), tf.float32, f"{layer.name}_scales")
+    for part in parts(value):
+        exact = value[part].astype(np.float64)
+        scale = np.abs(exact).max(axis=1, keepdims=True, initial=0) / LEVELS
+        _assign(scales, part, scale)
+        _assign(levels, part, np.rint(exact / np.where(scale == 0, 1, scale)))
 
     def rows(ids: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.gather(quantized, ids), dtype) * tf.cast(tf.gather(scaled_by, ids), dtype)
+        return tf.cast(tf.gather(levels, ids), dtype) * tf.cast(tf.gather(scales, ids), dtype)
 
     return rows
+
+
+def _zeros(shape: tuple[int, ...], dtype: tf.DType, name: str) -> tf.Variable:
+    return tf.Variable(tf.zeros(shape, dtype), trainable=False, name=name)
+
+
+def _assign(variable: tf.Variable, rows: slice, values: np.ndarray) -> None:
+    """Assign to some rows of a variable, which `variable[rows].assign` would copy first."""
+    tf.raw_ops.ResourceStridedSliceAssign(
+        ref=variable.handle,
+        begin=[rows.start],
+        end=[rows.stop],
+        strides=[1],
+        value=tf.constant(values.astype(variable.dtype.as_numpy_dtype)),
+    )

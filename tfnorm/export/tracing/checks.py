@@ -13,6 +13,7 @@ from tfnorm import layers
 from tfnorm._keras import all_layers
 from tfnorm.errors import InputError
 from tfnorm.graph.ops import is_assignment
+from tfnorm.session.memory import in_place, parts
 
 _PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
 _FLOATING = ("bfloat16", "float16", "float32", "float64")
@@ -24,13 +25,14 @@ def check_weights(model: keras.Model) -> None:
     for weight in model.weights:
         if weight.dtype not in _FLOATING:
             continue
-        finite = tf.math.is_finite(weight)
-        if not tf.reduce_all(finite):
-            first = np.argwhere(~finite.numpy())[0].tolist()
-            raise InputError(
-                f"weight {weight.path!r} of {model.name!r} is NaN or infinite, first at {first}; "
-                "accepted: finite weights"
-            )
+        value = np.atleast_1d(in_place(weight.value))
+        for part in parts(value):
+            if not (finite := np.isfinite(value[part])).all():
+                first = np.argwhere(~finite)[0] + [part.start, *[0] * (value.ndim - 1)]
+                raise InputError(
+                    f"weight {weight.path!r} of {model.name!r} is NaN or infinite, first at "
+                    f"{first.tolist()}; accepted: finite weights"
+                )
 
 
 def check_statistics(model: keras.Model, read: list[tf.Variable]) -> None:
