@@ -610,6 +610,78 @@ def test_an_error_of_ours_in_a_function_that_autograph_converts_is_still_ours():
         tf.function(lambda x: layer(x))(tf.ones([2, 3], tf.int32))
 
 
+@keras.saving.register_keras_serializable(package="foundations")
+class Drawn(keras.initializers.Initializer):
+    """Ones, which counts how often they were drawn."""
+
+    draws = 0
+
+    def __call__(self, shape, dtype=None):
+        Drawn.draws += 1
+        return tf.ones(shape, dtype)
+
+
+def table(name, **settings):
+    return keras.layers.Embedding(
+        50, 4, embeddings_initializer=Drawn(), name=name, trainable=name != "frozen", **settings
+    )
+
+
+def built(layer):
+    layer.build()
+    return layer
+
+
+@pytest.mark.parametrize("large", [64, 1 << 24])
+def test_a_file_is_loaded_with_what_it_has_whether_its_weights_are_large_or_not(
+    tmp_path, monkeypatch, large
+):
+    monkeypatch.setattr(_keras, "_LARGE", large)
+    before = dict(vars(keras.Variable))
+    ids = keras.Input((3,), dtype="int32")
+    tables = [table("plain"), table("frozen"), table("halves", dtype="bfloat16")]
+    made = keras.Model(ids, [each(ids) for each in tables])
+    rng = np.random.default_rng(0)
+    made.set_weights([rng.random(weight.shape) for weight in made.weights])
+    made.save(tmp_path / "tables.keras")
+    Drawn.draws = 0
+    with _keras.loading_in_place():
+        loaded = keras.models.load_model(tmp_path / "tables.keras")
+        others = []
+        thread = threading.Thread(target=lambda: others.append(built(table("elsewhere"))))
+        thread.start()
+        thread.join()
+    assert Drawn.draws == (1 if large == 64 else 4)
+    assert (others[0].embeddings.numpy() == 1).all()
+    for weight, kept in zip(made.weights, loaded.weights, strict=True):
+        assert weight.numpy().tobytes() == kept.numpy().tobytes()
+        assert (weight.dtype, weight.trainable) == (kept.dtype, kept.trainable)
+    assert (built(table("after")).embeddings.numpy() == 1).all()
+    for name in ("_initialize_with_initializer", "assign"):
+        assert before.get(name, getattr(keras.Variable, name)) is getattr(keras.Variable, name)
+    loaded.layers[1].embeddings.assign(np.zeros((50, 4)))
+    assert not loaded.layers[1].embeddings.numpy().any()
+    assert [path.name for path in tmp_path.iterdir()] == ["tables.keras"]
+
+
+def test_a_large_weight_of_another_shape_is_refused_as_keras_refuses_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(_keras, "_LARGE", 64)
+
+    @keras.saving.register_keras_serializable(package="foundations")
+    class Grown(keras.layers.Layer):
+        def build(self, shape):
+            self.kernel = self.add_weight(shape=(sizes.pop(), 4), initializer="zeros")
+
+        def call(self, x):
+            return tf.matmul(x, self.kernel[:2])
+
+    sizes = [30, 20]
+    made = keras.Sequential([keras.Input((2,)), Grown()])
+    made.save(tmp_path / "grown.keras")
+    with _keras.loading_in_place(), pytest.raises(ValueError, match="must match"):
+        keras.models.load_model(tmp_path / "grown.keras")
+
+
 def test_what_vectorized_map_traces_is_told_from_the_rest():
     inside = _tensorflow.vectorized_map_detector()
     seen = []

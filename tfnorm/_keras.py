@@ -9,7 +9,10 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import math
+import operator
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +21,13 @@ from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
+from keras.src.saving import saving_lib
 
 EXPORTED_AGAIN = "_all_variables/"
 """What the keys of variables begin with that Keras's export archive keeps a second time."""
+
+_LARGE = 1 << 24
+"""From how many bytes on the values of a variable have no room beside it."""
 
 _RNN, _LOOP, _TURN, _UNROLLED = ("tensorflow", "rnn.py"), "rnn", "_step", "unroll"
 _CORE, _SIGNATURE = ("tensorflow", "core.py"), "get_fn_output_signature"
@@ -134,6 +141,90 @@ def replaced_calls(calls: Mapping[keras.layers.Layer, Callable[..., Any]]) -> It
             del vars(layer)["call"]
             if layer in before:
                 vars(layer)["call"] = before[layer]
+
+
+class _Loading(threading.local):
+    depth = 0
+
+
+_loading = _Loading()
+_loading_threads = [0]
+_lock = threading.Lock()
+_initialize = keras.Variable._initialize_with_initializer
+_assign = keras.Variable.assign
+_is_memory_sufficient = saving_lib.is_memory_sufficient
+# Keras 3.6 has another class for it, whose entries stay on the disk until they are assigned.
+_entry: Any = getattr(saving_lib.H5IOStore, "__getitem__", None)
+_dataset = getattr(saving_lib, "safe_get_h5_dataset", operator.getitem)
+
+
+@contextmanager
+def loading_in_place() -> Iterator[None]:
+    """The large weights of `.keras` files that this thread loads meanwhile are read into their variables.
+
+    Keras draws their first values, reads the file into memory, of that each weight into an array, and makes
+    a tensor of it: seven times the memory that the model takes in the end.
+    """
+    with _lock:
+        _loading_threads[0] += 1
+        _patch(_initialize_with_zeros, _assign_in_parts, _is_small, _entry_on_disk)
+    _loading.depth += 1
+    try:
+        yield
+    finally:
+        _loading.depth -= 1
+        with _lock:
+            _loading_threads[0] -= 1
+            if not _loading_threads[0]:
+                _patch(_initialize, _assign, _is_memory_sufficient, _entry)
+
+
+def _patch(initialize: Any, assign: Any, is_memory_sufficient: Any, entry: Any) -> None:
+    keras.Variable._initialize_with_initializer = initialize
+    keras.Variable.assign = assign
+    saving_lib.is_memory_sufficient = is_memory_sufficient
+    if _entry is not None:
+        saving_lib.H5IOStore.__getitem__ = entry
+
+
+def _initialize_with_zeros(variable: keras.Variable, initializer: Any) -> None:
+    if _loading.depth and _bytes(variable.shape, variable.dtype) >= _LARGE:
+        initializer = keras.initializers.Zeros()
+    _initialize(variable, initializer)
+
+
+def _is_small(model: keras.Model) -> bool:
+    """Whether the file may be read into memory; Keras reads another from the disk."""
+    size = sum(_bytes(variable.shape, variable.dtype) for variable in model.variables)
+    return (not _loading.depth or size < _LARGE) and _is_memory_sufficient(model)
+
+
+def _entry_on_disk(store: Any, key: str) -> Any:
+    if not _loading.depth:
+        return _entry(store, key)
+    found = _dataset(store._h5_entry_group, key)
+    # What NumPy has no dtype for is stored as another.
+    in_parts = found.nbytes >= _LARGE and "dtype" not in found.attrs
+    return found if in_parts else _entry(store, key)
+
+
+def _assign_in_parts(variable: keras.Variable, value: Any) -> Any:
+    large = _loading.depth and isinstance(value, saving_lib.h5py.Dataset) and value.nbytes >= _LARGE
+    same = large and (value.shape, value.dtype) == (tuple(variable.shape), variable.dtype)
+    if not same or tf.distribute.has_strategy():
+        return _assign(variable, value)
+    rows = max(1, _LARGE // 8 * len(value) // value.nbytes)
+    for start in range(0, len(value), rows):
+        part = value[start : start + rows]
+        # `variable[rows].assign` would copy the variable first.
+        tf.raw_ops.ResourceStridedSliceAssign(
+            ref=variable.handle, begin=[start], end=[start + len(part)], strides=[1], value=part
+        )
+    return variable.value
+
+
+def _bytes(shape: Sequence[int], dtype: str) -> int:
+    return math.prod(shape) * int(tf.as_dtype(dtype).size)
 
 
 def loss_metric(model: keras.Model) -> keras.metrics.Metric:

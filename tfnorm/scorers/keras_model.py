@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfnorm._keras import built_shape, output_names
+from tfnorm._keras import built_shape, loading_in_place, output_names
 from tfnorm.errors import InputError
 from tfnorm.graph.varying import remembers
 from tfnorm.scorers.inputs import by_path, check_names, declared, is_shape, packed
@@ -174,7 +174,8 @@ def load_keras_file(path: str | Path) -> keras.Model:
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist; give a .keras file")
     try:
-        model = keras.models.load_model(path, compile=False)
+        with loading_in_place():
+            model = keras.models.load_model(path, compile=False)
     except (
         ValueError,
         TypeError,
