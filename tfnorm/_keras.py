@@ -220,6 +220,8 @@ def _assign_in_parts(variable: keras.Variable, value: Any) -> Any:
         tf.raw_ops.ResourceStridedSliceAssign(
             ref=variable.handle, begin=[start], end=[start + len(part)], strides=[1], value=part
         )
+    # It has left the variable to be copied whenever it is read.
+    tf.raw_ops.DisableCopyOnRead(resource=variable.handle)
     return variable.value
 
 

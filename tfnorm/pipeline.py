@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -23,6 +24,9 @@ from tfnorm.export.bitwise.rewrite import BITWISE
 from tfnorm.export.publish import check_place, publish
 from tfnorm.export.tracing.interface import interface
 from tfnorm.scorers.keras_model import KerasScorer, load_keras_file
+from tfnorm.scorers.saved_model import SavedModelScorer
+from tfnorm.session import DEFAULT_SIGNATURE
+from tfnorm.session.memory import large_in_place
 from tfnorm.statistics.moves import Recalibration
 from tfnorm.statistics.recalibrate import recalibrate_statistics
 from tfnorm.training import Progress, Recipe, Trained, train
@@ -177,12 +181,14 @@ def deliver(
             allow_misfit_statistics=allow_misfit_statistics,
             **options,
         )
-        verdict = verify_batch_invariance(
-            staged.path,
-            bitwise=options.get("batch_invariance") == BITWISE,
-            allow_misfit_statistics=allow_misfit_statistics,
-            progress=_stage(progress, "verify the file"),
-        )
+        held = large_in_place(weight.value for weight in model.weights)
+        with closing(SavedModelScorer(staged.path, DEFAULT_SIGNATURE, held)) as scorer:
+            verdict = verify_batch_invariance(
+                scorer,
+                bitwise=options.get("batch_invariance") == BITWISE,
+                allow_misfit_statistics=allow_misfit_statistics,
+                progress=_stage(progress, "verify the file"),
+            )
         if not verdict.passed:
             return Delivered(replace(verdict, target="the export"), None)
         path = publish(

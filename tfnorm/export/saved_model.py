@@ -43,15 +43,12 @@ from tfnorm.export.tracing.interface import Interface, interface, places
 from tfnorm.export.tracing.trace import Traced, trace
 from tfnorm.scorers.messages import one_line
 from tfnorm.session import CANDIDATES, DEFAULT_SIGNATURE, SavedModel
-from tfnorm.session.memory import in_place
+from tfnorm.session.memory import large_in_place
 from tfnorm.statistics.results import StatisticsFit
 
 # Examples that the export is compared with the model on, and how large they may be; large ones have many
 # values each, and scoring them three times is most of what an export of theirs takes.
 _COMPARED, _FEWEST_COMPARED, _COMPARED_BYTES = 256, 16, 1 << 24
-
-# From how many values on a variable is a large table.
-_LARGE = 1 << 20
 
 # Keras is traced by one thread at a time: it keeps state of its own while it is.
 _tracing = threading.Lock()
@@ -272,8 +269,7 @@ def export_saved_model(
         if spares_rows or tables.stores:
             write_tables(tables_file(work), unknown_ids, embeddings, bad, moved)
         # Loaded as TensorFlow Serving does, but that there is no second copy of a large table.
-        large = [x for x in traced.module.variables_ if x.shape.num_elements() > _LARGE]
-        with SavedModel(work, held=[in_place(variable) for variable in large]) as saved:
+        with SavedModel(work, held=large_in_place(traced.module.variables_)) as saved:
             if tried is not None:
                 scores = saved.run(tried.features)
                 _check_scores(scores, tried, tolerance)

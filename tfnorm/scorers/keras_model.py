@@ -26,6 +26,7 @@ from tfnorm.scorers.precision import Types, coarsest_of, coarsest_types
 from tfnorm.scorers.scorer import Call as ModelCall
 from tfnorm.scorers.scorer import Scorer
 from tfnorm.session import SavedModel
+from tfnorm.session.memory import large_in_place
 
 Call = Callable[[dict[str, tf.Tensor]], object]
 
@@ -118,7 +119,7 @@ class KerasScorer(Scorer):
         graph = next(iter(self._graphs.values()), None) or self._traced(self.inputs or {})
         with tempfile.TemporaryDirectory() as directory:
             self._save(graph, directory)
-            with SavedModel(directory) as model:
+            with SavedModel(directory, held=large_in_place(graph.graph.variables)) as model:
                 yield model
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
 
 
 class SavedModelScorer(Scorer):
-    """Runs a signature of a SavedModel, or of the newest of its versions."""
+    """Runs a signature of a SavedModel, or of the newest of its versions; `held` is that of `SavedModel`."""
 
-    def __init__(self, directory: str | Path, signature: str):
-        self._model = SavedModel(directory)
+    def __init__(self, directory: str | Path, signature: str, held: Sequence[np.ndarray] = ()):
+        self._model = SavedModel(directory, held=held)
         try:
             self.inputs = self._model.signature(signature).inputs
             if DEFAULT_SIGNATURE in self._model.signatures:

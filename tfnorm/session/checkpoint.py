@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,27 @@ def places(prefix: Path) -> dict[str, Place]:
     return found
 
 
+def values(
+    reader: tf.train.CheckpointReader, prefix: Path, held: Sequence[np.ndarray]
+) -> Callable[[str], np.ndarray]:
+    """What gives the value of a key: the array of `held` that has the file's bytes, or one that is read.
+
+    Args:
+        reader: of the checkpoint.
+        prefix: the path of its files, as far as it is the same.
+        held: arrays in memory.
+    """
+    found = places(prefix) if held else {}
+
+    def value_of(key: str) -> np.ndarray:
+        place = found.get(key)
+        same = (array for array in held if place is not None and place.has(array))
+        value = next(same, None)
+        return np.asarray(reader.get_tensor(key)) if value is None else value
+
+    return value_of
+
+
 def restore(
     session: tf.compat.v1.Session,
     meta_graph: meta_graph_pb2.MetaGraphDef,
@@ -82,13 +103,10 @@ def restore(
     variables = _variables(meta_graph)
     if variables is None:
         return False
-    reader, found = tf.train.load_checkpoint(str(prefix)), places(prefix)
+    value_of = values(tf.train.load_checkpoint(str(prefix)), prefix, held)
     with session.graph.as_default():
         for key, handle in variables.items():
-            place = found.get(key)
-            same = (array for array in held if place is not None and place.has(array))
-            value = next(same, None)
-            value = reader.get_tensor(key) if value is None else value
+            value = value_of(key)
             fed = tf.compat.v1.placeholder(value.dtype, value.shape)
             resource = session.graph.get_tensor_by_name(handle)
             session.run(tf.raw_ops.AssignVariableOp(resource=resource, value=fed), {fed: value})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from tfnorm._tensorflow import variable_handles
+
+_LARGE = 1 << 24
+"""From how many bytes on a copy of a variable is too many."""
 
 _PART = 1 << 21
 """How many bytes are looked at at a time."""
@@ -25,6 +28,11 @@ def in_place(variable: tf.Variable) -> np.ndarray:
         value = tf.identity(variable)
     known = np.dtype(value.dtype.as_numpy_dtype).kind in "biufc"
     return np.asarray(memoryview(value)) if known else value.numpy()
+
+
+def large_in_place(variables: Iterable[tf.Variable]) -> list[np.ndarray]:
+    """What the large ones of some variables hold, as `in_place` has it."""
+    return [in_place(x) for x in variables if x.shape.num_elements() * x.dtype.size >= _LARGE]
 
 
 def parts(value: np.ndarray) -> Iterator[slice]:

@@ -60,6 +60,7 @@ class SavedModel:
         held: Sequence[np.ndarray] = (),
     ):
         self.path = find_saved_model(directory)
+        self.held = held
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
             with without_patterns(self.path) as path:

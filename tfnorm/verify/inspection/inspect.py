@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
@@ -102,7 +103,7 @@ def inspect_saved_model(
                 scorer.score({k: a[:2] for k, a in load(examples, scorer, limit=2).rows.items()})
             with scorer.as_saved_model() as saved:
                 assert saved is not None, "a Keras model can be written as one"
-                found = _findings(saved.path, signature)
+                found = _findings(saved.path, signature, saved.held)
             if found.normalizes or examples is not None:
                 found.add_statistics(scorer, examples, allow)
         return found.inspection(Path(directory), signature, watch)
@@ -144,13 +145,13 @@ class _Found:
         return Inspection(directory, signature, tuple(worst_first), made)
 
 
-def _findings(path: Path, signature: str) -> _Found:
-    """What is seen without examples."""
+def _findings(path: Path, signature: str, held: Sequence[np.ndarray] = ()) -> _Found:
+    """What is seen without examples; `held` is what is in memory of the variables."""
     meta_graph = _read(path)
     if signature not in meta_graph.signature_def:
         names = ", ".join(map(repr, meta_graph.signature_def)) or "none"
         raise InputError(f"{path} has no signature {signature!r}; it has {names}")
-    variables = Variables(path)
+    variables = Variables(path, held)
     try:
         opened = open_graph(meta_graph, signature, variables.scalar)
     except BrokenGraph as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tfnorm._tensorflow import saved_names
 from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
 from tfnorm.session import without_patterns
+from tfnorm.session.checkpoint import values
 
 # The reader raises one or the other, by the kind of damage.
 _DAMAGES = (tf.errors.OpError, RuntimeError, IndexError, ValueError, DecodeError)
@@ -40,12 +41,13 @@ class Variables:
 
     Args:
         directory: of the SavedModel.
+        held: large values that are in memory, which are not read once more.
 
     Raises:
         InputError: they are damaged.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, held: Sequence[np.ndarray] = ()):
         self._path = directory / "variables" / "variables"
         self.names: dict[str, str] = {}
         self._shapes: dict[str, list[int]] = {}
@@ -58,6 +60,7 @@ class Variables:
             weakref.finalize(self, link.close)
             path = link.enter_context(without_patterns(directory)) / "variables" / "variables"
             self._reader = tf.train.load_checkpoint(str(path))
+            self._value = values(self._reader, path, held)
             self._shapes = self._reader.get_variable_to_shape_map()
             self._types = self._reader.get_variable_to_dtype_map()
             self.names = self._read_names()
@@ -108,7 +111,7 @@ class Variables:
 
     def _read(self, key: str) -> np.ndarray:
         try:
-            return np.asarray(self._reader.get_tensor(key))
+            return self._value(key)
         except _DAMAGES as error:
             raise self._damaged(error) from error
 
