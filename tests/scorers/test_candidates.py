@@ -59,7 +59,9 @@ def test_candidates_are_scored_for_each_of_some_users_by_both_signatures():
     assert one.score(batch)["score"].tolist() == expected
     assert other.score(batch)["score"].tolist() == expected
     with pytest.raises(InputError, match="verify the signature 'serving_default'"):
-        one.as_saved_model().__enter__()
+        other.as_saved_model().__enter__()
+    with one.as_saved_model() as unknown:
+        assert unknown is None
     one.close()
     assert by_user.closed and not of_rows.closed
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
+from tfnorm.scorers.candidates_graph import write_by_candidate
 from tfnorm.scorers.scorer import Scorer
-from tfnorm.session import SavedModel
+from tfnorm.session import DEFAULT_SIGNATURE, SavedModel
 
 USERS = 4
 """Of how many users candidates are scored at once."""
@@ -78,14 +81,6 @@ class _OfUsers(Scorer):
     def precision_of(self, output: str) -> str | None:
         return self._scorer.precision_of(output)
 
-    @contextmanager
-    def as_saved_model(self) -> Iterator[SavedModel | None]:
-        raise InputError(
-            f"{self.name}: what is to blame is looked for where each candidate is a row: verify the "
-            "signature 'serving_default'"
-        )
-        yield None
-
     def close(self) -> None:
         self._scorer.close()
 
@@ -98,6 +93,19 @@ class CandidatesScorer(_OfUsers):
         outputs = self._scorer.score({**self._users, **shown})
         self.precision = self._scorer.precision
         return {name: np.moveaxis(scores, 0, 1) for name, scores in outputs.items()}
+
+    @contextmanager
+    def as_saved_model(self) -> Iterator[SavedModel | None]:
+        """A SavedModel whose signature takes a row for each candidate."""
+        with self._scorer.as_saved_model() as saved:
+            if saved is None:
+                yield None
+                return
+            signature = self.signature or DEFAULT_SIGNATURE
+            with tempfile.TemporaryDirectory() as folder:
+                write_by_candidate(saved.path, signature, self._users, Path(folder))
+                with SavedModel(folder) as model:
+                    yield model
 
 
 class PairsScorer(_OfUsers):
@@ -113,6 +121,14 @@ class PairsScorer(_OfUsers):
             name: np.moveaxis(scores.reshape(self._count, each, *scores.shape[1:]), 0, 1)
             for name, scores in outputs.items()
         }
+
+    @contextmanager
+    def as_saved_model(self) -> Iterator[SavedModel | None]:
+        raise InputError(
+            f"{self.name}: what is to blame is looked for where each candidate is a row: verify the "
+            "signature 'serving_default'"
+        )
+        yield None
 
 
 def by_candidate(
