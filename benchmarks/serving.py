@@ -13,10 +13,12 @@ ways:
 Both servers are processes of their own. 1, 8 or 32 clients, threads of this process, each send one request
 after the other for a while, over gRPC or REST; requests are made before, and answers are not parsed. The
 three ways take turns, and each figure is the median over the rounds, with the least and the most. Latencies
-are of all rounds together. "server" is the server's processor time for a request, which holds where others
-use the machine too; "of plain" is how many times as many requests that makes a processor serve. The exit
-status is 1 if the candidates' signature misses a bar at 500 candidates: at least 5 times fewer bytes, and at
-least 1.5 times as many requests a processor as plain for DIN, and 3 times for DIEN.
+are of all rounds together. All of it takes no longer than `--minutes`: where a round takes longer than its
+share, as on a machine that others use, there are fewer of them, and one at least. "server" is the server's
+processor time for a request, which holds where others use the machine too; "of plain" is how many times as
+many requests that makes a processor serve. The exit status is 1 if the candidates' signature misses a bar
+at 500 candidates: at least 5 times fewer bytes, and at least 1.5 times as many requests a processor as
+plain for DIN, and 3 times for DIEN.
 """
 
 from __future__ import annotations
@@ -61,6 +63,8 @@ WAYS = (PLAIN, BATCHED, CANDIDATES)
 LEAST_TIMES_FEWER_BYTES = 5
 LEAST_TIMES_AS_MANY = {"DIN": 1.5, "DIEN": 3.0}
 NAME = "ranker"
+_SETTING_UP = 40
+"""Seconds that are left for the exports and servers of the model that comes next."""
 _ADDRESS = re.compile(r"(grpc|http)://([\w.]+:\d+)")
 _METHOD = "/tensorflow.serving.PredictionService/Predict"
 
@@ -230,8 +234,12 @@ def measure(
     candidates: int,
     rounds: int,
     seconds: float,
+    until: float,
 ) -> dict[str, Cell]:
-    """What each way costs; the ways take turns. `servers` are an address and a process each."""
+    """What each way costs; the ways take turns. `servers` are an address and a process each.
+
+    No round but the first begins after `until`, of `time.perf_counter`.
+    """
     given = rows(candidates)
     cells, senders = {}, {}
     for way, (address, _) in servers.items():
@@ -239,10 +247,11 @@ def measure(
         asked = with_the_user_once(given) if way == CANDIDATES else given
         make, size = SENDERS[api](address, asked, signature)
         senders[way] = [make() for _ in range(clients)]
-        for send in senders[way]:
-            send()
+        senders[way][0]()
         cells[way] = Cell([], [], [], size)
-    for _ in range(rounds):
+    for done in range(rounds):
+        if done and time.perf_counter() > until:
+            break
         for way, (_, process) in servers.items():
             before = processor_seconds(process)
             rate, latencies = timed(senders[way], seconds)
@@ -274,39 +283,34 @@ def missed(results: Sequence[Mapping[str, object]]) -> list[str]:
     return found
 
 
-def tables(results: Sequence[Mapping[str, object]]) -> Iterator[Table]:
-    """A table a model and an API."""
-    for model, api in dict.fromkeys((r["model"], r["api"]) for r in results):
-        table = Table(title=f"{model}, {api}", box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in (
-            "candidates",
-            "clients",
-            "way",
-            "bytes",
-            "requests/s",
-            "median",
-            "99%",
-            "server",
-        ):
-            table.add_column(column, justify="left" if column == "way" else "right")
-        table.add_column("of plain", justify="right")
-        for result in results:
-            if (result["model"], result["api"]) != (model, api):
-                continue
-            plain = result["ways"][PLAIN]["processor_ms"]
-            for way, cell in result["ways"].items():
-                table.add_row(
-                    str(result["candidates"]),
-                    str(result["clients"]),
-                    way,
-                    f"{cell['request_bytes']:,}",
-                    f"{cell['requests_per_second']:.1f} ({cell['least']:.1f} to {cell['most']:.1f})",
-                    f"{cell['median_ms']:.1f} ms",
-                    f"{cell['p99_ms']:.1f} ms",
-                    f"{cell['processor_ms']:.1f} ms",
-                    f"{plain / cell['processor_ms']:.2f}",
-                )
-        yield table
+def table(results: Sequence[Mapping[str, object]]) -> Table:
+    """A row for each way, and a section for each model, API and number of candidates."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("model", "API", "candidates", "clients", "way", "bytes", "requests/s"):
+        drawn.add_column(column, justify="left" if column in ("model", "API", "way") else "right")
+    for column in ("median", "99%", "server", "of plain"):
+        drawn.add_column(column, justify="right")
+    section = None
+    for result in results:
+        where = result["model"], result["api"], result["candidates"]
+        if section not in (None, where):
+            drawn.add_section()
+        section = where
+        plain = result["ways"][PLAIN]["processor_ms"]
+        for way, cell in result["ways"].items():
+            drawn.add_row(
+                *map(str, where),
+                str(result["clients"]),
+                way,
+                f"{cell['request_bytes']:,}",
+                f"{cell['requests_per_second']:.1f} ({cell['least']:.1f} to {cell['most']:.1f})",
+                f"{cell['median_ms']:.1f} ms",
+                f"{cell['p99_ms']:.1f} ms",
+                f"{cell['processor_ms']:.1f} ({cell['processor_least']:.1f} to "
+                f"{cell['processor_most']:.1f}) ms",
+                f"{plain / cell['processor_ms']:.2f}",
+            )
+    return drawn
 
 
 @click.command()
@@ -315,7 +319,10 @@ def tables(results: Sequence[Mapping[str, object]]) -> Iterator[Table]:
 @click.option("--clients", type=int, multiple=True, default=[1, 8, 32])
 @click.option("--candidates", type=int, multiple=True, default=[1, 50, 500])
 @click.option("--rounds", type=int, default=3, show_default=True)
-@click.option("--seconds", type=float, default=1.0, show_default=True, help="Of a round of a way.")
+@click.option("--seconds", type=float, default=0.5, show_default=True, help="Of a round of a way.")
+@click.option(
+    "--minutes", type=float, default=8.0, show_default=True, help="The most that it takes."
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path))
 def main(
     models: Sequence[str],
@@ -324,10 +331,13 @@ def main(
     candidates: Sequence[int],
     rounds: int,
     seconds: float,
+    minutes: float,
     json_file: Path | None,
 ) -> None:
     """Measure what a ranking request costs behind the development server."""
+    end = time.perf_counter() + 60 * minutes
     results: list[dict[str, object]] = []
+    cells = [(a, n, c) for a in apis for n in candidates for c in clients]
     for model in models:
         keras.utils.set_random_seed(0)
         with tempfile.TemporaryDirectory() as folder:
@@ -335,18 +345,18 @@ def main(
             plain, batched, parameters = export(made, Path(folder))
             options = ("--batching-parameters", str(parameters))
             with serving(plain) as by_row, serving(batched, *options) as in_batches:
-                cells = [(a, n, c) for a in apis for n in candidates for c in clients]
                 for api, count, asking in track(cells, model):
                     plainly = by_row[0][api], by_row[1]
                     servers = dict.fromkeys(WAYS, plainly)
                     servers[BATCHED] = in_batches[0][api], in_batches[1]
-                    measured = measure(servers, api, asking, count, rounds, seconds)
+                    now, left = time.perf_counter(), len(models) * len(cells) - len(results)
+                    until = now + (end - now - _SETTING_UP) / left
+                    measured = measure(servers, api, asking, count, rounds, seconds, until)
                     ways = {way: cell.to_dict() for way, cell in measured.items()}
                     where = {"model": model, "api": api, "candidates": count, "clients": asking}
                     results.append({**where, "ways": ways})
-    console = Console(width=110)
-    for table in tables(results):
-        console.print(table)
+    console = Console(width=140)
+    console.print(table(results))
     bars = missed(results)
     if json_file is not None:
         found = {"versions": versions("tensorflow", "keras", "grpcio", "numpy"), "results": results}
