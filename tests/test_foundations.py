@@ -22,6 +22,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import tfnorm
 from tfnorm import _keras, _tensorflow
+from tfnorm.session import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +264,7 @@ def test_a_wrong_guess_at_how_keras_loops_is_an_error_not_a_silence(
 def test_an_export_of_keras_keeps_its_variables_a_second_time(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="only")])
     model.export(tmp_path, verbose=False)
-    names = _tensorflow.saved_names(tf.train.load_checkpoint(tmp_path / "variables" / "variables"))
+    names = checkpoint.saved_names(tf.train.load_checkpoint(tmp_path / "variables" / "variables"))
     again = {key: name for key, name in names.items() if key.startswith(_keras.EXPORTED_AGAIN)}
     assert len(again) == 2
     assert set(again.values()) < set(names.values()) or len(names) > len(again)
@@ -415,7 +416,7 @@ def test_a_session_is_called_without_its_checks_in_the_thread_of_the_caller():
 
 def test_a_checkpoint_names_its_variables(saved):
     reader = tf.train.load_checkpoint(str(saved / "variables" / "variables"))
-    assert list(_tensorflow.saved_names(reader).values()) == ["the/weight"]
+    assert list(checkpoint.saved_names(reader).values()) == ["the/weight"]
 
 
 def test_a_checkpoint_without_objects_has_its_names_for_keys(tmp_path):
@@ -423,7 +424,7 @@ def test_a_checkpoint_without_objects_has_its_names_for_keys(tmp_path):
         variable = tf.compat.v1.get_variable("a/b", initializer=1.0)
         session.run(variable.initializer)
         path = tf.compat.v1.train.Saver([variable]).save(session, str(tmp_path / "old"))
-    assert _tensorflow.saved_names(tf.train.load_checkpoint(path)) == {"a/b": "a/b"}
+    assert checkpoint.saved_names(tf.train.load_checkpoint(path)) == {"a/b": "a/b"}
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, op_def_pb2
-from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, trackable_object_graph_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow.python.autograph.core import ag_ctx
 from tensorflow.python.eager import forwardprop_util
 from tensorflow.python.eager.polymorphic_function import autograph_util
@@ -55,7 +55,6 @@ GPU_AS_NEEDED = ("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 """The variable that has TensorFlow leave a GPU's memory to other processes as well."""
 
 _GIVING_BACK = ("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "true")
-_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _VECTORIZED = "loop_body"
 
 
@@ -253,26 +252,6 @@ def tensor_memory() -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
-
-
-def saved_names(reader: tf.train.CheckpointReader) -> dict[str, str]:
-    """Key in a checkpoint -> the name of the variable, in the order of the objects that hold them.
-
-    Raises:
-        google.protobuf.message.DecodeError: the checkpoint is damaged.
-    """
-    shapes = reader.get_variable_to_shape_map()
-    if _OBJECTS not in shapes:
-        return {name: name for name in sorted(shapes)}
-    objects = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-        reader.get_tensor(_OBJECTS)
-    )
-    return {
-        attribute.checkpoint_key: attribute.full_name or attribute.checkpoint_key
-        for node in objects.nodes
-        for attribute in node.attributes
-        if attribute.checkpoint_key in shapes
-    }
 
 
 def tf_records(path: Path, compression: str = "") -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""A checkpoint's values for a session, without a copy of those that are in memory already."""
+"""What a checkpoint has, and its values for a session without a copy of those that are in memory already."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import meta_graph_pb2, tensor_bundle_pb2
+from tensorflow.core.protobuf import (
+    meta_graph_pb2,
+    tensor_bundle_pb2,
+    trackable_object_graph_pb2,
+)
 
 from tfnorm.session.memory import parts
 
@@ -17,6 +21,7 @@ from tfnorm.session.memory import parts
 # compressed, and at the end where the block is that has the places of the others.
 _FOOTER, _MAGIC, _UNCOMPRESSED = 48, bytes.fromhex("57fb808b247547db"), 0
 
+_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _RESTORING = {"AssignVariableOp", "Const", "Identity", "NoOp", "RestoreV2"}
 """The ops of a function that restores variables alone."""
 
@@ -63,6 +68,26 @@ def places(prefix: Path) -> dict[str, Place]:
             file = prefix.with_name(shard)
             found[key.decode()] = Place(file, entry.offset, entry.size, dtype, shape)
     return found
+
+
+def saved_names(reader: tf.train.CheckpointReader) -> dict[str, str]:
+    """Key in a checkpoint -> the name of the variable, in the order of the objects that hold them.
+
+    Raises:
+        google.protobuf.message.DecodeError: the checkpoint is damaged.
+    """
+    shapes = reader.get_variable_to_shape_map()
+    if _OBJECTS not in shapes:
+        return {name: name for name in sorted(shapes)}
+    objects = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+        reader.get_tensor(_OBJECTS)
+    )
+    return {
+        attribute.checkpoint_key: attribute.full_name or attribute.checkpoint_key
+        for node in objects.nodes
+        for attribute in node.attributes
+        if attribute.checkpoint_key in shapes
+    }
 
 
 def values(

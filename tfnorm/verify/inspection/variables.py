@@ -13,11 +13,10 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from tfnorm._keras import EXPORTED_AGAIN
-from tfnorm._tensorflow import saved_names
 from tfnorm.differences import epsilon
 from tfnorm.errors import InputError
 from tfnorm.session import without_patterns
-from tfnorm.session.checkpoint import values
+from tfnorm.session.checkpoint import saved_names, values
 
 # The reader raises one or the other, by the kind of damage.
 _DAMAGES = (tf.errors.OpError, RuntimeError, IndexError, ValueError, DecodeError)
