@@ -222,7 +222,8 @@ TENSORS = (
 
 EMPTY = {"example_list": {"examples": [{}]}}
 TWICE = {"example_list": {"examples": [{}, {}]}}
-LABEL = {"features": {"feature": {"label": {"bytes_list": {"value": [b"\xff"]}}}}}
+# Before protobuf 6 a map takes messages alone, not what they are made of.
+LABEL = {"features": {"feature": {"label": tf.train.Feature(bytes_list={"value": [b"\xff"]})}}}
 SHARED = {"example_list_with_context": {"context": {}, "examples": [{}, {}]}}
 
 
