@@ -64,6 +64,27 @@ def test_matmul_is_the_product(inner, columns, transpose, dtype):
     np.testing.assert_allclose(made, a.astype(np.float64) @ b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("written", ["in the op", "before it"])
+def test_a_product_with_a_transposed_matrix_has_the_same_bits_for_any_rows(written, dtype):
+    rng = np.random.default_rng(0)
+    x, weights = (
+        rng.normal(size=(40, 36)).astype(dtype),
+        tf.Variable(rng.normal(size=(20, 36)), dtype=dtype),
+    )
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 36), dtype)], autograph=False)
+    def product(x):
+        if written == "in the op":
+            return stable_ops.matmul(x, weights, transpose_b=True)
+        return stable_ops.matmul(x, tf.identity(tf.transpose(weights)))
+
+    together = product(x).numpy()
+    np.testing.assert_allclose(together, x @ weights.numpy().T, rtol=0, atol=2e-5)
+    for rows in (2, 8, 12, 13, 24):
+        assert product(x[-rows:]).numpy().tobytes() == together[-rows:].tobytes(), rows
+
+
 def test_matmul_in_half_precision_rounds_once():
     a, b = normal(50, 2000).astype(np.float16), normal(2000, 3).astype(np.float16)
     made = in_graph(lambda a: stable_ops.matmul(a, tf.constant(b)), a)

@@ -24,6 +24,8 @@ STEPS = 4 * PACKET
 # and oneDNN's, of float32, takes six where there is no AVX-512.
 ROWS = {tf.float64: PACKET}
 ROWS_OF_OTHERS = 12
+# With a transposed matrix oneDNN takes another way for fewer than sixteen rows: it gets as many as these.
+ROWS_WITH_TRANSPOSED = 2 * ROWS_OF_OTHERS
 
 
 def elementwise(function: Callable[..., tf.Tensor], *inputs: tf.Tensor) -> tf.Tensor:
@@ -93,7 +95,10 @@ def matmul(
         a, b = tf.cast(a, tf.float32), tf.cast(b, tf.float32)
     free_rows = a.shape[1 - inner_a] is None
     if free_rows:
-        a = _padded(a, 1 - inner_a, -rows % ROWS.get(dtype, ROWS_OF_OTHERS))
+        more = -rows % ROWS.get(dtype, ROWS_OF_OTHERS)
+        if transpose_b or _is_transposed(b):
+            more = tf.maximum(more, ROWS_WITH_TRANSPOSED - rows)
+        a = _padded(a, 1 - inner_a, more)
     # Products with a vector have kernels of their own.
     a_vector, b_vector = a.shape[1 - inner_a] == 1, b.shape[1 - inner_b] == 1
     a = _padded(a, 1 - inner_a, 1) if a_vector else a
@@ -279,6 +284,13 @@ def _concatenated(x: tf.Tensor) -> list[tf.Tensor] | None:
     if tf.get_static_value(axis) not in (-1, x.shape.rank - 1):
         return None
     return parts if all(part.shape[-1] for part in parts) else None
+
+
+def _is_transposed(matrix: tf.Tensor) -> bool:
+    """Whether TensorFlow may take the transposition up into a product."""
+    while matrix.op.type == "Identity":
+        matrix = matrix.op.inputs[0]
+    return bool(matrix.op.type == "Transpose")
 
 
 def _keeps_order(permutation: tf.Tensor) -> bool:
