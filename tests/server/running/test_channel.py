@@ -7,6 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from tfnorm.server.running import channel
 from tfnorm.server.running.channel import Channel
 
 
@@ -49,6 +50,37 @@ def test_large_arrays_come_in_many_pieces_one_after_the_other(ends):
     for array in arrays:
         np.testing.assert_array_equal(there.receive(), array)
     thread.join()
+
+
+def test_what_there_is_no_memory_for_is_passed_over(ends, monkeypatch):
+    def short_of_memory(size):
+        if size > 10**6:
+            raise MemoryError
+        return bytearray(size)
+
+    here, there = ends
+    sent = [np.zeros(10**6, np.int64), "next"]
+    thread = threading.Thread(target=lambda: [here.send(one) for one in sent])
+    thread.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(channel, "bytearray", short_of_memory, raising=False)
+        with pytest.raises(MemoryError):
+            there.receive()
+    assert there.receive() == "next"
+    thread.join()
+
+
+def test_nothing_is_received_after_a_message_that_ends_midway(ends, monkeypatch):
+    def no_more_memory(size):
+        raise MemoryError
+
+    here, there = ends
+    here.send("a message")
+    monkeypatch.setattr(channel, "bytearray", no_more_memory, raising=False)
+    with pytest.raises(MemoryError):
+        there.receive()
+    with pytest.raises(OSError, match="Broken pipe"):
+        here.send("another")
 
 
 def test_an_end_that_is_closed_is_told(ends):

@@ -1,8 +1,10 @@
 """A model in a process of its own, and what ends it."""
 
 import os
+import pickle
 import shutil
 import signal
+import struct
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +43,28 @@ def ask(model, feeds=X, signature="serving_default", max_bytes=10**6, outputs=No
 
 def spin(model, steps=2**31 - 1):
     return ask(model, {"steps": np.array(steps, np.int32)}, "spin")
+
+
+class Strange:
+    """Makes a folder where it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def test_inputs_that_do_not_fit_are_never_taken_for_a_message(hungry, tmp_path):
+    folder = tmp_path / "strange"
+    message = pickle.dumps(Strange(folder))
+    data = struct.pack("<QQ", 1, len(message)) + message
+    x = np.zeros(MOST // 4, np.float32)
+    x.view(np.uint8)[: len(data)] = np.frombuffer(data, np.uint8)
+    with pytest.raises(tf.errors.ResourceExhaustedError, match="Python has no memory left"):
+        ask(hungry, {"x": x})
+    np.testing.assert_array_equal(ask(hungry)["y"], [2, 4])
+    assert not folder.exists()
 
 
 def test_it_answers_as_a_model_in_this_process_does(everything_directory, launcher):

@@ -13,6 +13,8 @@ import numpy as np
 _SIZE = struct.Struct("<Q")
 # What is sent in one piece.
 _SMALL_BYTES = 2**16
+# What is passed over is read into it, by all threads, and looked at by none.
+_WASTE = memoryview(bytearray(_SMALL_BYTES))
 
 
 class Call(NamedTuple):
@@ -78,10 +80,23 @@ class Channel:
         Raises:
             EOFError: the other end is closed.
             OSError: it is closed while it had something to read.
+            MemoryError: there is no memory for it. It is passed over, or the channel is closed.
         """
-        (count,) = _SIZE.unpack(self._read(_SIZE.size))
-        sizes = [size for (size,) in _SIZE.iter_unpack(self._read(count * _SIZE.size))]
-        text, *buffers = map(self._read, sizes)
+        try:
+            (count,) = _SIZE.unpack(self._filled(bytearray(_SIZE.size)))
+            listed = self._filled(bytearray(count * _SIZE.size))
+            sizes = [size for (size,) in _SIZE.iter_unpack(listed)]
+            parts = _blocks(sizes)
+            if parts:
+                text, *buffers = map(self._filled, parts)
+            else:
+                self._pass_over(sum(sizes))
+        except MemoryError:
+            # A client has written what is left of this message: it must not be taken for the next one.
+            self.close()
+            raise
+        if not parts:
+            raise MemoryError
         return pickle.loads(text, buffers=buffers)
 
     def close(self) -> None:
@@ -89,8 +104,26 @@ class Channel:
         self._incoming.close()
         self._connection.close()
 
-    def _read(self, size: int) -> bytearray:
-        data = bytearray(size)
-        if self._incoming.readinto(data) < size:
-            raise EOFError("the other end is closed")
-        return data
+    def _filled(self, block: bytearray) -> bytearray:
+        if self._incoming.readinto(block) < len(block):
+            raise _closed()
+        return block
+
+    def _pass_over(self, size: int) -> None:
+        while size:
+            read = self._incoming.readinto(_WASTE[:size])
+            if not read:
+                raise _closed()
+            size -= read
+
+
+def _blocks(sizes: Sequence[int]) -> list[bytearray]:
+    """Room for all of them, or none."""
+    try:
+        return [bytearray(size) for size in sizes]
+    except MemoryError:
+        return []
+
+
+def _closed() -> EOFError:
+    return EOFError("the other end is closed")

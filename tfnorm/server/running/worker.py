@@ -75,13 +75,17 @@ def _take_no_more_than(more: int) -> None:
 
 
 def _answer(calls: Channel, model: SavedModel) -> None:
-    while True:
-        try:
-            calls.send(_run(model, calls.receive()))
-        except MemoryError as error:
-            calls.send(_raised(error))
-        except (EOFError, OSError):
-            return
+    try:
+        while True:
+            try:
+                calls.send(_run(model, calls.receive()))
+            except MemoryError as error:
+                calls.send(_raised(error))
+    except (EOFError, OSError):
+        return
+    finally:
+        # Whoever waits for an answer is not to wait for ever.
+        calls.close()
 
 
 def _run(model: SavedModel, call: Call) -> dict[str, np.ndarray] | Raised:
