@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -33,7 +35,10 @@ def nodes():
     """A cluster of two nodes with room for one worker each; the second can be removed."""
     size = {"num_cpus": 1, "object_store_memory": OBJECT_STORE}
     head = {**size, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    with pytest.MonkeyPatch.context() as patch:
+        # Its workers import what they are to set up.
+        patch.setenv("PYTHONPATH", str(Path(ray_setup.__file__).parent), prepend=os.pathsep)
+        cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         second = cluster.add_node(**size)
         with connected(cluster.address):

@@ -135,7 +135,6 @@ def large(path, rows):
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch, suffix):
     """What Python and NumPy hold at most, of a file and of one five times as large."""
     monkeypatch.setattr("tfnorm.examples.stream.ROWS", 20)
-    monkeypatch.setattr("tfnorm.files.tf_records._BATCH", 20)
     inputs = {"x": tf.TensorSpec([None, 1000], tf.float32, "x")}
     scorer = SimpleNamespace(
         name="any", inputs=inputs, constants={}, places={}, signature=None, defaults={}
