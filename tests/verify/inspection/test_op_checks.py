@@ -159,6 +159,13 @@ def test_the_batch_size_as_a_number_of_the_scores_is_a_warning(call, op_type):
     assert checked(lambda x: tf.reshape(x, [tf.shape(x)[0], 2, 2])) == []
 
 
+@pytest.mark.parametrize("call", [lambda x, nan: tf.where(x > 0, x, nan), lambda x, nan: x + nan])
+def test_a_constant_nan_is_no_batch_size_and_no_place(call):
+    nan = np.full((1, 4), np.nan, "f4")
+    assert checked(lambda x: call(x, tf.constant(nan[0, 0]))) == []
+    assert checked(lambda x: call(x, tf.repeat(tf.constant(nan), tf.shape(x)[0], axis=0))) == []
+
+
 def test_a_branch_that_the_size_of_the_batch_chooses_is_a_warning_and_its_inside_is_looked_at():
     def call(x):
         many = tf.shape(x)[0] > 64

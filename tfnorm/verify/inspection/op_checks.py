@@ -9,7 +9,7 @@ import numpy as np
 from tensorflow.core.framework import node_def_pb2
 
 from tfnorm._tensorflow import op_definition
-from tfnorm.differences import epsilon
+from tfnorm.differences import epsilon, same_bits
 from tfnorm.graph.nodes import data_inputs, needed, producer
 from tfnorm.graph.ops import CLOCKS, advice, is_assignment, is_random
 from tfnorm.verify.inspection.axes.crossings import crossing
@@ -176,9 +176,10 @@ def _taken(opened: Opened, node: node_def_pb2.NodeDef) -> str | None:
         dtype = axes.dtype(tensor)
         if first is None or second is None or dtype is None or not epsilon(dtype):
             continue
-        if first.shape == second.shape and not np.array_equal(first, second):
+        if first.shape == second.shape and not same_bits(first, second).all():
             return "batch size"
-        if any((first != first.take([0], axis)).any() for axis in axes.axes(tensor)):
+        rows = (first.take([0], axis) for axis in axes.axes(tensor))
+        if not all(same_bits(first, row).all() for row in rows):
             return "place in the batch"
     return None
 
