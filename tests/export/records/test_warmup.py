@@ -95,6 +95,20 @@ def test_requests_that_can_not_be_are_refused(model, tmp_path, options, message)
     assert not (tmp_path / "ranker").exists()
 
 
+def test_a_request_that_no_message_holds_is_refused_before_it_is_made(model, tmp_path):
+    with pytest.raises(
+        InputError, match=r"has 100000000; accepted: up to \d+, where a request"
+    ):
+        export_saved_model(
+            model,
+            tmp_path,
+            examples={"x": X, "word": WORDS},
+            signatures=["regress"],
+            warmup_batch_sizes=[2, 100_000_000],
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_tensorflow_serving_api_the_error_says_how_to_get_it(model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
     with pytest.raises(InputError, match=r"pip install '\.\[serving\]'"):

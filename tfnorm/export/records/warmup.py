@@ -15,6 +15,9 @@ from tfnorm.examples.records import records
 from tfnorm.export.records.signatures import CLASSIFY, METHODS, REGRESS, TF_EXAMPLE
 from tfnorm.session import CANDIDATES, DEFAULT_SIGNATURE
 
+_LARGEST_REQUEST = 2**31 - 1
+"""How many bytes a message of protobuf may have."""
+
 
 def check_warmup(batch_sizes: Sequence[int], signatures: Sequence[str], examples: object) -> None:
     """Raise InputError unless warm-up requests of these sizes can be made."""
@@ -45,7 +48,18 @@ def write(
 
     A size above the number of examples repeats them. In the signature for candidates it is how many
     candidates of one user there are.
+
+    Raises:
+        InputError: a request would have more bytes than a message may.
     """
+    some = {name: array[:64] for name, array in examples.items()}
+    rows = len(next(iter(some.values())))
+    largest = max(log.ByteSize() for log in _logs([rows], signatures, some, candidates))
+    most = _LARGEST_REQUEST * rows // largest
+    if max(batch_sizes) > most:
+        raise InputError(
+            f"warmup_batch_sizes has {max(batch_sizes)}; accepted: up to {most}, where a request has 2 GiB"
+        )
     with tf.io.TFRecordWriter(str(path)) as writer:
         for log in _logs(batch_sizes, signatures, examples, candidates):
             writer.write(log.SerializeToString())
