@@ -96,9 +96,7 @@ def test_requests_that_can_not_be_are_refused(model, tmp_path, options, message)
 
 
 def test_a_request_that_no_message_holds_is_refused_before_it_is_made(model, tmp_path):
-    with pytest.raises(
-        InputError, match=r"has 100000000; accepted: up to \d+, where a request"
-    ):
+    with pytest.raises(InputError, match=r"has 100000000; accepted: up to \d+, where a request"):
         export_saved_model(
             model,
             tmp_path,
