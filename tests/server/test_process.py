@@ -9,6 +9,7 @@ import threading
 import pytest
 import requests
 
+from tfnorm.errors import InputError
 from tfnorm.server import Server, process, serve
 
 
@@ -49,6 +50,12 @@ def test_serve_runs_until_a_signal_then_puts_everything_back(
     assert not tfnorm_threads() - before
     assert "a stand-in for TensorFlow Serving" in capsys.readouterr().err
     assert not logging.getLogger("tfnorm.server").handlers
+
+
+def test_a_bound_in_which_no_model_starts_is_refused(everything_directory):
+    server = Server(everything_directory, "ranker", port=0, rest_port=0)
+    with pytest.raises(InputError, match="max_model_megabytes is 63; it must be 64 or more"):
+        serve(server, 63)
 
 
 def test_a_hangup_that_the_process_is_not_to_hear_is_not_taken(everything_directory, eventually):

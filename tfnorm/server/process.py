@@ -10,12 +10,14 @@ import sys
 from collections.abc import Iterator
 
 from tfnorm._tensorflow import tensor_memory
+from tfnorm.errors import InputError
 from tfnorm.server.memory import give_back, large_blocks_apart
 from tfnorm.server.running.isolated import IsolatedModel
 from tfnorm.server.running.launcher import Launcher
 from tfnorm.server.server import Server
 
 MAX_MODEL_MEGABYTES = 2048
+_LEAST_MODEL_MEGABYTES = 64
 _GIVE_BACK_SECONDS = 2.0
 
 
@@ -30,15 +32,20 @@ def serve(server: Server, max_model_megabytes: int = MAX_MODEL_MEGABYTES) -> Non
         server: one that is not started.
         max_model_megabytes: how much memory the requests that run on a version may make it take at a time,
             beyond what it has when it is loaded. A request that needs more is answered with
-            RESOURCE_EXHAUSTED. The bound works on Linux only.
+            RESOURCE_EXHAUSTED. At least 64. The bound works on Linux only.
 
     Raises:
-        InputError: as `Server.start`.
+        InputError: as `Server.start`; or `max_model_megabytes` is below 64.
 
     Example:
 
         serve(Server("exports/ranker", "ranker"))
     """
+    if max_model_megabytes < _LEAST_MODEL_MEGABYTES:
+        raise InputError(
+            f"max_model_megabytes is {max_model_megabytes}; it must be {_LEAST_MODEL_MEGABYTES} or more, "
+            "as a version takes some of it to start, and each connection more"
+        )
     log = logging.getLogger("tfnorm.server")
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))

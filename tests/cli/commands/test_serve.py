@@ -15,7 +15,7 @@ from command_line import free_port, run
         (["x", "--name", "din", "--batching-parameters", "none"], "none can't be read"),
         (["x"], "Missing option '--name'"),
         (["x", "--name", "a", "--max-request-megabytes", "0"], "--max-request-megabytes"),
-        (["x", "--name", "a", "--max-model-megabytes", "0"], "--max-model-megabytes"),
+        (["x", "--name", "a", "--max-model-megabytes", "63"], "x>=64"),
     ],
 )
 def test_bad_input_gets_one_line_and_exit_status_2(

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import resource
 import shutil
 import signal
 import struct
@@ -17,6 +18,7 @@ import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.server import Server
+from tfnorm.server.running import isolated
 from tfnorm.server.running.isolated import IsolatedModel
 from tfnorm.server.running.local import LocalModel
 
@@ -168,6 +170,48 @@ def test_a_call_that_ends_its_process_again_is_an_error(hungry, eventually):
     assert isinstance(error, tf.errors.InternalError)
     assert "SIGTERM" in error.message
     assert ask(hungry)["y"].tolist() == [2, 4]
+
+
+def test_a_repeated_call_that_never_ends_is_ended(hungry, eventually, monkeypatch):
+    ask(hungry)
+    monkeypatch.setattr(isolated, "_MOST_SECONDS", 0.2)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(spin, hungry)
+        eventually(call.running)
+        os.kill(hungry._process._number, signal.SIGKILL)
+        error = call.exception(60)
+    assert isinstance(error, tf.errors.DeadlineExceededError)
+    assert "took over 0.2 seconds" in error.message
+    assert not hungry._one_by_one.locked()
+    assert ask(hungry)["y"].tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("which", ["the server", "the model's process"])
+def test_where_no_descriptors_are_left_a_call_is_unavailable_and_nothing_ends(
+    hungry, monkeypatch, which
+):
+    ask(hungry)
+    process = hungry._process
+    number = os.getpid() if which == "the server" else process._number
+    before = resource.prlimit(number, resource.RLIMIT_NOFILE)
+    with monkeypatch.context() as patched:
+        patched.setattr(process, "_free", [])
+        try:
+            resource.prlimit(number, resource.RLIMIT_NOFILE, (0, before[1]))
+            with pytest.raises(tf.errors.UnavailableError) as caught:
+                ask(hungry)
+        finally:
+            resource.prlimit(number, resource.RLIMIT_NOFILE, before)
+    assert f"{which} has no file descriptors left" in caught.value.message
+    assert ask(hungry)["y"].tolist() == [2, 4]
+    assert hungry._process is process
+
+
+def test_a_model_for_which_there_is_too_little_memory_is_refused_with_the_option(
+    hungry_directory, launcher
+):
+    with pytest.raises(InputError, match="raise --max-model-megabytes"):
+        IsolatedModel(hungry_directory, launcher, 0)
 
 
 def test_a_model_that_is_closed_cancels_what_runs_and_leaves_no_process(

@@ -34,7 +34,7 @@ from tfnorm.cli.serving import needs_serving
 )
 @click.option(
     "--max-model-megabytes",
-    type=click.IntRange(1),
+    type=click.IntRange(64),
     default=2048,
     help="How much memory requests may make a version take at a time, beyond its weights.",
 )

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 _SIZE = struct.Struct("<Q")
+TAKEN, NOT_TAKEN = b"\1", b"\0"
+"""What a model's process says to a connection that it is given."""
+
 # What is sent in one piece.
 _SMALL_BYTES = 2**16
 # What is passed over is read into it, by all threads, and looked at by none.

@@ -20,6 +20,8 @@ from tfnorm.session import find_saved_model, read_signatures
 _log = logging.getLogger(__name__)
 # A call may have no end, and others are to run by themselves as well.
 _MOST_SECONDS = 60.0
+# One call that has no end, and the start of a process for the next.
+_MOST_WAITING_SECONDS = 2 * _MOST_SECONDS
 
 
 class IsolatedModel:
@@ -67,7 +69,9 @@ class IsolatedModel:
         Raises:
             tf.errors.ResourceExhaustedError: the outputs are larger, or it takes too much memory.
             tf.errors.InternalError: the model ends its process on this call.
-            tf.errors.UnavailableError: the process ended on another call, and this one can't be repeated.
+            tf.errors.DeadlineExceededError: the process ended, and repeated by itself, it takes too long.
+            tf.errors.UnavailableError: the process ended on another call, and this one can't be repeated;
+                or there are no file descriptors left.
         """
         call = Call(feeds, signature, outputs, max_bytes)
         process = self._running()
@@ -76,7 +80,7 @@ class IsolatedModel:
         except (OutOfMemory, Ended) as error:
             if process.has_ended and not self._closed:
                 _log.error("%s: %s; another takes its place", self.path, error)
-        if not self._one_by_one.acquire(timeout=_MOST_SECONDS):
+        if not self._one_by_one.acquire(timeout=_MOST_WAITING_SECONDS):
             raise _unavailable("a request before this one takes too long")
         try:
             return self._by_itself(call, process)
@@ -100,21 +104,20 @@ class IsolatedModel:
 
     def _by_itself(self, call: Call, failed: ModelProcess) -> dict[str, np.ndarray]:
         process = self._another()
+        is_late = threading.Event()
+
+        def end_late() -> None:
+            is_late.set()
+            process.end()
+
+        timer = threading.Timer(_MOST_SECONDS, end_late)
+        timer.daemon = True
         try:
+            timer.start()
             outputs = process.ask(call)
-        except OutOfMemory as error:
-            raise tf.errors.ResourceExhaustedError(
-                None,
-                None,
-                "this request makes the model take more than the "
-                f"{self._max_bytes / 2**20:,.0f} MB that requests may take at a time ({error}); ask for "
-                "fewer rows, or raise --max-model-megabytes",
-            ) from error
-        except Ended as error:
+        except (OutOfMemory, Ended) as error:
             self._check_open()
-            raise tf.errors.InternalError(
-                None, None, f"the model can't run this request: {error}"
-            ) from error
+            raise self._blamed(error, is_late.is_set()) from error
         else:
             # What a process has once taken lies in pieces, of which not every call can make use.
             with self._replacing:
@@ -123,8 +126,28 @@ class IsolatedModel:
                     failed.retire()
             return outputs
         finally:
+            timer.cancel()
             if self._process is not process:
                 process.end()
+
+    def _blamed(self, error: Exception, is_late: bool) -> tf.errors.OpError:
+        """What a call is told that ended a process in which it was alone."""
+        if is_late:
+            return tf.errors.DeadlineExceededError(
+                None,
+                None,
+                "the model's process ended on this request or on one beside it, and run once more, by "
+                f"itself, this one took over {_MOST_SECONDS:g} seconds",
+            )
+        if isinstance(error, OutOfMemory):
+            return tf.errors.ResourceExhaustedError(
+                None,
+                None,
+                "this request makes the model take more than the "
+                f"{self._max_bytes / 2**20:,.0f} MB that requests may take at a time ({error}); ask for "
+                "fewer rows, or raise --max-model-megabytes",
+            )
+        return tf.errors.InternalError(None, None, f"the model can't run this request: {error}")
 
     def _another(self) -> ModelProcess:
         try:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import re
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.server.running.channel import Call, Channel, Loaded, OutOfMemory, Raised
+from tfnorm.server.running.channel import TAKEN, Call, Channel, Loaded, OutOfMemory, Raised
 from tfnorm.server.running.launcher import Launcher
 from tfnorm.server.running.log import Log
 
 # What TensorFlow and C++ say before they end a process that got no memory.
-_NO_MEMORY = re.compile(rb"OOM when allocating|bad_alloc|length_error|[Oo]ut of memory")
+_NO_MEMORY = re.compile(
+    rb"OOM when allocating|bad_alloc|length_error|[Oo]ut of memory|pthread_create\(\) failed"
+)
+_NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE}
 
 
 class Ended(Exception):
@@ -33,6 +40,7 @@ class ModelProcess:
 
     Raises:
         InputError: it can't be loaded.
+        tf.errors.UnavailableError: there are no file descriptors left.
     """
 
     def __init__(self, path: Path, launcher: Launcher, max_bytes: int):
@@ -40,17 +48,22 @@ class ModelProcess:
         self._launcher = launcher
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
+        self._opening = threading.Lock()
         self._calls = 0
         self._retired = False
         self._free: list[Channel] = []
-        self._control, theirs = socket.socketpair()
-        with theirs, Log() as self._log:
-            self._number = launcher.start(path, max_bytes, theirs, self._log.descriptor)
+        with _descriptors(), Log() as self._log:
+            self._control, theirs = socket.socketpair()
+            with theirs:
+                self._number = launcher.start(path, max_bytes, theirs, self._log.descriptor)
         self.loaded = Loaded({}, 0)
         try:
             answer = Channel(self._control).receive()
         except (EOFError, OSError):
-            raise InputError(f"{path} can't be loaded: {self.end()}") from None
+            reason = f"{path} can't be loaded: {self.end()}"
+            if _NO_MEMORY.search(self._log.tail):
+                reason += "; it takes more memory than it may, so raise --max-model-megabytes"
+            raise InputError(reason) from None
         if isinstance(answer, Raised):
             self.end()
             raise answer.error from answer.cause
@@ -62,6 +75,7 @@ class ModelProcess:
         Raises:
             Ended: the process has ended.
             OutOfMemory: the call takes too much memory.
+            tf.errors.UnavailableError: there are no file descriptors left, here or there.
             Exception: what the call raised.
         """
         with self._lock:
@@ -114,10 +128,17 @@ class ModelProcess:
             return self._free.pop() if self._free else None
 
     def _open(self) -> Channel:
-        ours, theirs = socket.socketpair()
-        with theirs:
+        with _descriptors():
+            ours, theirs = socket.socketpair()
+        with self._opening, theirs:
             socket.send_fds(self._control, [b"\0"], [theirs.fileno()])
-        return Channel(ours)
+            answer = self._control.recv(1)
+        if answer == TAKEN:
+            return Channel(ours)
+        ours.close()
+        if answer:
+            raise _unavailable("the model's process")
+        raise ConnectionResetError
 
     def _ended(self) -> Exception:
         ended_by, most = self._launcher.end(self._number)
@@ -132,3 +153,19 @@ class ModelProcess:
         if _NO_MEMORY.search(self._log.tail) or grown > self._max_bytes / 2:
             return OutOfMemory(reason)
         return Ended(reason)
+
+
+@contextlib.contextmanager
+def _descriptors() -> Iterator[None]:
+    """Say that this process has no file descriptors left where that is so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_DESCRIPTOR:
+            raise _unavailable("the server") from error
+        raise
+
+
+def _unavailable(which: str) -> tf.errors.UnavailableError:
+    reason = f"{which} has no file descriptors left for this request; raise its limit (ulimit -n)"
+    return tf.errors.UnavailableError(None, None, reason)

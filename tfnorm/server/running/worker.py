@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import select
 import socket
@@ -16,13 +17,24 @@ from tfnorm.errors import InputError
 from tfnorm.scorers.messages import one_line
 from tfnorm.server.bounds import check_outputs
 from tfnorm.server.memory import data, give_back, large_blocks_apart, resident
-from tfnorm.server.running.channel import Call, Channel, Loaded, OutOfMemory, Raised
+from tfnorm.server.running.channel import (
+    NOT_TAKEN,
+    TAKEN,
+    Call,
+    Channel,
+    Loaded,
+    OutOfMemory,
+    Raised,
+)
 from tfnorm.server.running.local import load
 from tfnorm.session import SavedModel
 
 _GIVE_BACK_SECONDS = 2.0
 # What a file's bytes may become while they are loaded.
 _LOADED = 4
+# TensorFlow starts so many threads for each processor when it loads the first model.
+_THREADS = 2
+_UNBOUNDED_STACK_BYTES = 2**23
 # The kernel ends this process before the server where the machine has no memory left.
 _FIRST_TO_GO = "1000"
 
@@ -31,7 +43,8 @@ def work(control: socket.socket, path: Path, max_bytes: int) -> None:
     """Load a SavedModel and answer calls, until the other end of `control` is closed.
 
     Args:
-        control: takes `Loaded` or `Raised`, and gives the connections on which calls come.
+        control: takes `Loaded` or `Raised`, and gives the connections on which calls come; for each it
+            takes whether this process has a file descriptor for it.
         path: the SavedModel.
         max_bytes: what all calls that run at a time may take, beyond what the process has when the model
             is loaded.
@@ -41,10 +54,13 @@ def work(control: socket.socket, path: Path, max_bytes: int) -> None:
     channel = Channel(control)
     try:
         files = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        _take_no_more_than(max_bytes + _LOADED * files)
+        _take_no_more_than(max_bytes + _LOADED * files + _stacks())
         model = load(path)
     except MemoryError:
-        reason = f"{path} can't be loaded: it takes over {_LOADED} times its files' size"
+        reason = (
+            f"{path} can't be loaded: it takes over {_LOADED} times its files' size; "
+            "raise --max-model-megabytes"
+        )
         channel.send(Raised(InputError(reason)))
         return
     # Whatever it is, it is told.
@@ -58,11 +74,22 @@ def work(control: socket.socket, path: Path, max_bytes: int) -> None:
         if not select.select([control], [], [], _GIVE_BACK_SECONDS)[0]:
             give_back()
             continue
-        _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
-        if not descriptors:
+        given, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not given:
             return
+        control.sendall(TAKEN if descriptors else NOT_TAKEN)
+        if not descriptors:
+            continue
         calls = Channel(socket.socket(fileno=descriptors[0]))
         threading.Thread(target=_answer, args=(calls, model), daemon=True).start()
+
+
+def _stacks() -> int:
+    """What the system counts for the stacks of TensorFlow's threads."""
+    size, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    if size == resource.RLIM_INFINITY:
+        size = _UNBOUNDED_STACK_BYTES
+    return _THREADS * len(os.sched_getaffinity(0)) * size
 
 
 def _take_no_more_than(more: int) -> None:
