@@ -40,6 +40,7 @@ import requests
 import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
+from timing import with_children
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -90,7 +91,7 @@ class Server:
 
     def memory(self) -> int:
         """What it and its processes have in memory together, in bytes."""
-        return sum(map(_proportional, _with_children(self.process.pid)))
+        return sum(map(_proportional, with_children(self.process.pid)))
 
 
 @dataclass
@@ -276,16 +277,6 @@ def _settled(server: Server, number: int, found: Found) -> str:
         time.sleep(0.1)
     found.problems.append(f"version {number} did not settle")
     return "LOADING"
-
-
-def _with_children(process: int) -> list[int]:
-    """A process, and those that it and they have started."""
-    found = [process]
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{process}/task").iterdir():
-            for child in (task / "children").read_text("ascii").split():
-                found += _with_children(int(child))
-    return found
 
 
 def _proportional(process: int) -> int:

@@ -10,15 +10,15 @@ ways:
   history of a fixed length;
 - candidates: by the signature `candidates`, which takes the user once.
 
-Both servers are processes of their own. 1, 8 or 32 clients, threads of this process, each send one request
-after the other for a while, over gRPC or REST; requests are made before, and answers are not parsed. The
-three ways take turns, and each figure is the median over the rounds, with the least and the most. Latencies
-are of all rounds together. All of it takes no longer than `--minutes`: where a round takes longer than its
-share, as on a machine that others use, there are fewer of them, and one at least. "server" is the server's
-processor time for a request, which holds where others use the machine too; "of plain" is how many times as
-many requests that makes a processor serve. The exit status is 1 if the candidates' signature misses a bar
-at 500 candidates: at least 5 times fewer bytes, and at least 1.5 times as many requests a processor as
-plain for DIN, and 3 times for DIEN.
+Both servers are processes of their own, and run their models in further ones. 1, 8 or 32 clients, threads
+of this process, each send one request after the other for a while, over gRPC or REST; requests are made
+before, and answers are not parsed. The three ways take turns, and each figure is the median over the
+rounds, with the least and the most. Latencies are of all rounds together. All of it takes no longer than
+`--minutes`: where a round takes longer than its share, as on a machine that others use, there are fewer
+of them, and one at least. "server" is the server's processor time for a request, which holds where others
+use the machine too; "of plain" is how many times as many requests that makes a processor serve. The exit
+status is 1 if the candidates' signature misses a bar at 500 candidates: at least 5 times fewer bytes, and
+at least 1.5 times as many requests a processor as plain for DIN, and 3 times for DIEN.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
-from timing import versions
+from timing import versions, with_children
 
 from tfnorm.export import export_saved_model, write_serving_config
 from tfnorm.export.deployment.batching import BATCH_SIZES
@@ -205,9 +205,12 @@ SENDERS = {"gRPC": grpc_sender, "REST": rest_sender}
 
 
 def processor_seconds(process: int) -> float:
-    """What a process has taken of the processor, on Linux."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """What a process and those that it has started have taken of the processor, on Linux."""
+    ticks = 0
+    for one in with_children(process):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def timed(senders: Sequence[Send], seconds: float) -> tuple[float, list[float]]:

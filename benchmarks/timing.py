@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,3 +112,13 @@ def copier(elements: int, threads: int) -> Callable[[], None]:
             list(pool.map(lambda pair: np.copyto(*pair), pairs))
 
     return copy
+
+
+def with_children(process: int) -> list[int]:
+    """A process, and those that it and they have started."""
+    found = [process]
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            for child in (task / "children").read_text("ascii").split():
+                found += with_children(int(child))
+    return found
