@@ -366,8 +366,7 @@ def main(minutes: float, versions: int, seed: int) -> None:
         )
         if kept > MOST_KEPT:
             found.problems.append(f"{what}: {kept:,.0f} MB were not given back")
-        # Malformed requests are large as well, and the server's own process has those that come at a time.
-        if what == "too much memory" and taken > MOST_TAKEN:
+        if taken > MOST_TAKEN:
             found.problems.append(f"{what}: {taken:,.0f} MB were taken")
     for problem in found.problems[:20]:
         console.print(problem, style="red", markup=False)
