@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -18,11 +18,10 @@ import numpy as np
 from tfnorm.datasets import ClickLog, Splits, as_splits
 from tfnorm.examples.files import found
 from tfnorm.examples.load import load_examples
-from tfnorm.examples.stream import Stream
 from tfnorm.export import ExportReport, export_saved_model
 from tfnorm.export.bitwise.rewrite import BITWISE
 from tfnorm.export.publish import check_place, publish
-from tfnorm.export.tracing.interface import interface
+from tfnorm.export.tracing.batches import batches_of_file
 from tfnorm.scorers.keras_model import KerasScorer, load_keras_file
 from tfnorm.scorers.saved_model import SavedModelScorer
 from tfnorm.session import DEFAULT_SIGNATURE
@@ -116,21 +115,6 @@ def recalibrate_by_file(model: keras.Model, examples: Path) -> Recalibration:
     files = found(examples)
     streams = [batches_of_file(model, file, of_several=len(files) > 1) for file in files]
     return recalibrate_statistics(model, lambda: chain.from_iterable(x() for x in streams))
-
-
-def batches_of_file(
-    model: keras.Model, examples: Path, *, of_several: bool
-) -> Callable[[], Iterator[tuple[Any]]]:
-    """What reads a file of examples in batches as a model takes them, anew at each call."""
-    stream = Stream(examples, KerasScorer(model), of_several=of_several)
-
-    def batches() -> Iterator[tuple[Any]]:
-        taken = None
-        for rows in stream:
-            taken = taken or interface(model, rows)
-            yield taken.batch(rows)
-
-    return batches
 
 
 def deliver(

@@ -12,7 +12,7 @@ import keras
 from tfnorm.cluster.workers import Workers
 from tfnorm.errors import InputError
 from tfnorm.examples.files import found
-from tfnorm.pipeline import batches_of_file
+from tfnorm.export.tracing.batches import batches_of_file
 from tfnorm.reports.provenance import fingerprint
 from tfnorm.scorers.keras_model import load_keras_file
 from tfnorm.statistics.compare import statistics_report as report_on
