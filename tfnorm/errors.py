@@ -1,5 +1,7 @@
 """The error that means: what was given can't be used, and here is what can."""
 
+import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 __all__ = ["InputError"]
@@ -29,3 +31,16 @@ class InputError(ValueError):
 def installed_by(extra: str) -> str:
     """How the packages of an extra are installed, as long as tfnorm is in no index."""
     return f"pip install '.[{extra}]' in a clone of tfnorm"
+
+
+def optional(module: str, work: str, extra: str) -> ModuleType:
+    """A module of a package that an extra brings, for what `work` says.
+
+    Raises:
+        InputError: it isn't installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise InputError(f"{work} needs the package {package}: {installed_by(extra)}") from error

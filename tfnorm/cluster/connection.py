@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from tfnorm.errors import InputError, installed_by
+from tfnorm.errors import InputError, optional
 
 LOCAL = "local"
 OBJECT_STORE = 100 << 20
@@ -25,12 +24,7 @@ def ray(part: str | None = None) -> ModuleType:
     Raises:
         InputError: it isn't installed.
     """
-    try:
-        return importlib.import_module("ray" if part is None else f"ray.{part}")
-    except ImportError as error:
-        raise InputError(
-            f"work on a cluster needs the package ray: {installed_by('ray')}"
-        ) from error
+    return optional("ray" if part is None else f"ray.{part}", "work on a cluster", "ray")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from tfnorm.errors import InputError, installed_by
+from tfnorm.errors import InputError, optional
 
 SOURCE = (
     "https://raw.githubusercontent.com/RUCAIBox/CIKM2020-S3Rec/"
@@ -92,12 +92,7 @@ def _is_there(path: Path, checksum: str) -> bool:
 
 
 def _fetch(url: str, checksum: str) -> bytes:
-    try:
-        import requests
-    except ImportError as error:
-        raise InputError(
-            f"downloading needs the package requests: {installed_by('serving')}"
-        ) from error
+    requests = optional("requests", "downloading", "serving")
     try:
         response = requests.get(url, timeout=30)
         response.raise_for_status()
@@ -106,7 +101,8 @@ def _fetch(url: str, checksum: str) -> bytes:
     found = hashlib.sha256(response.content).hexdigest()
     if found != checksum:
         raise InputError(f"{url} is not the published file: its SHA-256 is {found}, not {checksum}")
-    return response.content
+    content: bytes = response.content
+    return content
 
 
 def _write(path: Path, content: bytes) -> None:

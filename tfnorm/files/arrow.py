@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from tfnorm.errors import InputError, installed_by
+from tfnorm.errors import optional
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -19,12 +18,8 @@ def pyarrow(part: str | None = None) -> ModuleType:
     Raises:
         InputError: it isn't installed.
     """
-    try:
-        return importlib.import_module("pyarrow" if part is None else f"pyarrow.{part}")
-    except ImportError as error:
-        raise InputError(
-            f"reading Parquet, CSV or JSON needs the package pyarrow: {installed_by('logs')}"
-        ) from error
+    module = "pyarrow" if part is None else f"pyarrow.{part}"
+    return optional(module, "reading Parquet, CSV or JSON", "logs")
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
