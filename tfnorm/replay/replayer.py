@@ -276,8 +276,8 @@ def _opened(
                 f"signature {signature!r} was given, but {target.name} has chosen its own"
             )
         return completed(target)
-    has_none = isinstance(target, keras.Model) or Path(str(target)).suffix == ".keras"
-    scorer = load_scorer(target, signature=signature if has_none else wanted, connection=connection)
+    given = wanted if _has_signatures(target) else signature
+    scorer = load_scorer(target, signature=given, connection=connection)
     stack.callback(scorer.close)
     return scorer
 

@@ -82,7 +82,7 @@ def replay(
         >>> tfnorm.replay("log.jsonl", model).verdict
         'equal'
     """
-    _check(limit, threads)
+    check_whole("threads", threads, 1)
     with Replayer(
         log,
         model,
@@ -101,8 +101,3 @@ def replay(
         with rows as opened:
             part = replayer.part(rows=opened, threads=threads, progress=progress)
         return replayer.report(part)
-
-
-def _check(limit: int | None, threads: int | None) -> None:
-    for name, whole in (("limit", limit), ("threads", threads)):
-        check_whole(name, whole, 1)

@@ -9,6 +9,9 @@ import mmap
 import sys
 from pathlib import Path
 
+GIVE_BACK_SECONDS = 2.0
+"""How often a process that serves gives back what requests have taken."""
+
 # Of glibc's malloc.h.
 _M_MMAP_THRESHOLD = -3
 _LARGE_BYTES = 2**20

@@ -11,14 +11,13 @@ from collections.abc import Iterator
 
 from tfnorm._tensorflow import tensor_memory
 from tfnorm.errors import InputError
-from tfnorm.server.memory import give_back, large_blocks_apart
+from tfnorm.server.memory import GIVE_BACK_SECONDS, give_back, large_blocks_apart
 from tfnorm.server.running.isolated import IsolatedModel
 from tfnorm.server.running.launcher import Launcher
 from tfnorm.server.server import Server
 
 MAX_MODEL_MEGABYTES = 2048
 _LEAST_MODEL_MEGABYTES = 64
-_GIVE_BACK_SECONDS = 2.0
 
 
 def serve(server: Server, max_model_megabytes: int = MAX_MODEL_MEGABYTES) -> None:
@@ -63,7 +62,7 @@ def serve(server: Server, max_model_megabytes: int = MAX_MODEL_MEGABYTES) -> Non
         ):
             # What is there from now on is looked through in no time.
             gc.freeze()
-            while not server.wait(_GIVE_BACK_SECONDS):
+            while not server.wait(GIVE_BACK_SECONDS):
                 give_back()
     finally:
         log.setLevel(level)

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfnorm.errors import InputError
 from tfnorm.scorers.messages import one_line
 from tfnorm.server.bounds import check_outputs
-from tfnorm.server.memory import data, give_back, large_blocks_apart, resident
+from tfnorm.server.memory import GIVE_BACK_SECONDS, data, give_back, large_blocks_apart, resident
 from tfnorm.server.running.channel import (
     NOT_TAKEN,
     TAKEN,
@@ -29,7 +29,6 @@ from tfnorm.server.running.channel import (
 from tfnorm.server.running.local import load
 from tfnorm.session import SavedModel
 
-_GIVE_BACK_SECONDS = 2.0
 # What a file's bytes may become while they are loaded.
 _LOADED = 4
 # TensorFlow starts so many threads for each processor when it loads the first model.
@@ -71,7 +70,7 @@ def work(control: socket.socket, path: Path, max_bytes: int) -> None:
     channel.send(Loaded(definitions, resident()))
     _take_no_more_than(max_bytes)
     while True:
-        if not select.select([control], [], [], _GIVE_BACK_SECONDS)[0]:
+        if not select.select([control], [], [], GIVE_BACK_SECONDS)[0]:
             give_back()
             continue
         given, descriptors, _, _ = socket.recv_fds(control, 1, 1)
