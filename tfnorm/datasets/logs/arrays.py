@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -65,12 +66,7 @@ def arrays(
     # Many, since a shuffle mixes rows that are far from each other by the order of blocks alone.
     mark = _mark(found)
     blocks = (
-        Block(
-            name,
-            min(_ROWS, rows - start),
-            f"{mark} {start}",
-            lambda start=start: table(start),  # type: ignore[misc]
-        )
+        Block(name, min(_ROWS, rows - start), f"{mark} {start}", partial(table, start))
         for start in range(0, max(rows, 1), _ROWS)
     )
     return Log(schema, tuple(blocks), nulls)
