@@ -93,18 +93,17 @@ class Tally:
         calls = self._calls(entries, one_signature)
         stream = self._counted(scored(calls, self._scorers, threads), total)
         head: list[Scored] = []
+        if self.basis is not None:
+            return head, stream
         rows = 0
-        for block in stream if self.basis is None else ():
+        for block in stream:
             head += block
             rows += sum(one.call.rows for one in block)
             if rows >= HEAD:
                 break
-        if self.basis is None:
-            if not head:
-                raise InputError(
-                    f"{self._log.name}: no request can be replayed: {self._why_none()}"
-                )
-            self.basis = self._basis(head)
+        if not head:
+            raise InputError(f"{self._log.name}: no request can be replayed: {self._why_none()}")
+        self.basis = self._basis(head)
         return head, stream
 
     def run(

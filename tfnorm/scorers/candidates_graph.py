@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import graph_pb2, node_def_pb2
+from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from tfnorm.errors import InputError
@@ -59,7 +59,7 @@ def _rewrite(
             _make_constant(placeholder, users[name], info.dtype)
             del definition.inputs[name]
             continue
-        rows = _added(graph, f"{placeholder.name}/rows", "Placeholder")
+        rows = graph.node.add(name=f"{placeholder.name}/rows", op="Placeholder")
         rows.attr["dtype"].type = info.dtype
         _make(placeholder, "Pack", [rows.name] * count, T=info.dtype)
         placeholder.attr["N"].i = count
@@ -75,18 +75,14 @@ def _rewrite(
             )
         axes = np.arange(len(info.tensor_shape.dim), dtype=np.int32)
         axes[:2] = 1, 0
-        order = _added(graph, f"by_candidate/{name}/axes", "Const")
+        order = graph.node.add(name=f"by_candidate/{name}/axes")
         _make_constant(order, axes, tf.int32.as_datatype_enum)
-        turned = _added(graph, f"by_candidate/{name}", "Transpose")
+        turned = graph.node.add(name=f"by_candidate/{name}")
         _make(turned, "Transpose", [info.name, order.name], T=info.dtype)
         turned.attr["Tperm"].type = tf.int32.as_datatype_enum
         info.name = f"{turned.name}:0"
         for axis in info.tensor_shape.dim[:2]:
             axis.size = -1
-
-
-def _added(graph: graph_pb2.GraphDef, name: str, op: str) -> node_def_pb2.NodeDef:
-    return graph.node.add(name=name, op=op)
 
 
 def _make(node: node_def_pb2.NodeDef, op: str, inputs: list[str], **types: int) -> None:
