@@ -59,6 +59,7 @@ _EXPORTS = tempfile.TemporaryDirectory(prefix="zoo-")
 @functools.cache
 def exported(name: str) -> tuple[Specimen, Path]:
     """A specimen and its SavedModel, exported once and deleted when the process ends."""
+    keras.utils.set_random_seed(0)
     specimen = (DEFECTS | CLEAN)[name]()
     return specimen, specimen.export(Path(_EXPORTS.name) / name.replace(" ", "-"))
 

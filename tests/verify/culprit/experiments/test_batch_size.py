@@ -50,6 +50,22 @@ def test_scores_that_the_size_does_not_flow_into_are_not_accused(probe_of):
     assert _found(probe_of, lambda x: tf.nn.softmax(x), [2, 32]) is None
 
 
+def test_a_row_that_is_near_nothing_is_not_accused_of_its_rounding(probe_of):
+    """A product for one row adds up in another order than for many, and here next to nothing is left."""
+    generator = np.random.default_rng(0)
+    weights = generator.normal(size=(300, 1))
+    x = generator.normal(size=(9, 300))
+    x[0] -= weights[:, 0] * (x[0] @ weights[:, 0]) / (weights**2).sum()
+    x = x.astype(np.float32)
+    weights = tf.constant(weights, tf.float32)
+    probe = probe_of(
+        lambda x: {"score": tf.linalg.matmul(x, weights)},
+        tf.TensorSpec([None, 300], tf.float32, "x"),
+    )
+    subject = Subject(probe, Batches(probe.signature, {"x": x}), 3, 8)
+    assert BatchSize([1, 9]).find(subject) is None
+
+
 def test_a_squeeze_of_all_axes_loses_the_batch_dimension_of_one_example(probe_of):
     found = _found(probe_of, lambda x: tf.squeeze(tf.tanh(x[:, :1])), [32, 1])
     assert found.region.nodes[found.node].op == "Squeeze"

@@ -9,7 +9,7 @@ import numpy as np
 from tfnorm.graph.nodes import data_inputs, producer
 from tfnorm.verify.culprit.experiments.experiment import Accusation, Subject
 from tfnorm.verify.culprit.pairs import Pair
-from tfnorm.verify.culprit.rounding import other_blocks
+from tfnorm.verify.culprit.rounding import Rounding, other_blocks
 from tfnorm.verify.culprit.rows import Alignment
 from tfnorm.verify.culprit.search import Found, Search, Shapes, lengths
 from tfnorm.verify.culprit.size_flow import SizeFlow
@@ -52,9 +52,9 @@ class BatchSize:
                 if other_rows is not None:
                     return other_rows
             moves.append((_largest_move(expected, scores), size))
-        searched = [size for move, size in sorted(moves, reverse=True)[:_SIZES_SEARCHED] if move]
+        searched = [(m, size) for m, size in sorted(moves, reverse=True)[:_SIZES_SEARCHED] if m]
         flow = SizeFlow(subject.probe, small)
-        for size in searched:
+        for _, size in searched:
             if mixed := flow.find(subject.batches.take(0, size)):
                 came = f", from {mixed.region.origins[mixed.source].name}" if mixed.source else ""
                 return Accusation(
@@ -64,18 +64,22 @@ class BatchSize:
                     "Leave the batch size out of the scores: use a constant, or a size of each "
                     "example.",
                 )
-        for size in searched:
-            if found := Search(subject.probe, _grown(subject, size)).find():
+        rounding = other_blocks(subject.probe.epsilon)
+        for move, size in searched:
+            # A row alone may be near nothing, and then its rounding is much of it.
+            if move <= rounding.units * subject.probe.epsilon:
+                continue
+            if found := Search(subject.probe, _grown(subject, size, rounding)).find():
                 return _with_longest(found)
         return None
 
 
-def _grown(subject: Subject, size: int) -> Pair:
+def _grown(subject: Subject, size: int, rounding: Rounding) -> Pair:
     """The watched rows, and a batch of another size with the same first rows."""
     sizes = sorted((subject.watched, size))
     fewer, more = (subject.batches.take(0, count) for count in sizes)
     alignment = Alignment(sizes[0], (sizes[0], sizes[1]))
-    return Pair((fewer, more), fewer, alignment, other_blocks(subject.probe.epsilon))
+    return Pair((fewer, more), fewer, alignment, rounding)
 
 
 def _with_longest(found: Found) -> Accusation:
@@ -149,9 +153,12 @@ def _other_rank(expected: np.ndarray, scores: np.ndarray) -> bool:
 
 
 def _largest_move(expected: list[np.ndarray], scores: list[np.ndarray]) -> float:
-    """How far the first rows' scores are from `expected`, relative to the largest of them."""
+    """How far the first rows' scores are from `expected`, relative to the largest of either."""
     largest = 0.0
-    for first, second in zip(map(np.atleast_1d, expected), map(np.atleast_1d, scores), strict=True):
+    for all_rows, second in zip(
+        map(np.atleast_1d, expected), map(np.atleast_1d, scores), strict=True
+    ):
+        first = all_rows
         if first.shape[1:] == second.shape[1:]:
             rows = min(len(first), len(second))
             first, second = first[:rows], second[:rows]
@@ -162,6 +169,7 @@ def _largest_move(expected: list[np.ndarray], scores: list[np.ndarray]) -> float
         with np.errstate(invalid="ignore"):
             move = np.nan_to_num(np.abs(first - second), nan=0.0)
         move[np.isnan(first) != np.isnan(second)] = np.inf
-        scale = np.nan_to_num(np.abs(first), posinf=0.0).max(initial=0.0) or 1.0
+        sizes = np.abs(np.concatenate([all_rows.astype(np.float64), second]))
+        scale = np.max(sizes, initial=0.0, where=np.isfinite(sizes)) or 1.0
         largest = max(largest, float(move.max(initial=0.0) / scale))
     return largest
