@@ -14,8 +14,18 @@ What made a worker grow was looked for in what is left after a full collection:
 """
 
 import gc
+import os
+import tempfile
 
 import pytest
+
+
+def pytest_configure(config):
+    """What is exported for several processes that run tests has one folder, deleted with the first."""
+    if not hasattr(config, "workerinput"):
+        exports = tempfile.TemporaryDirectory(prefix="exports-")
+        os.environ["TESTS_EXPORTS"] = exports.name
+        config.add_cleanup(exports.cleanup)
 
 
 def pytest_collection_modifyitems(items):

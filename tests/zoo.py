@@ -6,7 +6,9 @@ directory = specimen.export(tmp_path)
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,15 +55,21 @@ class Specimen:
 DEFECTS: dict[str, Callable[[], Specimen]] = {}
 CLEAN: dict[str, Callable[[], Specimen]] = {}
 
-_EXPORTS = tempfile.TemporaryDirectory(prefix="zoo-")
-
 
 @functools.cache
 def exported(name: str) -> tuple[Specimen, Path]:
-    """A specimen and its SavedModel, exported once and deleted when the process ends."""
+    """A specimen and its SavedModel, exported once for all processes that run the tests."""
     keras.utils.set_random_seed(0)
     specimen = (DEFECTS | CLEAN)[name]()
-    return specimen, specimen.export(Path(_EXPORTS.name) / name.replace(" ", "-"))
+    exports = Path(os.environ["TESTS_EXPORTS"])
+    directory = exports / name.replace(" ", "-")
+    if not directory.exists():
+        own = Path(tempfile.mkdtemp(dir=exports)) / "export"
+        specimen.export(own)
+        # Another process may have been as fast: a folder that is not empty is not replaced.
+        with contextlib.suppress(OSError):
+            own.rename(directory)
+    return specimen, directory
 
 
 def _features(*shape: int, seed: int = 0) -> np.ndarray:
@@ -640,10 +648,11 @@ def _() -> Specimen:
 
 @specimen(CLEAN, "a Keras application")
 def _() -> Specimen:
+    image = keras.Input((32, 32, 3), name="image")
     model = keras.applications.MobileNetV3Small(
-        input_shape=(32, 32, 3), alpha=0.35, weights=None, classes=3, minimalistic=True
+        input_tensor=image, alpha=0.35, weights=None, classes=3, minimalistic=True
     )
-    return Specimen(model, {model.inputs[0].name: 100 * _features(32, 32, 3)})
+    return Specimen(model, {"image": 100 * _features(32, 32, 3)})
 
 
 @specimen(CLEAN, "float16")
