@@ -49,3 +49,14 @@ def test_the_op_that_takes_the_size_in_is_found_with_where_it_came_from(
 )
 def test_a_size_that_only_gives_shapes_or_changes_nothing_is_not_found(probe_of, serve):
     assert _found(probe_of(lambda x: {"score": serve(x)}, X)) is None
+
+
+def test_a_nan_that_is_in_both_batches_is_not_where_the_size_comes_from(probe_of):
+    def call(x):
+        steps = tf.cast(tf.shape(x)[1], tf.float32)
+        nothing = tf.fill([4], (steps - 4) / (steps - 4))
+        return x * tf.where(tf.constant([False] * 4), nothing, tf.fill([4], _size(x)))
+
+    mixed = _found(probe_of(lambda x: {"score": call(x)}, X))
+    assert mixed.region.nodes[mixed.node].op == "Mul"
+    assert mixed.region.nodes[mixed.source].op == "Shape"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfnorm.differences import alike
 from tfnorm.verify.culprit.batches import Feeds
 from tfnorm.verify.culprit.rounding import Rounding
 from tfnorm.verify.culprit.rows import Alignment
@@ -43,4 +44,4 @@ class Pair:
                 output[-watched:] if last else output[:watched]
                 for output, last in zip((first, second), self.alignment.last, strict=True)
             )
-        return np.array_equal(first, second)
+        return alike(first, second)

@@ -128,3 +128,14 @@ def test_an_unknown_rank_has_no_known_axes():
     inlined, axes = axes_of(tf.tanh, tf.TensorSpec(None, tf.float32, "x"))
     assert axes.shape(inlined.outputs[0]) is None
     assert axes.axes(inlined.outputs[0]) == frozenset()
+
+
+def test_a_constant_with_nan_is_one():
+    row = np.array([1.0, np.nan, 2.0], np.float32)
+    inlined, axes = axes_of(lambda x: x[:, 0] + tf.constant(row), X)
+    held = [axes.constant(f"{name}:0") for name in inlined.nodes]
+    assert any(value is not None and np.array_equal(value, row, equal_nan=True) for value in held)
+    words = np.array([b"a", b"b"], object)
+    inlined, axes = axes_of(lambda x: tf.equal(tf.constant(words), tf.as_string(x[:, 0, :2])), X)
+    held = [axes.constant(f"{name}:0") for name in inlined.nodes]
+    assert any(value is not None and np.array_equal(value, words) for value in held)
