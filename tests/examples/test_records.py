@@ -5,7 +5,7 @@ from examples.test_load import GOOD, _scorer
 
 from tfnorm.errors import InputError
 from tfnorm.examples.load import load, load_examples
-from tfnorm.examples.records import takes_records
+from tfnorm.examples.records import records, takes_records, with_value
 
 RECORDS = tf.TensorSpec([None], tf.string)
 PARSED = {"x": tf.io.FixedLenFeature([3], tf.float32), "id": tf.io.FixedLenFeature([], tf.int64)}
@@ -45,3 +45,17 @@ def test_other_inputs_take_no_records(inputs):
 def test_features_of_different_numbers_of_examples_are_refused():
     with pytest.raises(InputError, match="different numbers of examples"):
         load_examples({"x": np.zeros(2), "id": np.zeros(3)}, _scorer(examples=RECORDS))
+
+
+def test_a_record_has_another_number_in_each_place_of_a_feature():
+    rows = {"id": np.array([[3, 4]]), "x": np.array([[0.5]], "f4"), "word": np.array([b"a"])}
+    (record,) = records(rows)
+    before = record.SerializeToString()
+    changed = tf.train.Example.FromString(with_value(before, "id", 9))
+    assert list(changed.features.feature["id"].int64_list.value) == [9, 9]
+    assert list(changed.features.feature["x"].float_list.value) == [0.5]
+    changed = tf.train.Example.FromString(with_value(before, "x", 9))
+    assert list(changed.features.feature["x"].float_list.value) == [9.0]
+    assert with_value(before, "word", 9) is None
+    assert with_value(before, "other", 9) is None
+    assert with_value(b"no record", "id", 9) is None

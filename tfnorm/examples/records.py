@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 
 def records(features: Mapping[str, np.ndarray]) -> list[tf.train.Example]:
@@ -28,6 +29,22 @@ def takes_records(inputs: Mapping[str, tf.TensorSpec]) -> str | None:
     ((name, spec),) = inputs.items()
     records_go_there = spec.dtype == tf.string and spec.shape.rank == 1
     return name if records_go_there and name in ("examples", "inputs") else None
+
+
+def with_value(record: bytes, name: str, number: float) -> bytes | None:
+    """A serialized record with another number for all those of a feature; None where it has none of them."""
+    try:
+        example = tf.train.Example.FromString(record)
+    except DecodeError:
+        return None
+    feature = example.features.feature
+    if name not in feature or not (
+        values := feature[name].int64_list.value or feature[name].float_list.value
+    ):
+        return None
+    values[:] = [number] * len(values)
+    changed: bytes = example.SerializeToString()
+    return changed
 
 
 def _value(row: np.ndarray) -> tf.train.Feature:

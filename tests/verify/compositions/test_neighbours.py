@@ -1,6 +1,8 @@
 import numpy as np
+import tensorflow as tf
 
-from tfnorm.verify.compositions.neighbours import OTHERS, neighbours
+from tfnorm.examples.records import records
+from tfnorm.verify.compositions.neighbours import OTHERS, OUTSIDE, neighbours
 
 FLOATS = np.array([[1.0, -5.0], [3.0, 2.0], [-2.0, 0.5]], np.float32)
 IDS = np.array([[4, 0], [9, 7], [6, 0]], np.int32)
@@ -87,3 +89,17 @@ def test_rows_have_the_dtype_of_their_input():
         for name, array in row.items():
             assert array.dtype == examples[name].dtype
             assert array.shape[1:] == examples[name].shape[1:]
+
+
+def test_a_record_with_a_bad_id_is_made_for_each_input_that_it_has():
+    examples = {"id": np.array([3, 4]), "other": np.array([1, 2])}
+    serialized = np.array([record.SerializeToString() for record in records(examples)], object)
+    groups = neighbours(
+        {"examples": serialized}, outside={"id": 9, "missing": 5}, of_records="examples"
+    )
+    (bad,) = groups[OUTSIDE].rows["examples"]
+    feature = tf.train.Example.FromString(bad).features.feature
+    assert list(feature["id"].int64_list.value) == [9]
+    assert list(feature["other"].int64_list.value) == [1]
+    plain = neighbours({"examples": serialized}, outside={"missing": 5}, of_records="examples")
+    assert OUTSIDE not in plain

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import tensorflow as tf
 
+from tfnorm.examples.records import takes_records
 from tfnorm.verify.compositions.neighbours import Neighbours, neighbours
 from tfnorm.verify.compositions.padding import paddings
 from tfnorm.verify.compositions.plan import (
@@ -87,7 +88,8 @@ def agenda(
     count = len(next(iter(rows.values())))
     row_bytes = sum(array[:1].nbytes for array in rows.values())
     most = BATCH_BYTES // max(row_bytes, 1)
-    groups = neighbours(rows, max(most, 2), outside)
+    of_records = takes_records(inputs or {})
+    groups = neighbours(rows, max(most, 2), outside, of_records if of_records in rows else None)
     ends = np.cumsum(requests, dtype=int)
     plan = Plan(
         examples=count,

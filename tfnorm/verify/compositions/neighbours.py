@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from tfnorm.differences import is_floating
+from tfnorm.examples.records import with_value
 
 OTHERS = "other examples"
 """The neighbours that the rest is compared with."""
@@ -43,6 +44,7 @@ def neighbours(
     examples: Mapping[str, np.ndarray],
     most: int = 2 * FEATURES,
     outside: Mapping[str, int] = MappingProxyType({}),
+    of_records: str | None = None,
 ) -> dict[str, Neighbours]:
     """What to put beside the examples, by name; `OTHERS` comes first.
 
@@ -54,6 +56,7 @@ def neighbours(
         examples: the examples.
         most: how many rows of a kind, 2 or more.
         outside: input name -> an id that its table lacks.
+        of_records: the input whose values are serialized records of those inputs; None for none.
     """
     others = _spread(examples, min(KEPT, most))
     numbers = {
@@ -65,8 +68,11 @@ def neighbours(
         "extremes of single features": _single_extremes(examples, min(FEATURES, most // 2)),
         "copies of one example": {name: array[:1] for name, array in examples.items()},
     }
-    if bad := {name: number for name, number in outside.items() if name in examples}:
+    bad = {name: number for name, number in outside.items() if name in examples}
+    if bad:
         rows[OUTSIDE] = _with_bad_ids(examples, bad)
+    elif of_records is not None and (spoilt := _bad_records(examples[of_records], outside)):
+        rows[OUTSIDE] = {of_records: np.array(spoilt, object)}
     floats = any(is_floating(array) for array in examples.values())
     return {
         OTHERS: Neighbours(others),
@@ -161,6 +167,17 @@ def _with_bad_ids(
     for row, (name, number) in enumerate(bad.items()):
         rows[name][row] = number
     return rows
+
+
+def _bad_records(serialized: np.ndarray, bad: Mapping[str, int]) -> list[bytes]:
+    """For each of some features the first record that has it, with bad ids for it."""
+    changed = (
+        next(
+            filter(None, (with_value(record, name, number) for record in serialized.tolist())), None
+        )
+        for name, number in bad.items()
+    )
+    return [record for record in changed if record is not None]
 
 
 def _distinct(rows: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str, np.ndarray]]:
