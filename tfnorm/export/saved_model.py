@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from tfnorm.assets import examples_file, statistics_file, tables_file, warmup_fi
 from tfnorm.errors import InputError
 from tfnorm.export import proto, statistics
 from tfnorm.export.bitwise import rewrite as bitwise
-from tfnorm.export.candidates.signature import candidate_inputs, check_candidates, of_candidates
+from tfnorm.export.candidates.checks import check_bad_candidates, check_candidates
+from tfnorm.export.candidates.signature import candidate_inputs, of_candidates
 from tfnorm.export.difference import SAVED_TOLERANCE, Arrays, Tried, difference
 from tfnorm.export.folding.checked import fold_and_trace
 from tfnorm.export.folding.fold import Folding
@@ -35,8 +36,9 @@ from tfnorm.export.records.signatures import (
 )
 from tfnorm.export.records.tf_example import Feature, parser
 from tfnorm.export.structure import Structure, check_inference, structure
-from tfnorm.export.tables.lookups import ERROR, UnknownIds, lookups
-from tfnorm.export.tables.moves import Moves, check_bad_rows, moves, outside, write_tables
+from tfnorm.export.tables.bad_rows import asking, check_bad_rows, outside
+from tfnorm.export.tables.lookups import ERROR, NAN, UnknownIds, lookups
+from tfnorm.export.tables.moves import Moves, moves, write_tables
 from tfnorm.export.tables.stored import FLOAT32
 from tfnorm.export.tracing.checks import check_statistics, check_weights
 from tfnorm.export.tracing.interface import Interface, interface, places
@@ -160,9 +162,11 @@ def export_saved_model(
             records, and wherever a server takes other lengths than the signature declares, the graph pads
             lists at the end with 0 or "", or cuts them to their newest elements (or as the schema says).
         unknown_ids: what happens with an id that its embedding table does not have. With "error",
-            TensorFlow on a CPU refuses the whole batch. With "nan", the id's embedding and the scores of
-            its own row are NaN. With a number, the id is looked up in that row of the table, such as one
-            that was trained for it.
+            TensorFlow on a CPU refuses the whole batch. With "nan", all outputs of its own row are NaN,
+            whatever lies between the input and the table and behind it; in the signature "candidates" those
+            of the candidate, or of all candidates of the user. With a number, the id is looked up in that
+            row of the table, such as one that was trained for it. Neither is published before it was tried
+            on rows, so without examples the model must take random inputs.
         embeddings: how embedding tables are stored: "float32" as they are, "float16", or "int8" with a
             scale for each row. The export is refused where scores of the examples move by more than 0.001
             ("float16") or 0.02 ("int8"), relative to the largest or to 1, or more than 0.1% or 1% of their
@@ -204,8 +208,9 @@ def export_saved_model(
     found = structure(model)
     check_inference(found)
     tables = lookups(found, unknown_ids, embeddings)
-    spares_rows = unknown_ids != ERROR
-    bad = outside(called, found) if spares_rows else {}
+    if unknown_ids == NAN:
+        called = replace(called, unknown=tables.unknown)
+    bad: dict[str, int] = {}
     with _tracing:
         plain = trace(called)
         if not allow_untrained_statistics:
@@ -214,6 +219,9 @@ def export_saved_model(
         tried = _guessed(plain, called, found) if arrays is None else _scored(plain, arrays)
         if same_bits:
             bitwise.check_rows(tried)
+        if tables.unknown is not None:
+            asked = trace(asking(called, tables), Folding(tables.calls, {}, {}).applied)
+            bad = outside(asked, tables, tried)
         fit = None
         if arrays is not None:
             fit = statistics.check_fit(
@@ -266,7 +274,7 @@ def export_saved_model(
             statistics.write(statistics_file(work), fit)
         if arrays is not None and warmup_batch_sizes:
             warmup.write(warmup_file(work), warmup_batch_sizes, signatures, arrays, shown)
-        if spares_rows or tables.stores:
+        if tables.unknown is not None or tables.stores:
             write_tables(tables_file(work), unknown_ids, embeddings, bad, moved)
         # Loaded as TensorFlow Serving does, but that there is no second copy of a large table.
         with SavedModel(work, held=large_in_place(traced.module.variables_)) as saved:
@@ -275,9 +283,10 @@ def export_saved_model(
                 _check_scores(scores, tried, tolerance)
                 if same_bits:
                     bitwise.check_bits(saved, tried.features, scores)
-                check_bad_rows(saved, tried.features, scores, bad, unknown_ids)
+                check_bad_rows(saved, tried.features, bad, unknown_ids)
                 if shown:
                     check_candidates(saved, tried.features, shown, tolerance, bits=same_bits)
+                    check_bad_candidates(saved, tried.features, shown, bad, nan=unknown_ids == NAN)
 
     path = publish(folder, version, write)
     return ExportReport(

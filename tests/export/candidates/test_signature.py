@@ -11,7 +11,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tfnorm._keras import all_layers, replaced_calls
 from tfnorm.errors import InputError
 from tfnorm.export import export_saved_model
-from tfnorm.export.candidates.signature import of_candidates, request
+from tfnorm.export.candidates.checks import request
+from tfnorm.export.candidates.signature import of_candidates
 from tfnorm.export.deployment.batching import find_batching
 from tfnorm.export.tracing.interface import interface
 from tfnorm.layers import BatchNormalization

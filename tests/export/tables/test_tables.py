@@ -244,16 +244,6 @@ def test_a_model_without_tables_and_tables_of_its_own_code_are_refused(tmp_path)
     assert export_saved_model(own, tmp_path).version == 1
 
 
-def test_a_model_that_hides_nan_is_refused(tmp_path):
-    ids = keras.Input((), name="id", dtype="int32")
-    found = keras.layers.Embedding(5, 2)(ids)
-    model = keras.Model(ids, keras.ops.where(keras.ops.isnan(found), 0.0, found))
-    with pytest.raises(InputError, match="accepted: a model that lets NaN through"):
-        export_saved_model(
-            model, tmp_path, examples={"id": np.arange(5, dtype="i4")}, unknown_ids="nan"
-        )
-
-
 @pytest.fixture
 def of_a_large_table():
     """A model and examples of it, few of whose rows are looked up."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +39,13 @@ class Evaluation:
     Args:
         rows: the users and the candidates.
         shared: whether layers may compute in another order, what candidates share once.
+        ran: is called after each layer, with whether it was given rows for each candidate.
     """
 
-    def __init__(self, rows: Rows, *, shared: bool):
+    def __init__(self, rows: Rows, *, shared: bool, ran: Callable[[bool], None]):
         self._rows = rows
         self._shared = shared
+        self._ran = ran
 
     def outputs(self, model: keras.Model, inputs: Sequence[Value]) -> list[Value]:
         """The model's outputs, flat, of its inputs, flat."""
@@ -73,6 +75,7 @@ class Evaluation:
                 for tensor, value in zip(node.input_tensors, read, strict=True)
             }
             given = keras.tree.flatten(_called(node, tensors))
+            self._ran(of_candidates)
             made = [Value(tensor, of_candidates) for tensor in given]
         for tensor, value in zip(node.outputs, made, strict=True):
             if not isinstance(value.tensor, tf.Tensor):

@@ -6,20 +6,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfnorm._keras import is_symbolic
 from tfnorm.errors import InputError
 from tfnorm.export.candidates.evaluation import Evaluation, Value
+from tfnorm.export.candidates.request_shapes import checked
 from tfnorm.export.candidates.rows import Rows
-from tfnorm.export.difference import Arrays, difference
 from tfnorm.export.tracing.interface import Interface
+from tfnorm.export.tracing.unknown import spoilt
 from tfnorm.schema import Schema
-from tfnorm.session import CANDIDATES, SavedModel
-
-_CHECKED = ((1, None), (2, None), (1, 1), (2, 3))
-"""Users, and candidates of each, None for all, that are scored by both signatures before one is published."""
+from tfnorm.session import CANDIDATES
 
 
 def candidate_inputs(called: Interface, given: Collection[str] | None) -> tuple[str, ...]:
@@ -71,6 +68,7 @@ class OfCandidates(Interface):
 
     def score(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The scores `[users, candidates, ...]` in inference mode."""
+        given, features = features, checked(features, self.inputs, self.candidates)
         users, each = tf.unstack(tf.shape(features[self.candidates[0]])[:2])
         count = users * each
         owners = tf.repeat(tf.range(users), each)
@@ -91,10 +89,22 @@ class OfCandidates(Interface):
             for name, tensor in self.tensors.items()
         }
         rows = Rows(users, owners)
-        evaluation = Evaluation(rows, shared=self.two_if_one is None)
+        bad: list[tf.Tensor] = []
+        if self.unknown is not None:
+            self.unknown.begin()
+
+        def ran(of_candidates: bool) -> None:
+            if self.unknown is not None:
+                count = tf.size(owners) if of_candidates else users
+                for unknown in self.unknown.take(given, count):
+                    bad.append(unknown if of_candidates else rows.spread(unknown))
+
+        evaluation = Evaluation(rows, shared=self.two_if_one is None, ran=ran)
         made = evaluation.outputs(self.model, [inputs[id(tensor)] for tensor in self.model.inputs])
         spread = [v.tensor if v.of_candidates else rows.spread(v.tensor) for v in made]
         named = self._named(keras.tree.pack_sequence_as(self.model.output, spread))
+        if self.unknown is not None:
+            named = spoilt(named, bad)
         shape = tf.shape(features[self.candidates[0]])[:2]
         return {name: _by_user(name, x[:count], shape) for name, x in named.items()}
 
@@ -117,62 +127,6 @@ def of_candidates(
     given = {field.name: getattr(called, field.name) for field in fields(called)}
     given |= {"inputs": longer(called.inputs), "declared": longer(called.declared)}
     return OfCandidates(**given, candidates=tuple(candidates), two_if_one=two_if_one)
-
-
-def request(
-    rows: Arrays, candidates: Collection[str], users: np.ndarray, count: int
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Users of some rows with so many candidates of all, repeated where there are fewer.
-
-    Args:
-        rows: examples.
-        candidates: the inputs of candidates.
-        users: the numbers of the rows whose users they are.
-        count: how many candidates each user gets.
-
-    Returns:
-        What the signature for candidates takes, and the same a row each, as `serving_default` does.
-    """
-    chosen = np.arange(count) % len(next(iter(rows.values())))
-    owners, shown = np.repeat(users, count), np.tile(chosen, len(users))
-    asked = {
-        name: np.stack([array[chosen]] * len(users)) if name in candidates else array[users]
-        for name, array in rows.items()
-    }
-    each = {name: array[shown if name in candidates else owners] for name, array in rows.items()}
-    return asked, each
-
-
-def check_candidates(
-    saved: SavedModel, rows: Arrays, candidates: Collection[str], tolerance: float, *, bits: bool
-) -> None:
-    """Raise InputError if candidates score otherwise than the same rows by `serving_default`.
-
-    Args:
-        saved: what was written.
-        rows: examples.
-        candidates: the inputs of candidates.
-        tolerance: as `difference` has it.
-        bits: ask for the same bits.
-    """
-    there = len(next(iter(rows.values())))
-    for users, count in _CHECKED:
-        chosen = np.linspace(0, there - 1, users).astype(int)
-        asked, each = request(rows, candidates, chosen, there if count is None else count)
-        expected = saved.run(each)
-        found = {
-            name: scores.reshape(expected[name].shape)
-            for name, scores in saved.run(asked, signature=CANDIDATES).items()
-        }
-        same = all(found[name].tobytes() == wanted.tobytes() for name, wanted in expected.items())
-        moved = None if same else difference(found, expected, tolerance)
-        if moved is None and bits and not same:
-            moved = max(float(np.abs(found[n] - expected[n]).max(initial=0)) for n in expected)
-        if moved is not None:
-            raise InputError(
-                f"signature {CANDIDATES!r} scores up to {moved:.2g} away from serving_default: does a layer "
-                "compute one thing of a whole batch, or are inputs of a user among the candidates'?"
-            )
 
 
 def _in_rows(tensor: tf.Tensor, count: tf.Tensor) -> tf.Tensor:

@@ -9,10 +9,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfnorm._keras import has_other_weights, has_replaced_call, runs_keras_call
+from tfnorm._keras import has_other_weights, has_replaced_call
 from tfnorm.errors import InputError
 from tfnorm.export.structure import Structure
 from tfnorm.export.tables.stored import FLOAT32, STORES, stored_rows
+from tfnorm.export.tracing.unknown import UnknownRows
 from tfnorm.models.embedding import IdEmbedding
 
 ERROR, NAN = "error", "nan"
@@ -26,10 +27,12 @@ class Lookups:
     Attributes:
         calls: layer -> its `call` for inference.
         stores: whether tables are stored in fewer bytes.
+        unknown: gathers the rows that ask for ids that tables lack; None where such an id is an error.
     """
 
     calls: dict[keras.layers.Layer, Callable[..., tf.Tensor]]
     stores: bool
+    unknown: UnknownRows | None
 
 
 def lookups(found: Structure, unknown_ids: UnknownIds, embeddings: str) -> Lookups:
@@ -38,7 +41,7 @@ def lookups(found: Structure, unknown_ids: UnknownIds, embeddings: str) -> Looku
     Args:
         found: the model's structure.
         unknown_ids: what an id gets that its table does not have: "error" for all of its batch, "nan" for
-            what is computed of it, or the number of a row.
+            the outputs of its row, or the number of a row of the table.
         embeddings: how rows are stored: "float32" for as they are, "float16" or "int8".
 
     Raises:
@@ -59,11 +62,12 @@ def lookups(found: Structure, unknown_ids: UnknownIds, embeddings: str) -> Looku
             f"unknown_ids is {unknown_ids!r} and embeddings {embeddings!r}, and the model has no Embedding; "
             "accepted: a model with one"
         )
+    unknown = UnknownRows() if unknown_ids != ERROR else None
     calls: dict[keras.layers.Layer, Callable[..., tf.Tensor]] = {}
     for layer in layers:
-        own = isinstance(layer, IdEmbedding) and type(layer).call is IdEmbedding.call
-        known = (own or runs_keras_call(layer)) and not has_other_weights(layer)
-        if not known or has_replaced_call(layer):
+        own = type(layer).call is IdEmbedding.call
+        known = own or type(layer).call is keras.layers.Embedding.call
+        if not known or has_other_weights(layer) or has_replaced_call(layer):
             if asked:
                 raise InputError(
                     f"layer {layer.name!r} ({type(layer).__name__}) looks up embeddings by code of its own; "
@@ -77,30 +81,29 @@ def lookups(found: Structure, unknown_ids: UnknownIds, embeddings: str) -> Looku
             )
         # What raises already is left alone.
         if asked or not own:
-            calls[layer] = _call(layer, unknown_ids, embeddings)
-    return Lookups(calls, embeddings != FLOAT32)
+            calls[layer] = _call(layer, unknown_ids, embeddings, unknown)
+    return Lookups(calls, embeddings != FLOAT32, unknown)
 
 
 def _call(
-    layer: keras.layers.Embedding, unknown_ids: UnknownIds, embeddings: str
+    layer: keras.layers.Embedding,
+    unknown_ids: UnknownIds,
+    embeddings: str,
+    unknown: UnknownRows | None,
 ) -> Callable[..., tf.Tensor]:
     rows_of = stored_rows(layer, embeddings)
 
     def call(inputs: Any) -> tf.Tensor:
         ids = tf.convert_to_tensor(inputs)
-        if not ids.dtype.is_integer:
-            ids = tf.cast(ids, tf.int32)
-        if unknown_ids == ERROR:
-            # On a CPU a row is looked up or the whole batch refused; Keras takes -1 for the last row.
-            return tf.cast(rows_of(ids), layer.compute_dtype)
-        known = (ids >= 0) & (ids < layer.input_dim)
-        instead = 0 if unknown_ids == NAN else int(unknown_ids)
-        found = tf.cast(
-            rows_of(tf.where(known, ids, tf.cast(instead, ids.dtype))), layer.compute_dtype
-        )
-        if unknown_ids != NAN:
-            return found
-        nothing = tf.where(known, tf.zeros((), found.dtype), tf.constant(float("nan"), found.dtype))
-        return found + nothing[..., tf.newaxis]
+        if ids.dtype not in (tf.int32, tf.int64):
+            # Of these two no id becomes another one that the table has.
+            ids = tf.cast(ids, tf.int64 if ids.dtype in (tf.uint32, tf.uint64) else tf.int32)
+        if unknown is not None:
+            lacked = (ids < 0) | (ids >= layer.input_dim)
+            unknown.add(layer.name, lacked)
+            instead = 0 if unknown_ids == NAN else int(unknown_ids)
+            ids = tf.where(lacked, tf.cast(instead, ids.dtype), ids)
+        # On a CPU a row is looked up or the whole batch refused; Keras takes -1 for the last row.
+        return tf.cast(rows_of(ids), layer.compute_dtype)
 
     return call

@@ -1,4 +1,4 @@
-"""How far the rows of tables in fewer bytes move scores, and how a bad id is kept from other rows."""
+"""How far the rows of tables in fewer bytes move scores."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ import numpy as np
 from tfnorm.differences import is_floating
 from tfnorm.errors import InputError
 from tfnorm.export.difference import Arrays
-from tfnorm.export.structure import Structure, tables_of
-from tfnorm.export.tables.lookups import NAN, UnknownIds
+from tfnorm.export.tables.lookups import UnknownIds
 from tfnorm.export.tables.stored import FLOAT16, INT8
-from tfnorm.export.tracing.interface import Interface
-from tfnorm.session import SavedModel
 
 LIMITS = {FLOAT16: (1e-3, 1e-3), INT8: (2e-2, 1e-2)}
 """How tables are stored -> how far a score may move, relative to the largest or to 1, and the share of pairs
@@ -70,53 +67,6 @@ def _changed(old: np.ndarray, new: np.ndarray) -> float:
     before, after = (np.sign(x[:, None] - x) for x in (old, new))
     ordered = before > 0
     return float((after[ordered] <= 0).mean()) if ordered.any() else 0.0
-
-
-def outside(called: Interface, found: Structure) -> dict[str, int]:
-    """Input name -> the first id that a table lacks, of the inputs of which a table's rows are looked up."""
-    rows = {name: tables_of(found, tensor) for name, tensor in called.tensors.items()}
-    return {name: min(tables) for name, tables in rows.items() if tables}
-
-
-def with_bad_row(rows: Arrays, name: str, bad: int) -> dict[str, np.ndarray]:
-    """Rows of which the first has a bad id, at its first place."""
-    spoilt = rows[name].copy()
-    spoilt.reshape(len(spoilt), -1)[0, :1] = bad
-    return {**rows, name: spoilt}
-
-
-def check_bad_rows(
-    saved: SavedModel,
-    rows: Arrays,
-    expected: Arrays,
-    bad: Mapping[str, int],
-    unknown_ids: UnknownIds,
-) -> None:
-    """Raise InputError if a row with an id that no table has moves another row's score, or keeps its own.
-
-    Args:
-        saved: what was written.
-        rows: examples, two or more.
-        expected: their scores by what was written.
-        bad: as `outside` has them.
-        unknown_ids: as `lookups` has it.
-    """
-    for name, number in bad.items():
-        if not rows[name][0].size:
-            continue
-        for output, scores in saved.run(with_bad_row(rows, name, number)).items():
-            wanted = expected[output]
-            if scores[1:].tobytes() != wanted[1:].tobytes():
-                raise InputError(
-                    f"unknown_ids is {unknown_ids!r}, but a row whose {name!r} is {number}, which its table "
-                    f"does not have, moves {output!r} of the rows beside it"
-                )
-            if unknown_ids == NAN and is_floating(scores) and not np.isnan(scores[0]).all():
-                raise InputError(
-                    f"unknown_ids is {NAN!r}, but a row whose {name!r} is {number}, which its table does not "
-                    f"have, has the {output!r} {scores[0].ravel()[0]!r}; accepted: a model that lets NaN "
-                    "through, or the number of a row"
-                )
 
 
 def write_tables(

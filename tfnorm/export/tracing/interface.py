@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfnorm._keras import built_shape, is_symbolic, output_names
 from tfnorm.errors import InputError
+from tfnorm.export.tracing.unknown import UnknownRows, spoilt
 from tfnorm.scorers.inputs import by_path, declared, is_shape, packed
 
 SCORE = "score"
@@ -30,6 +31,7 @@ class Interface:
         arguments: features by name -> what to call the model with.
         declared: as `inputs`, but as the signature has it, which may be less than what the graph takes.
         prepared: features by name -> features as the model takes them.
+        unknown: gathers the rows whose outputs become NaN for an id that a table lacks; None for none.
     """
 
     model: keras.Model
@@ -38,12 +40,22 @@ class Interface:
     arguments: Callable[[Mapping[str, tf.Tensor]], Called]
     declared: dict[str, tf.TensorSpec] = field(default_factory=dict)
     prepared: Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]] = dict
+    unknown: UnknownRows | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "declared", {**self.inputs, **self.declared})
 
     def score(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Call the model in inference mode."""
+        if self.unknown is None:
+            return self.outputs(features)
+        self.unknown.begin()
+        outputs = self.outputs(features)
+        rows = tf.shape(next(iter(features.values())))[0]
+        return spoilt(outputs, self.unknown.take(features, rows))
+
+    def outputs(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What the model gives, by name."""
         positional, named = self.arguments(self.prepared(features))
         outputs = self._named(self.model(*positional, training=False, **named))
         for name, output in outputs.items():
