@@ -6,7 +6,8 @@ Each job is a process of its own: an export from Python of a model that it has m
 --verify`, `tfnorm inspect` and `tfnorm verify` of a `.keras` file; and `tfnorm inspect`, `tfnorm verify` and
 a server, of what was exported. A figure is the most memory that the process had resident, less what it has
 once TensorFlow is imported, over the table's bytes; the least and the most of the rounds. The exit status is
-1 if one is above 1.5, or above 1.75 where the table is stored as float16, which is half of it beside it.
+1 if one is above 1.5, not counting the 64 MB that a job may take whatever the table is: to trace, save and
+score a model of this kind takes about 33 MB, with a table of a quarter of a GiB as with one of four.
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ from rich.progress import track
 from rich.table import Table
 
 WIDTH = 32
-MOST, MOST_BESIDE_HALVES = 1.5, 1.75
-SAVE, PUBLISH, FLOAT16 = "save", "publish", "export, float16"
-STORES = {PUBLISH: "float32", "export": "float32", FLOAT16: "float16", "export, int8": "int8"}
+MOST, OF_ANY_TABLE = 1.5, 64 << 20
+SAVE, PUBLISH = "save", "publish"
+STORES = {
+    PUBLISH: "float32",
+    "export": "float32",
+    "export, float16": "float16",
+    "export, int8": "int8",
+}
 JOBS = (
     "export",
-    FLOAT16,
+    "export, float16",
     "export, int8",
     "export a file",
     "inspect a file",
@@ -149,12 +155,8 @@ def main(gigabytes: float, rounds: int, job: str | None, folder: Path | None) ->
     for name, times in found.items():
         table.add_row(name, f"{min(times):.2f} to {max(times):.2f}")
     Console().print(table)
-    missed = [
-        name
-        for name, times in found.items()
-        if max(times) > (MOST_BESIDE_HALVES if name == FLOAT16 else MOST)
-    ]
-    sys.exit(1 if missed else 0)
+    most = MOST + OF_ANY_TABLE / (rows * WIDTH * 4)
+    sys.exit(1 if any(max(times) > most for times in found.values()) else 0)
 
 
 if __name__ == "__main__":
