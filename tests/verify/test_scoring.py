@@ -135,6 +135,21 @@ def test_a_refusal_that_a_model_has_no_reason_for_leaves_the_rest_and_the_verdic
     assert re.match(r"stopped at .*, after \d+ of \d+ rows: not those", reason)
 
 
+def test_a_server_that_takes_no_batch_above_a_size_is_told_how_to_be_asked():
+    def no_more_than_two(feeds):
+        if len(feeds["x"]) > 2:
+            raise InputError("Task size is larger than maximum input batch size 2")
+        return _identity(feeds)
+
+    todo = agenda(ROWS, None, batch_sizes=[2, 4])
+    runner, *begun = _begun(FunctionScorer(no_more_than_two), todo=todo)
+    found = list(attempts(runner, *begun))
+    missed = [one for one in found if one.left_out is not None]
+    scored = [one.composition for one in found if one.left_out is None]
+    reason = too_little(scored, missed, Budget())
+    assert re.search("Task size .*; batches of up to 2 were taken: .* --allowed-batch-size", reason)
+
+
 def test_what_is_compared_with_what_was_left_out_is_left_out():
     others = next(one for one in TODO.compositions if one.name == "among other examples")
 

@@ -64,7 +64,13 @@ def too_little(
         # The smallest batch that is refused tells most.
         first = min(refusals, key=lambda attempt: attempt.composition.batch_size)
         more = f" (and {len(refusals) - 1} more compositions)" if len(refusals) > 1 else ""
-        return f"{first.error}{more}"
+        taken = max((one.batch_size for one in scored), default=1)
+        limited = first.composition.batch_size > taken
+        hint = (
+            f"; batches of up to {taken:,} were taken: give the sizes that the server's batching.config "
+            "allows by --allowed-batch-size, or others by --batch-size"
+        )
+        return f"{first.error}{more}{hint * limited}"
     wanted = {_tells(attempt.composition) for attempt in missed if attempt.no_time}
     lacking = {"size", "neighbours"} & wanted - {_tells(one) for one in scored}
     if not lacking:
