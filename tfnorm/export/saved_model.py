@@ -161,6 +161,7 @@ def export_saved_model(
             requests; "schema" for the lengths of the model's schema; None to leave their axis free. In
             records, and wherever a server takes other lengths than the signature declares, the graph pads
             lists at the end with 0 or "", or cuts them to their newest elements (or as the schema says).
+            Lists of a schema that are no histories, such as tags, are refused if examples have longer ones.
         unknown_ids: what happens with an id that its embedding table does not have. With "error",
             TensorFlow on a CPU refuses the whole batch. With "nan", all outputs of its own row are NaN,
             whatever lies between the input and the table and behind it; in the signature "candidates" those

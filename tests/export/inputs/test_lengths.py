@@ -224,3 +224,30 @@ def test_an_axis_that_is_free_elsewhere_can_not_be_fixed():
     x = keras.Input((3, None), name="x")
     with pytest.raises(InputError, match=r"'x' has the shape \[None, 3, None\]"):
         with_lengths(interface(keras.Model(x, x), None), 5)
+
+
+def test_tags_are_padded_which_moves_no_score_and_never_cut():
+    history = History("h", of={"item": "seen"}, length=9)
+    schema = Schema(
+        [Id("item", size=30, width=3), Id("tags", size=9, width=3, many=True), history],
+        target=["item"],
+    )
+    keras.utils.set_random_seed(1)
+    made = DIN(schema, units=(4,), attention_units=(3,))
+    rng = np.random.default_rng(0)
+    given = {
+        "item": rng.integers(1, 30, 6).astype("i4"),
+        "tags": (rng.integers(1, 9, (6, 5)) * (np.arange(5) < 4)).astype("i4"),
+        "seen": rng.integers(1, 30, (6, 3)).astype("i4"),
+    }
+    message = (
+        "the list 'tags', which is no history, has up to 4 elements in the examples; accepted: 4 or"
+    )
+    with pytest.raises(InputError, match=message):
+        fitted_lists(with_lengths(interface(made, given), 3), given)
+    called = with_lengths(interface(made, given), 4)
+    fitted = fitted_lists(called, given)
+    np.testing.assert_array_equal(fitted["tags"], given["tags"][:, :4])
+    assert fitted["seen"].shape == (6, 4)
+    scores, expected = (made({n: tf.constant(a) for n, a in x.items()}) for x in (fitted, given))
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)

@@ -56,7 +56,19 @@ def with_lengths(called: Interface, history_length: HistoryLength) -> Interface:
 
 
 def fitted_lists(called: Interface, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Examples with lists of the lengths that are declared."""
+    """Examples with lists of the lengths that are declared.
+
+    Raises:
+        InputError: a list that is no history, such as one of tags, would be cut.
+    """
+    for name, length in _uncut(called).items():
+        there = arrays[name] != (b"" if arrays[name].dtype.kind in "OS" else 0)
+        longest = int(np.max(np.where(there, np.arange(1, there.shape[1] + 1), 0), initial=0))
+        if longest > length:
+            raise InputError(
+                f"history_length is {length}, and the list {name!r}, which is no history, has up to "
+                f"{longest} elements in the examples; accepted: {longest} or more, as none may be left out"
+            )
     features = called.prepared({name: tf.constant(array) for name, array in arrays.items()})
     return {name: features[name].numpy() for name in arrays}
 
@@ -99,6 +111,19 @@ def _lists(called: Interface, history_length: int | str) -> dict[str, _List]:
             )
         found[name] = _List(length, column.keep, (column.partner or name,))
     return found
+
+
+def _uncut(called: Interface) -> dict[str, int]:
+    """Name -> declared length, of the lists of a schema that are no part of a history."""
+    schema = getattr(called.model, "schema", None)
+    if not isinstance(schema, Schema):
+        return {}
+    of_histories = {name for history in schema.histories for name in history.columns}
+    return {
+        name: spec.shape[1]
+        for name, spec in called.declared.items()
+        if name in schema.columns and name not in of_histories and _is_free(called.inputs[name])
+    }
 
 
 def _is_free(spec: tf.TensorSpec) -> bool:
