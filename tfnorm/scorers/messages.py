@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import traceback
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -18,3 +20,9 @@ def one_line(error: Exception) -> str:
     """What went wrong, without the pages on where the graph was built and how it was called."""
     message = error.message if isinstance(error, tf.errors.OpError) else str(error)
     return " ".join(_AROUND.sub("", message).split()) or type(error).__name__
+
+
+def place(error: Exception) -> str:
+    """Where in Python an error was raised, to stand behind what it says; nothing where that isn't known."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

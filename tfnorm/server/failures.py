@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from dataclasses import dataclass
-from pathlib import Path
 
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.messages import one_line
+from tfnorm.scorers.messages import one_line, place
 
 _log = logging.getLogger(__name__)
 # Characters of a message.
@@ -36,7 +34,8 @@ def explained(error: Exception, call: str) -> Failure:
     """
     failure = _explained(error)
     if failure.code in _OURS:
-        _log.error("%s failed: %s%s", call, failure.message, _place(error))
+        reason = f"{described(error)}{place(error)}"
+        _log.error("%s failed: %s (%s)", call, failure.message, reason)
     return failure
 
 
@@ -58,9 +57,3 @@ def _explained(error: Exception) -> Failure:
         )
     reason = f"the server failed on this request ({type(error).__name__}); its log says where"
     return Failure(tf.errors.INTERNAL, reason)
-
-
-def _place(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f" ({described(error)}{where})"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 import socket
 import struct
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
-import numpy as np
+from tfnorm.server.running.messages import Message, packed, unpacked
 
 _SIZE = struct.Struct("<Q")
 TAKEN, NOT_TAKEN = b"\1", b"\0"
@@ -20,37 +18,10 @@ _SMALL_BYTES = 2**16
 _WASTE = memoryview(bytearray(_SMALL_BYTES))
 
 
-class Call(NamedTuple):
-    """A call of a model."""
-
-    feeds: Mapping[str, np.ndarray]
-    signature: str
-    outputs: Sequence[str] | None
-    max_bytes: int
-
-
-class Loaded(NamedTuple):
-    """What a process says once it has its model."""
-
-    signature_defs: dict[str, bytes]
-    resident: int
-
-
-class Raised(NamedTuple):
-    """An error on its way to the server."""
-
-    error: Exception
-    cause: BaseException | None = None
-
-
-class OutOfMemory(Exception):
-    """A call needs more memory than the process may take."""
-
-
 class Channel:
-    """One end of a connection that carries Python objects, one after the other.
+    """One end of a connection that carries messages, one after the other.
 
-    Arrays of numbers go as they lie in memory. What is received is unpickled: both ends are this server's.
+    Arrays of numbers go as they lie in memory.
 
     Args:
         connection: a stream, which the channel closes.
@@ -61,24 +32,22 @@ class Channel:
         # A small message is read in one go.
         self._incoming = connection.makefile("rb")
 
-    def send(self, message: object) -> None:
-        """Send an object.
+    def send(self, message: Message) -> None:
+        """Send a message.
 
         Raises:
             OSError: the other end is closed.
         """
-        buffers: list[pickle.PickleBuffer] = []
-        text = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
-        parts = [memoryview(text), *(buffer.raw() for buffer in buffers)]
-        sizes = [part.nbytes for part in parts]
-        pieces = [memoryview(b"".join(map(_SIZE.pack, (len(parts), *sizes)))), *parts]
+        blocks = packed(message)
+        sizes = [*map(len, blocks)]
+        pieces = [b"".join(map(_SIZE.pack, (len(blocks), *sizes))), *blocks]
         if sum(sizes) <= _SMALL_BYTES:
-            pieces = [memoryview(b"".join(pieces))]
+            pieces = [b"".join(pieces)]
         for piece in pieces:
             self._connection.sendall(piece)
 
-    def receive(self) -> Any:
-        """The next object.
+    def receive(self) -> Message:
+        """The next message.
 
         Raises:
             EOFError: the other end is closed.
@@ -89,18 +58,19 @@ class Channel:
             (count,) = _SIZE.unpack(self._filled(bytearray(_SIZE.size)))
             listed = self._filled(bytearray(count * _SIZE.size))
             sizes = [size for (size,) in _SIZE.iter_unpack(listed)]
-            parts = _blocks(sizes)
-            if parts:
-                text, *buffers = map(self._filled, parts)
+            blocks = _blocks(sizes)
+            if blocks:
+                for block in blocks:
+                    self._filled(block)
             else:
                 self._pass_over(sum(sizes))
         except MemoryError:
             # A client has written what is left of this message: it must not be taken for the next one.
             self.close()
             raise
-        if not parts:
+        if not blocks:
             raise MemoryError
-        return pickle.loads(text, buffers=buffers)
+        return unpacked(blocks)
 
     def close(self) -> None:
         """Close the connection."""

@@ -12,8 +12,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from tfnorm.errors import InputError
-from tfnorm.server.running.channel import Call, OutOfMemory
 from tfnorm.server.running.launcher import Launcher
+from tfnorm.server.running.messages import Call, OutOfMemory
 from tfnorm.server.running.process import Ended, ModelProcess
 from tfnorm.session import find_saved_model, read_signatures
 

@@ -15,9 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.server.running.channel import TAKEN, Call, Channel, Loaded, OutOfMemory, Raised
+from tfnorm.server.running.channel import TAKEN, Channel
 from tfnorm.server.running.launcher import Launcher
 from tfnorm.server.running.log import Log
+from tfnorm.server.running.messages import Call, Loaded, OutOfMemory, Raised
 
 # What TensorFlow and C++ say before they end a process that got no memory.
 _NO_MEMORY = re.compile(
@@ -67,6 +68,7 @@ class ModelProcess:
         if isinstance(answer, Raised):
             self.end()
             raise answer.error from answer.cause
+        assert isinstance(answer, Loaded)
         self.loaded = answer
 
     def ask(self, call: Call) -> dict[str, np.ndarray]:
@@ -120,8 +122,8 @@ class ModelProcess:
         self._free.append(channel)
         if isinstance(answer, Raised):
             raise answer.error from answer.cause
-        outputs: dict[str, np.ndarray] = answer
-        return outputs
+        assert isinstance(answer, dict)
+        return answer
 
     def _taken(self) -> Channel | None:
         with self._lock:

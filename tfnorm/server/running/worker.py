@@ -7,26 +7,17 @@ import resource
 import select
 import socket
 import threading
-import traceback
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.messages import one_line
+from tfnorm.scorers.messages import one_line, place
 from tfnorm.server.bounds import check_outputs
 from tfnorm.server.memory import GIVE_BACK_SECONDS, data, give_back, large_blocks_apart, resident
-from tfnorm.server.running.channel import (
-    NOT_TAKEN,
-    TAKEN,
-    Call,
-    Channel,
-    Loaded,
-    OutOfMemory,
-    Raised,
-)
+from tfnorm.server.running.channel import NOT_TAKEN, TAKEN, Channel
 from tfnorm.server.running.local import load
+from tfnorm.server.running.messages import Call, Loaded, Message, OutOfMemory, Raised
 from tfnorm.session import SavedModel
 
 # What a file's bytes may become while they are loaded.
@@ -104,7 +95,9 @@ def _answer(calls: Channel, model: SavedModel) -> None:
     try:
         while True:
             try:
-                calls.send(_run(model, calls.receive()))
+                call = calls.receive()
+                assert isinstance(call, Call)
+                calls.send(_run(model, call))
             except MemoryError as error:
                 calls.send(_raised(error))
     except (EOFError, OSError):
@@ -114,7 +107,7 @@ def _answer(calls: Channel, model: SavedModel) -> None:
         calls.close()
 
 
-def _run(model: SavedModel, call: Call) -> dict[str, np.ndarray] | Raised:
+def _run(model: SavedModel, call: Call) -> Message:
     try:
         found = model.run(call.feeds, signature=call.signature, outputs=call.outputs)
     except tf.errors.ResourceExhaustedError as error:
@@ -130,17 +123,12 @@ def _run(model: SavedModel, call: Call) -> dict[str, np.ndarray] | Raised:
 
 
 def _raised(error: Exception) -> Raised:
-    """An error without what can't be sent: the graph, and the frames."""
+    """An error as it can be sent."""
     if isinstance(error, MemoryError):
         return Raised(OutOfMemory("Python has no memory left"))
     if isinstance(error, tf.errors.OpError):
-        return Raised(_unattached(error))
+        return Raised(error)
     if isinstance(error, InputError):
         cause = error.__cause__
-        return Raised(error, _unattached(cause) if isinstance(cause, tf.errors.OpError) else None)
-    traceback.print_exception(error)
-    return Raised(RuntimeError(f"{type(error).__name__}: {one_line(error)}"))
-
-
-def _unattached(error: tf.errors.OpError) -> tf.errors.OpError:
-    return type(error)(None, None, error.message)
+        return Raised(error, cause if isinstance(cause, tf.errors.OpError) else None)
+    return Raised(RuntimeError(f"{type(error).__name__}: {one_line(error)}{place(error)}"))
