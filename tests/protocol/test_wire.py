@@ -1,7 +1,6 @@
 """What a message takes, told before it is parsed."""
 
 import pytest
-import tensorflow as tf
 from google.protobuf.internal.encoder import _VarintBytes
 from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
 from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest
@@ -64,7 +63,20 @@ def test_unknown_fields_and_bytes_that_are_no_message_pass():
         check_parsed_size(data, PREDICT, 170 * len(data))
 
 
-def test_a_small_message_is_not_looked_at():
-    request = PredictRequest(inputs={"x": tf.make_tensor_proto([1.0] * 100)})
-    data = request.SerializeToString()
-    check_parsed_size(data, None, 176 * len(data))
+@pytest.mark.parametrize(
+    ("data", "descriptor"),
+    [
+        (field(2, b"") * MANY, PREDICT),
+        (b"\x92\x00\x00" * MANY, PREDICT),
+        (b"\x92\x80\x00\x00" * MANY, PREDICT),
+        (tensor(field(8, b"") * MANY), PREDICT),
+        (tensor(b"\xc2\x00\x00" * MANY), PREDICT),
+        (tensor(field(10, bytes(2 * MANY))), PREDICT),
+        (tensor(field(5, bytes(4 * MANY))), PREDICT),
+        (field(2, field(1, field(1, b"") * MANY)), ClassificationRequest.DESCRIPTOR),
+    ],
+)
+def test_what_is_told_in_no_time_is_never_too_little(data, descriptor):
+    told = check_parsed_size(data, descriptor, 176 * len(data))
+    looked_through = check_parsed_size(data, descriptor, 176 * len(data) - 1)
+    assert looked_through <= told <= 200 * len(data)

@@ -20,12 +20,15 @@ _WIDEST_CHARACTER = 4
 _LONG_NUMBER = re.compile(r"[eE]\+?0*\d{3}|(?<!\d)\d{309}")
 
 
-def check_parsed_size(text: bytes | bytearray, most: int) -> None:
-    """Raise InputError where a document would take over `most` bytes in memory.
+def check_parsed_size(text: bytes | bytearray, most: int) -> int:
+    """About how many bytes a document takes in memory, by an estimate that is on the safe side.
 
     Args:
         text: the document.
-        most: the bytes that it may take, by an estimate that is on the safe side.
+        most: the bytes that it may take.
+
+    Raises:
+        InputError: it takes more.
     """
     width = 1 if text.isascii() else _WIDEST_CHARACTER
     size = (
@@ -41,6 +44,7 @@ def check_parsed_size(text: bytes | bytearray, most: int) -> None:
             f"the document takes about {size:,} bytes once it is parsed; "
             f"accepted: up to {most:,}. Send fewer rows in a request, or use gRPC"
         )
+    return size
 
 
 def number_hooks(text: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ PARSED = 4
 
 def check_feeds(feeds: Mapping[str, np.ndarray], most: int) -> None:
     """Raise InputError where all inputs together have over `most` bytes."""
-    total = sum(map(_held, feeds.values()))
+    total = sum(map(held, feeds.values()))
     if total > most:
         raise InputError(
             f"the inputs have {total:,} bytes as tensors; accepted: up to {most:,} bytes"
@@ -48,7 +48,7 @@ def check_outputs(outputs: Mapping[str, np.ndarray], most: int) -> None:
     Raises:
         tf.errors.ResourceExhaustedError: they have.
     """
-    total = sum(map(_held, outputs.values()))
+    total = sum(map(held, outputs.values()))
     if total > most:
         raise too_large(f"the outputs have {total:,} bytes", most)
 
@@ -60,7 +60,8 @@ def too_large(what: str, most: int) -> tf.errors.ResourceExhaustedError:
     )
 
 
-def _held(array: np.ndarray) -> int:
+def held(array: np.ndarray) -> int:
+    """The bytes of an array as a tensor."""
     if array.dtype == object:
         return array.size * STRING_BYTES + sum(map(len, array.flat))
     return array.nbytes

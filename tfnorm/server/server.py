@@ -15,6 +15,7 @@ import uvicorn
 
 from tfnorm.errors import InputError
 from tfnorm.server.batching.parameters import BatchingParameters
+from tfnorm.server.budget import Budget
 from tfnorm.server.metrics import Metrics
 from tfnorm.server.rest.api import RestApi
 from tfnorm.server.rpc.api import GrpcApi
@@ -46,8 +47,9 @@ class Server:
         rest_port: the port of the REST API; 0 for any free one.
         poll_seconds: how many seconds pass between two looks for a newer version.
         max_request_bytes: how many bytes a request, its tensors, its outputs and its answer may each have.
-            What it is parsed into may have four times as many, so a request takes up to about ten times as
-            many in all, beside what the model itself takes to work on its rows.
+            What it is parsed into may have four times as many, so a request takes up to eleven times as many
+            in all, beside what the model itself takes to work on its rows. All requests together may take
+            four times as many, and one may go beyond it while the others wait.
         batching: run requests of several clients together, as `BatchingParameters` says; None to run
             each by itself.
 
@@ -130,8 +132,9 @@ class Server:
             listener = stack.enter_context(_listen(self.host, self.rest_port))
             self.rest_port = listener.getsockname()[1]
             metrics = Metrics()
-            rpc = self._rpc_server(models, executor, metrics)
-            web = self._web_server(models, executor, metrics)
+            budget = Budget(self._max_request_bytes)
+            rpc = self._rpc_server(models, executor, metrics, budget)
+            web = self._web_server(models, executor, metrics, budget)
             thread = threading.Thread(
                 target=web.run, args=([listener],), name="tfnorm-rest", daemon=True
             )
@@ -174,9 +177,9 @@ class Server:
         )
 
     def _rpc_server(
-        self, models: Models, executor: ThreadPoolExecutor, metrics: Metrics
+        self, models: Models, executor: ThreadPoolExecutor, metrics: Metrics, budget: Budget
     ) -> grpc.Server:
-        api = GrpcApi(models, metrics, self._load, self._max_request_bytes)
+        api = GrpcApi(models, metrics, self._load, self._max_request_bytes, budget)
         server = grpc.server(
             executor,
             handlers=api.handlers(),
@@ -197,9 +200,9 @@ class Server:
         return server
 
     def _web_server(
-        self, models: Models, executor: ThreadPoolExecutor, metrics: Metrics
+        self, models: Models, executor: ThreadPoolExecutor, metrics: Metrics, budget: Budget
     ) -> uvicorn.Server:
-        api = RestApi(models, executor, metrics, self._max_request_bytes)
+        api = RestApi(models, executor, metrics, self._max_request_bytes, budget)
         return uvicorn.Server(
             uvicorn.Config(
                 api.app(),

@@ -13,9 +13,7 @@ def specs(**dtypes):
 
 
 def feeds(text, **dtypes):
-    return tensors.feeds(
-        documents.parse(text.encode(errors="surrogateescape"), 10**6), specs(**dtypes)
-    )
+    return tensors.feeds(documents.parse(text.encode(errors="surrogateescape")), specs(**dtypes))
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,17 @@ from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from tfnorm.errors import InputError
+from tfnorm.protocol.json_text import check_parsed_size
 from tfnorm.server.bounds import PARSED
+from tfnorm.server.budget import Budget, Share
 from tfnorm.server.failures import Failure, explained
 from tfnorm.server.inference.classify import classify
+from tfnorm.server.inference.counted import Counted
 from tfnorm.server.inference.predict import run
 from tfnorm.server.inference.regress import regress
 from tfnorm.server.metrics import PATH, Metrics
 from tfnorm.server.rest import answers, body, documents, records, routes, tensors
+from tfnorm.server.rest.sent import Sent
 from tfnorm.server.versions.models import Models
 from tfnorm.session import DEFAULT_SIGNATURE
 
@@ -61,15 +65,22 @@ class RestApi:
         metrics: where they are counted.
         max_request_bytes: what a body, its tensors, its outputs and its answer may each have; what
             its JSON is parsed into may have four times as much.
+        budget: what requests may take together.
     """
 
     def __init__(
-        self, models: Models, executor: Executor, metrics: Metrics, max_request_bytes: int
+        self,
+        models: Models,
+        executor: Executor,
+        metrics: Metrics,
+        max_request_bytes: int,
+        budget: Budget,
     ):
         self._models = models
         self._executor = executor
         self._metrics = metrics
         self._max_request_bytes = max_request_bytes
+        self._budget = budget
 
     def app(self) -> Starlette:
         """The web application."""
@@ -95,14 +106,18 @@ class RestApi:
         began = time.perf_counter()
         spec = ModelSpec()
         method = ""
+        share = Share(self._budget)
         try:
             route = routes.find(request.method, path)
             spec, method = route.spec, route.method
-            packed = await body.read(request, self._max_request_bytes)
+            packed = await body.read(request, self._max_request_bytes, share)
             encoding = request.headers.get("content-encoding", "")
             loop = asyncio.get_running_loop()
-            text = await loop.run_in_executor(self._executor, self._handle, route, packed, encoding)
+            text = await loop.run_in_executor(
+                self._executor, self._handle, route, packed, encoding, share
+            )
         except ClientDisconnect:
+            share.close()
             return Response()
         except asyncio.CancelledError:
             failure = Failure(tf.errors.UNAVAILABLE, "the server is stopping")
@@ -115,28 +130,33 @@ class RestApi:
         seconds = time.perf_counter() - began
         self._metrics.record(known, method.capitalize(), "REST", failure.code, seconds)
         if failure.code == tf.errors.OK:
-            return _json(text)
+            return Sent(text, share)
+        share.close()
         status = _HTTP_STATUS.get(failure.code, HTTPStatus.INTERNAL_SERVER_ERROR)
         return _error(status, failure.message)
 
-    def _handle(self, route: routes.Route, packed: bytes, encoding: str) -> bytes:
+    def _handle(self, route: routes.Route, packed: bytes, encoding: str, share: Share) -> bytes:
         if route.method == "status":
             return self._status(route.spec)
         if route.method == "metadata":
             return self._metadata(route.spec)
         unpacked = body.unpacked(packed, encoding, self._max_request_bytes)
-        document = documents.parse(unpacked, PARSED * self._max_request_bytes)
+        share.take(check_parsed_size(unpacked, PARSED * self._max_request_bytes))
+        document = documents.parse(unpacked)
         signature = documents.signature_name(document)
         if route.method == "predict":
-            return self._predict(route.spec, document, signature or DEFAULT_SIGNATURE)
+            return self._predict(route.spec, document, signature or DEFAULT_SIGNATURE, share)
         given = records.records(document)
         most = self._max_request_bytes
         with self._models.version(route.spec) as loaded:
+            runner = Counted(loaded, share)
             if route.method == "classify":
-                return answers.classifications(classify(loaded, signature, given, most), most)
-            return answers.regressions(regress(loaded, signature, given, most), most)
+                return answers.classifications(classify(runner, signature, given, most), most)
+            return answers.regressions(regress(runner, signature, given, most), most)
 
-    def _predict(self, spec: ModelSpec, document: dict[str, Any], signature: str) -> bytes:
+    def _predict(
+        self, spec: ModelSpec, document: dict[str, Any], signature: str, share: Share
+    ) -> bytes:
         most = self._max_request_bytes
         with self._models.version(spec) as loaded:
             known = loaded.model.signatures.get(signature)
@@ -145,7 +165,8 @@ class RestApi:
                     f"Serving signature name: {json.dumps(signature)} not found in signature def"
                 )
             feeds = tensors.feeds(document, known.inputs)
-            outputs = run(loaded, feeds, signature=signature, outputs=None, max_bytes=most)
+            runner = Counted(loaded, share)
+            outputs = run(runner, feeds, signature=signature, outputs=None, max_bytes=most)
         rows = tensors.is_row_format(document)
         return answers.answer(outputs, rows=rows, max_bytes=most)
 

@@ -2,29 +2,59 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 
+import tensorflow as tf
 from starlette.requests import Request
 
 from tfnorm.errors import InputError
+from tfnorm.server.budget import MOST_SECONDS, Share
 
 # Of zlib: gzip's format, which is no other.
 _GZIP = 16 + zlib.MAX_WBITS
 # zlib copies what it is given behind the end of a member: with the whole body, once for each of many.
 _PIECE = 1 << 10
+# How often one looks whether there is memory for the rest of a body.
+_LOOK_SECONDS = 0.02
+# What a client may send as slowly as it likes.
+_SMALL_BYTES = 2**16
 
 
-async def read(request: Request, max_bytes: int) -> bytes:
+async def read(request: Request, max_bytes: int, share: Share) -> bytes:
     """The body as it came. One too large is read on: a client that still sends would miss the answer.
+
+    Args:
+        request: of whose body nothing was read.
+        max_bytes: the longest accepted.
+        share: what the request has of the memory of all; where others have it, reading waits.
 
     Raises:
         InputError: it has over `max_bytes`.
+        tf.errors.DeadlineExceededError: it is not there after a minute, and it is not short.
     """
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) <= _SMALL_BYTES:
+        return await _read(request, max_bytes, share)
+    try:
+        return await asyncio.wait_for(_read(request, max_bytes, share), MOST_SECONDS)
+    except asyncio.TimeoutError:
+        reason = (
+            f"the request's body was not there after {MOST_SECONDS:g} seconds: its client sends slowly, "
+            "or other requests take the memory that all may take together"
+        )
+        raise tf.errors.DeadlineExceededError(None, None, reason) from None
+
+
+async def _read(request: Request, max_bytes: int, share: Share) -> bytes:
     body = bytearray()
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size <= max_bytes:
+            share.want(len(chunk))
+            while not share.is_granted():
+                await asyncio.sleep(_LOOK_SECONDS)
             body += chunk
         elif size > 4 * max_bytes:
             break

@@ -8,27 +8,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfnorm.errors import InputError
-from tfnorm.protocol.json_text import check_parsed_size, number_hooks
+from tfnorm.protocol.json_text import number_hooks
 from tfnorm.protocol.json_values import shown
 
 _CONTENT = re.compile(r"[^ \t\n\r]")
 _MARK = "\ufeff"
 
 
-def parse(body: bytes, max_bytes: int) -> dict[str, Any]:
+def parse(body: bytes) -> dict[str, Any]:
     """The JSON object that a body begins with; what follows it is not looked at.
 
     Of equal keys the first counts. A string may have bytes that are no UTF-8: they come as Python's
     surrogate escapes.
 
-    Args:
-        body: the body.
-        max_bytes: what the document may take in memory, by an estimate that is on the safe side.
-
     Raises:
-        InputError: the body is no JSON object, or takes more.
+        InputError: the body is no JSON object.
     """
-    check_parsed_size(body, max_bytes)
     text = body.decode(errors="surrogateescape")
     begins = _CONTENT.search(text, text.startswith(_MARK))
     if begins is None:

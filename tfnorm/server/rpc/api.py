@@ -32,9 +32,11 @@ from tensorflow_serving.apis.regression_pb2 import RegressionRequest, Regression
 from tfnorm.errors import InputError
 from tfnorm.protocol.wire import check_parsed_size
 from tfnorm.server.bounds import PARSED
+from tfnorm.server.budget import MOST_SECONDS, Budget, Share
 from tfnorm.server.failures import explained
 from tfnorm.server.inference import several, tensor_proto
 from tfnorm.server.inference.classify import classify
+from tfnorm.server.inference.counted import Counted
 from tfnorm.server.inference.predict import predict
 from tfnorm.server.inference.regress import regress
 from tfnorm.server.metrics import Metrics
@@ -59,6 +61,7 @@ class GrpcApi:
         load: starts serving a model that a new configuration lists: its name, directory and policy.
         max_request_bytes: what a request, its tensors, its outputs and its answer may each have; what
             it is parsed into may have four times as much.
+        budget: what requests may take together.
     """
 
     def __init__(
@@ -67,11 +70,13 @@ class GrpcApi:
         metrics: Metrics,
         load: Callable[[str, Path, VersionPolicy], ServedModel],
         max_request_bytes: int,
+        budget: Budget,
     ):
         self._models = models
         self._metrics = metrics
         self._load = load
         self._max_request_bytes = max_request_bytes
+        self._budget = budget
         self._reloading = threading.Lock()
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
@@ -97,46 +102,48 @@ class GrpcApi:
             for service, methods in services.items()
         ] + [_Missing()]
 
-    def predict(self, request: PredictRequest) -> PredictResponse:
+    def predict(self, request: PredictRequest, share: Share) -> bytes:
         """Run a signature on the request's tensors."""
         _require_model_spec(request)
         with self._models.version(request.model_spec) as loaded:
-            outputs = predict(loaded, request, self._max_request_bytes)
-        response = PredictResponse(
-            outputs=tensor_proto.to_response(outputs, self._max_request_bytes)
-        )
+            outputs = predict(Counted(loaded, share), request, self._max_request_bytes)
+        response = PredictResponse()
         _answer_for(response.model_spec, request.model_spec, loaded)
-        return response
+        return tensor_proto.response(outputs, response, self._max_request_bytes)
 
-    def classify(self, request: ClassificationRequest) -> ClassificationResponse:
+    def classify(self, request: ClassificationRequest, share: Share) -> ClassificationResponse:
         """Run a classification signature on the request's records."""
         _require_model_spec(request)
         name = request.model_spec.signature_name
         with self._models.version(request.model_spec) as loaded:
-            result = classify(loaded, name, request.input, self._max_request_bytes)
+            runner = Counted(loaded, share)
+            result = classify(runner, name, request.input, self._max_request_bytes)
         response = ClassificationResponse(result=result)
         _answer_for(response.model_spec, request.model_spec, loaded)
         return response
 
-    def regress(self, request: RegressionRequest) -> RegressionResponse:
+    def regress(self, request: RegressionRequest, share: Share) -> RegressionResponse:
         """Run a regression signature on the request's records."""
         _require_model_spec(request)
         name = request.model_spec.signature_name
         with self._models.version(request.model_spec) as loaded:
-            result = regress(loaded, name, request.input, self._max_request_bytes)
+            runner = Counted(loaded, share)
+            result = regress(runner, name, request.input, self._max_request_bytes)
         response = RegressionResponse(result=result)
         _answer_for(response.model_spec, request.model_spec, loaded)
         return response
 
-    def multi_inference(self, request: MultiInferenceRequest) -> MultiInferenceResponse:
+    def multi_inference(
+        self, request: MultiInferenceRequest, share: Share
+    ) -> MultiInferenceResponse:
         """Run several signatures on the request's records."""
         with self._models.version(several.model_spec(request)) as loaded:
-            response = several.several(loaded, request, self._max_request_bytes)
+            response = several.several(Counted(loaded, share), request, self._max_request_bytes)
         for result in response.results:
             result.model_spec.version.value = loaded.number
         return response
 
-    def metadata(self, request: GetModelMetadataRequest) -> GetModelMetadataResponse:
+    def metadata(self, request: GetModelMetadataRequest, share: Share) -> GetModelMetadataResponse:
         """The signatures of a version."""
         _require_model_spec(request)
         if set(request.metadata_field) != {"signature_def"}:
@@ -151,14 +158,14 @@ class GrpcApi:
         response.model_spec.version.value = loaded.number
         return response
 
-    def status(self, request: GetModelStatusRequest) -> GetModelStatusResponse:
+    def status(self, request: GetModelStatusRequest, share: Share) -> GetModelStatusResponse:
         """The state of a version, or of each."""
         _require_model_spec(request)
         return GetModelStatusResponse(
             model_version_status=self._models.statuses(request.model_spec)
         )
 
-    def reload(self, request: ReloadConfigRequest) -> ReloadConfigResponse:
+    def reload(self, request: ReloadConfigRequest, share: Share) -> ReloadConfigResponse:
         """Serve what the request lists."""
         if request.metric_names:
             raise tf.errors.UnimplementedError(
@@ -171,32 +178,39 @@ class GrpcApi:
         return response
 
     def _method(
-        self, name: str, request_type: type[Message], answer: Callable[[Message], Message]
+        self,
+        name: str,
+        request_type: type[Message],
+        answer: Callable[[Message, Share], Message | bytes],
     ) -> grpc.RpcMethodHandler:
         """Parses requests itself: gRPC would answer what it can't parse with an internal error."""
 
         def call(data: bytes, context: grpc.ServicerContext) -> bytes:
             began = time.perf_counter()
             spec = ModelSpec()
+            share = Share(self._budget)
             try:
-                request = self._parsed(data, request_type)
+                request = self._parsed(data, request_type, share)
                 spec = getattr(request, "model_spec", spec)
-                answered: bytes = answer(request).SerializeToString()
+                found = answer(request, share)
+                answered: bytes = found if isinstance(found, bytes) else found.SerializeToString()
             # Whatever it is, the client is told.
             except Exception as error:
+                share.close()
                 failure = explained(error, name)
                 self._record(name, spec, failure.code, began)
                 _abort(context, failure.code, failure.message)
             self._record(name, spec, tf.errors.OK, began)
+            _close_when_sent(share, context)
             return answered
 
         return grpc.unary_unary_rpc_method_handler(call)
 
-    def _parsed(self, data: bytes, request_type: type[Message]) -> Message:
+    def _parsed(self, data: bytes, request_type: type[Message], share: Share) -> Message:
         most = self._max_request_bytes
         if len(data) > most:
             raise InputError(f"the request has {len(data):,} bytes; accepted: up to {most:,}")
-        check_parsed_size(data, request_type.DESCRIPTOR, PARSED * most)
+        share.take(len(data) + check_parsed_size(data, request_type.DESCRIPTOR, PARSED * most))
         try:
             return request_type.FromString(data)
         except DecodeError as error:
@@ -222,6 +236,22 @@ class _Missing(grpc.GenericRpcHandler):
             )
 
         return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+def _close_when_sent(share: Share, context: grpc.ServicerContext) -> None:
+    """Give a request's memory back once its client has the answer, or has taken too long to read it."""
+    if not share.taken:
+        return
+    late = threading.Timer(MOST_SECONDS, context.cancel)
+    late.daemon = True
+
+    def done() -> None:
+        late.cancel()
+        share.close()
+
+    late.start()
+    if not context.add_callback(done):
+        done()
 
 
 def _answer_for(answering: ModelSpec, asked: ModelSpec, loaded: LoadedVersion) -> None:
