@@ -1,6 +1,8 @@
 """Starting and stopping."""
 
 import logging
+import os
+import resource
 import socket
 import threading
 import time
@@ -260,3 +262,31 @@ def test_the_log_says_what_the_server_is(start, caplog):
     assert "a stand-in for TensorFlow Serving" in caplog.text
     assert server.grpc_url in caplog.text
     assert server.rest_url in caplog.text
+
+
+def test_connections_for_which_there_is_no_descriptor_are_one_line_in_the_log(
+    start, caplog, eventually
+):
+    server = start()
+    assert requests.get(server.rest_url, timeout=20).status_code == 200
+    clients = [socket.socket() for _ in range(3)]
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The lowest number that is free is the next one to be given.
+    free = os.dup(clients[0].fileno())
+    os.close(free)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+        for client in clients:
+            client.connect((server.host, server.rest_port))
+        eventually(lambda: "Too many open files" in caplog.text)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    began = time.monotonic()
+    server.stop()
+    assert time.monotonic() - began < 2
+    for client in clients:
+        client.close()
+    (line,) = [record.getMessage() for record in caplog.records if "REST" in record.getMessage()]
+    assert line.startswith("the REST API goes on after an error: socket.accept()")
+    assert "\n" not in line
+    assert "Traceback" not in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import uvicorn
@@ -16,6 +18,7 @@ import uvicorn
 from tfnorm.errors import InputError
 from tfnorm.server.batching.parameters import BatchingParameters
 from tfnorm.server.budget import Budget
+from tfnorm.server.failures import described
 from tfnorm.server.metrics import Metrics
 from tfnorm.server.rest.api import RestApi
 from tfnorm.server.rpc.api import GrpcApi
@@ -203,7 +206,7 @@ class Server:
         self, models: Models, executor: ThreadPoolExecutor, metrics: Metrics, budget: Budget
     ) -> uvicorn.Server:
         api = RestApi(models, executor, metrics, self._max_request_bytes, budget)
-        return uvicorn.Server(
+        return _WebServer(
             uvicorn.Config(
                 api.app(),
                 # httptools, which uvicorn prefers where it is there, takes headers without end.
@@ -219,6 +222,27 @@ class Server:
                 timeout_graceful_shutdown=_GRACE,
             )
         )
+
+
+class _WebServer(uvicorn.Server):
+    """A web server that says in one line what fails outside of requests, such as connections without descriptors.
+
+    asyncio would log the frames, two thousand times for each connection that it can't accept.
+    """
+
+    _told = ""
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._log)
+        await super().serve(sockets)
+
+    def _log(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        reason = f"{context['message']} ({described(error)})" if error else context["message"]
+        # What was to be accepted later fails once nothing is.
+        if reason != self._told and not self.should_exit:
+            _log.warning("the REST API goes on after an error: %s", reason)
+        self._told = reason
 
 
 def _drain(models: Models, rpc: grpc.Server, web: uvicorn.Server, thread: threading.Thread) -> None:

@@ -8,8 +8,10 @@ import signal
 import struct
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -20,6 +22,7 @@ from tfnorm.errors import InputError
 from tfnorm.server import Server
 from tfnorm.server.running import isolated
 from tfnorm.server.running.isolated import IsolatedModel
+from tfnorm.server.running.launcher import Launcher
 from tfnorm.server.running.local import LocalModel
 
 pytestmark = pytest.mark.skipif(
@@ -247,6 +250,30 @@ def test_where_processes_come_from_is_replaced_as_well(hungry_directory, launche
         os.kill(launcher._nursery.pid, signal.SIGKILL)
         with closing(IsolatedModel(hungry_directory, launcher, MOST)) as after:
             assert ask(before)["y"].tolist() == ask(after)["y"].tolist() == [2, 4]
+
+
+def test_nothing_is_started_to_end_what_is_left_of_a_process_that_was_killed(
+    hungry_directory, eventually
+):
+    launcher = Launcher()
+    model = IsolatedModel(hungry_directory, launcher, MOST)
+    nursery, number = launcher._nursery, model._process._number
+    nursery.kill()
+    nursery.wait()
+    began = time.monotonic()
+    model.close()
+    launcher.close()
+    assert time.monotonic() - began < 2
+    assert launcher._nursery is nursery
+    eventually(lambda: not is_running(number))
+
+
+def is_running(number):
+    """Whether a process is there, and not only its exit status for a parent that never asks."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_both_apis_say_that_a_request_takes_too_much(hungry_directory, launcher, connect):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -43,12 +44,30 @@ class Launcher:
             said: what it writes its log to.
         """
         told = {"path": str(path), "max_bytes": max_bytes}
-        number: int = self._ask(told, [control.fileno(), said])
-        return number
+        with self._lock:
+            for _ in range(2):
+                number = self._ask(told, [control.fileno(), said])
+                if number is not None:
+                    return int(number)
+                # Somebody has ended the one that forks.
+                self.close()
+                self._begin()
+        raise RuntimeError(
+            "the process that starts those of models does not start; the log says why"
+        )
 
     def end(self, process: int) -> tuple[int, int]:
-        """End a process; the signal that ended it, 0 for none, and the most memory in bytes that it had."""
-        ended_by, most = self._ask(process, [])
+        """End a process; the signal that ended it, 0 for none, and the most memory in bytes that it had.
+
+        One whose parent is gone is ended without a word: nobody can tell what it had.
+        """
+        with self._lock:
+            answer = self._ask(process, [])
+        if answer is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+            return 0, 0
+        ended_by, most = answer
         return ended_by, most
 
     def __enter__(self) -> Launcher:
@@ -80,15 +99,9 @@ class Launcher:
             )
 
     def _ask(self, told: Any, descriptors: list[int]) -> Any:
-        with self._lock:
-            for _ in range(2):
-                with contextlib.suppress(OSError):
-                    socket.send_fds(self._control, [json.dumps(told).encode()], descriptors)
-                    if answer := self._control.recv(_LONGEST_MESSAGE):
-                        return json.loads(answer)
-                # Somebody has ended it.
-                self.close()
-                self._begin()
-        raise RuntimeError(
-            "the process that starts those of models does not start; the log says why"
-        )
+        """What the process that forks answers; None where it has ended."""
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._control, [json.dumps(told).encode()], descriptors)
+            if answer := self._control.recv(_LONGEST_MESSAGE):
+                return json.loads(answer)
+        return None
