@@ -225,9 +225,9 @@ class Server:
 
 
 class _WebServer(uvicorn.Server):
-    """A web server that says in one line what fails outside of requests, such as connections without descriptors.
+    """A web server that says in one line what fails outside of requests.
 
-    asyncio would log the frames, two thousand times for each connection that it can't accept.
+    asyncio would log the frames of it, two thousand times where it has no descriptor for a connection.
     """
 
     _told = ""

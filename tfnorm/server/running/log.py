@@ -14,6 +14,7 @@ LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _OF_TENSORFLOW = re.compile(
     rb"[IWE]\d{4} |\d{4}-\d\d-\d\d .*: [IWE] |\t \[\[|Hint: |WARNING: All log|$"
 )
+_FRAMES = b"Traceback (most recent call last)"
 _ERRORS_LEVEL = 2
 _TAIL_BYTES = 2**13
 _LOG_SECONDS = 5.0
@@ -23,7 +24,8 @@ _STDERR = 2
 class Log:
     """Passes on what a process writes, as far as this one logs such lines, and keeps the end of it.
 
-    While this lasts, `descriptor` is where it is to write.
+    While this lasts, `descriptor` is where it is to write. Where TensorFlow logs the error of an op that is
+    in Python, the frames behind it are left out: the line before them says what went wrong.
     """
 
     def __init__(self) -> None:
@@ -44,9 +46,15 @@ class Log:
 
     def _pass_on(self) -> None:
         quiet = int(os.environ.get(LEVEL, "0")) >= _ERRORS_LEVEL
+        is_logged = in_frames = False
         with os.fdopen(self._read, "rb") as lines:
             for line in lines:
                 self.tail = (self.tail + line)[-_TAIL_BYTES:]
-                if not (quiet and _OF_TENSORFLOW.match(line)):
+                before, is_logged = is_logged, _OF_TENSORFLOW.match(line) is not None
+                begins = before and line.startswith(_FRAMES)
+                left_out = begins or in_frames or (quiet and is_logged)
+                # The frames end with a line that is not indented: the error, once more.
+                in_frames = begins or (in_frames and line[:1].isspace())
+                if not left_out:
                     with contextlib.suppress(OSError):
                         os.write(_STDERR, line)
