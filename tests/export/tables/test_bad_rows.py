@@ -386,3 +386,19 @@ def test_a_model_that_refuses_bad_ids_itself_is_refused(tmp_path):
         InputError, match=r"'ids' is 9 is refused with all of its batch: .*no such item"
     ):
         exported(model_of(lambda x: Checked()(x)), tmp_path)
+
+
+@pytest.mark.skipif(
+    not hasattr(keras.layers, "ReversibleEmbedding"), reason="Keras has the layer from 3.13 on"
+)
+def test_a_table_that_is_also_multiplied_by_is_left_alone_or_refused(tmp_path):
+    """Keras's own class, whose call takes more than ids."""
+    x = keras.Input((STEPS,), name="ids", dtype="int32")
+    both = keras.layers.ReversibleEmbedding(ROWS, 3, name="both")
+    model = keras.Model(x, both(both(x), reverse=True))
+    with pytest.raises(InputError, match=r"'both' .* looks up embeddings by code of its own"):
+        exported(model, tmp_path)
+    path = exported(model, tmp_path, unknown_ids="error")
+    with SavedModel(path) as saved:
+        scores = saved.run({"ids": ids_of()})["score"]
+    np.testing.assert_allclose(scores, model(ids_of()), rtol=1e-5)
