@@ -77,6 +77,8 @@ def test_workers_of_which_one_is_killed_are_started_again_and_learn_what_one_pro
 
     first, second = apart(training_worker.main, *((config, folder) for config in _configs()))
     assert (first.pop("writes"), second.pop("writes")) == (True, False)
+    blocks = [block.where for block in click_rows.splits(folder).train.blocks]
+    assert (first.pop("read"), second.pop("read")) == (set(blocks[2::2]), set(blocks[1::2]))
     for name in ("weights", "statistics"):
         for one, other in zip(first[name], second[name], strict=True):
             np.testing.assert_array_equal(one, other)

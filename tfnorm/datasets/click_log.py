@@ -86,14 +86,15 @@ class Examples:
 
         size = -(-_PART // batch_size) * batch_size
 
-        def parts() -> Iterator[Examples]:
+        def parts() -> Iterator[tuple[Examples, np.ndarray]]:
             number, order = next(epochs), np.arange(len(self))
             if shuffle_seed is not None:
                 np.random.default_rng([shuffle_seed, number]).shuffle(order)
             for start in range(0, len(self), size):
-                yield self[order[start : start + size]]
+                part = self[order[start : start + size]]
+                yield part, ends(len(part), batch_size)
 
-        return as_batches(parts, self._spec(), batch_size, -(-len(self) // batch_size))
+        return as_batches(parts, self._spec(), -(-len(self) // batch_size))
 
     def parts(self) -> Iterator[Examples]:
         """The examples in their order, some thousands at a time."""
@@ -134,28 +135,38 @@ def wrong_rows_told() -> Iterator[None]:
         raise _wrong[-1] from error
 
 
-def _noted(parts: Iterator[Examples]) -> Iterator[Any]:
+def _noted(parts: Iterator[tuple[Examples, np.ndarray]]) -> Iterator[Any]:
     try:
-        for part in parts:
-            yield part._columns()
+        for part, batch_ends in parts:
+            yield batch_ends, *part._columns()
     except InputError as error:
         _wrong.append(error)
         raise
 
 
-def as_batches(
-    parts: Callable[[], Iterator[Examples]], spec: tuple[Any, ...], batch_size: int, batches: int
-) -> tf.data.Dataset:
-    """Parts, each of whole batches but for the last, as `(features, labels)`, and weights if any."""
-    chunks = tf.data.Dataset.from_generator(lambda: _noted(parts()), output_signature=spec)
+def ends(rows: int, batch_size: int) -> np.ndarray:
+    """Where each batch of so many rows ends; the last one has what is left."""
+    return np.minimum(np.arange(batch_size, rows + batch_size, batch_size), rows)
 
-    def cut(*columns: Any) -> tf.data.Dataset:
-        count = tf.cast(tf.shape(columns[1])[0], tf.int64)
+
+def as_batches(
+    parts: Callable[[], Iterator[tuple[Examples, np.ndarray]]], spec: tuple[Any, ...], batches: int
+) -> tf.data.Dataset:
+    """Parts of several batches as `(features, labels)`, and weights if any.
+
+    Args:
+        parts: gives the parts of a pass, each with where its batches end.
+        spec: of a batch.
+        batches: how many a pass has.
+    """
+    signature = (tf.TensorSpec([None], tf.int64), *spec)
+    chunks = tf.data.Dataset.from_generator(lambda: _noted(parts()), output_signature=signature)
+
+    def cut(batch_ends: tf.Tensor, *columns: Any) -> tf.data.Dataset:
+        starts = tf.concat([tf.zeros(1, tf.int64), batch_ends[:-1]], axis=0)
         # Whole batches are cut out: to go example by example would slow the training.
-        return tf.data.Dataset.range(0, count, batch_size).map(
-            lambda start: tf.nest.map_structure(
-                lambda column: column[start : start + batch_size], columns
-            )
+        return tf.data.Dataset.from_tensor_slices((starts, batch_ends)).map(
+            lambda start, end: tf.nest.map_structure(lambda column: column[start:end], columns)
         )
 
     options = tf.data.Options()

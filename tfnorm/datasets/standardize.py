@@ -36,15 +36,22 @@ def standardize(log: Log) -> Schema:
     wanted = [number for number in schema.all_numbers if not number.is_fitted]
     if not wanted:
         return schema
-    moments = {number.name: _Moments() for number in wanted}
     columns = schema.columns
-    for part in log.parts():
-        for number in wanted:
-            values = part.features[number.name]
-            partner = columns[number.name].partner
-            if partner is not None:
-                values = values[part.features[partner] != columns[partner].padding]
-            moments[number.name].add(values.astype(np.float64))
+
+    def of_lane(_: int, lane: Log) -> dict[str, _Moments]:
+        moments = {number.name: _Moments() for number in wanted}
+        for part in lane.parts():
+            for name, found in moments.items():
+                values, partner = part.features[name], columns[name].partner
+                if partner is not None:
+                    values = values[part.features[partner] != columns[partner].padding]
+                found.add(values.astype(np.float64))
+        return moments
+
+    moments, *others = log.of_lanes(of_lane)
+    for other in others:
+        for name, found in moments.items():
+            found.merge(other[name])
     return schema.with_statistics({n.name: moments[n.name].result(n) for n in wanted})
 
 
@@ -57,17 +64,18 @@ class _Moments:
         self._m2: np.ndarray = np.zeros(())
 
     def add(self, values: np.ndarray) -> None:
-        count = len(values)
-        if not count:
-            return
-        mean = values.mean(axis=0)
+        if len(values):
+            mean = values.mean(axis=0)
+            self._merge(len(values), mean, np.square(values - mean).sum(axis=0))
+
+    def merge(self, other: _Moments) -> None:
+        if other._count:
+            self._merge(other._count, other._mean, other._m2)
+
+    def _merge(self, count: int, mean: np.ndarray, m2: np.ndarray) -> None:
         total = self._count + count
         apart = mean - self._mean
-        self._m2 = (
-            self._m2
-            + np.square(values - mean).sum(axis=0)
-            + np.square(apart) * self._count * count / total
-        )
+        self._m2 = self._m2 + m2 + np.square(apart) * self._count * count / total
         self._mean = self._mean + apart * count / total
         self._count = total
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfnorm._start.version import __version__
 from tfnorm.datasets import ClickLog, Log, Splits, as_splits
-from tfnorm.datasets.click_log import wrong_rows_told
+from tfnorm.datasets.click_log import ends, wrong_rows_told
 from tfnorm.errors import InputError
 from tfnorm.statistics import Observer, Recalibrator
 from tfnorm.statistics.moves import Recalibration
@@ -132,12 +132,30 @@ def train(
         trained = train(log, Recipe(model="dien", epochs=20, patience=2))
         trained.model.save("dien.keras")
     """
-    recipe = recipe or Recipe()
     check_strategy()
-    chief = place()[0] == 0
     if tensorboard is not None:
         check_tensorboard()
-    splits = as_splits(log).standardized()
+    again = "start all of them again"
+    if checkpoints is not None:
+        again += f", which go on from {checkpoints}"
+    with loss_of_workers_told(again):
+        return _train(log, recipe or Recipe(), checkpoints, tensorboard, recalibrate, progress)
+
+
+def _train(
+    log: ClickLog | Splits,
+    recipe: Recipe,
+    checkpoints: Path | None,
+    tensorboard: Path | None,
+    recalibrate: bool,
+    progress: Progress | None,
+) -> Trained:
+    chief = place()[0] == 0
+    splits = as_splits(log)
+    if tf.distribute.has_strategy():
+        together = splits.train.read_together(*place(), of_all)
+        splits = replace(splits, train=together)
+    splits = splits.standardized()
     keras.utils.set_random_seed(recipe.seed)
     examples, validation = splits.train, splits.validation
     stops_early = recipe.patience > 0 and recipe.epochs > 1
@@ -187,13 +205,11 @@ def train(
     # `fit` traces its step twice if that makes the optimizer's variables.
     model.optimizer.build(model.trainable_variables)
     if tf.distribute.has_strategy():
-        again = "start all of them again" + (
-            "" if checkpoints is None else f", which go on from {checkpoints}"
-        )
-        with wrong_rows_told(), loss_of_workers_told(again):
+        with wrong_rows_told():
             new = loop.fit(
                 model,
                 batches,
+                sizes=np.diff(ends(len(examples), recipe.batch_size), prepend=0).tolist(),
                 first=first,
                 epochs=epochs,
                 positive_weight=recipe.positive_weight,

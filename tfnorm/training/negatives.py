@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -46,8 +47,7 @@ class Negatives:
         DIEN(log.schema).fit(log.batches(256, shuffle_seed=0, change=negatives))
 
     Reference:
-        Zhou et al., 2019, https://arxiv.org/abs/1809.03672, section 4.2; Vitter, 1985, algorithm R,
-        https://doi.org/10.1145/3147.3165.
+        Zhou et al., 2019, https://arxiv.org/abs/1809.03672, section 4.2.
     """
 
     def __init__(self, log: Log, by: By = "uniform", *, pool: int = _POOL, seed: int = 0) -> None:
@@ -59,20 +59,30 @@ class Negatives:
         if not self._histories:
             raise InputError("the log's schema has no history; accepted: one or more")
         # By name, as two histories of the same features draw from the same items.
-        kinds = {tuple(history.of) for history in self._histories}
-        rng = np.random.default_rng(seed)
-        pools: dict[tuple[str, ...], _Distinct | _Sample] = {
-            kind: _Distinct(pool) if by == "uniform" else _Sample(pool, rng) for kind in kinds
-        }
-        for part in log.parts():
-            for kind, found in pools.items():
-                found.add([part.features[name] for name in kind])
-            if by == "uniform":
-                for history in self._histories:
-                    columns = [part.features[column] for column in history.of.values()]
-                    there = columns[0] != _padding(columns[0])
-                    pools[tuple(history.of)].add([column[there] for column in columns])
-        self._pools = {kind: found.result() for kind, found in pools.items()}
+        kinds = list(dict.fromkeys(tuple(history.of) for history in self._histories))
+
+        def of_lane(number: int, lane: Log) -> dict[tuple[str, ...], _Pool]:
+            rng = np.random.default_rng([seed, number])
+            pools: dict[tuple[str, ...], _Pool] = {
+                kind: _Distinct(pool) if by == "uniform" else _Sample(pool, rng) for kind in kinds
+            }
+            for part in lane.parts():
+                for kind, found in pools.items():
+                    found.add([part.features[name] for name in kind])
+                if by == "uniform":
+                    for history in self._histories:
+                        columns = [part.features[column] for column in history.of.values()]
+                        there = columns[0] != _padding(columns[0])
+                        pools[tuple(history.of)].add([column[there] for column in columns])
+            for found in pools.values():
+                found.cut()
+            return pools
+
+        whole, *others = log.of_lanes(of_lane)
+        for other in others:
+            for kind, found in whole.items():
+                found.merge(other[kind])
+        self._pools = {kind: found.result() for kind, found in whole.items()}
 
     def __call__(self, examples: Examples, rng: np.random.Generator) -> Examples:
         """The examples with a column of negatives for each column of ids of each history.
@@ -111,76 +121,81 @@ class Negatives:
         return found
 
 
-class _Distinct:
-    """The items with the least hashes of all that were added: each is as likely as any other."""
+class _Pool(ABC):
+    """Those of all items that were added that have the least keys: pools merge in any order."""
 
     def __init__(self, pool: int) -> None:
         self._pool = pool
-        self._new: list[list[np.ndarray]] = []
+        self._most: float | int | None = None
+        self._held: list[list[np.ndarray]] = []
         self._count = 0
-        self._kept: list[np.ndarray] | None = None
 
     def add(self, columns: list[np.ndarray]) -> None:
+        """Add items, of which the first column tells whether they are padding."""
         there = columns[0] != _padding(columns[0])
-        if not there.any():
-            return
-        _, first = np.unique(columns[0][there], return_index=True)
-        self._new.append([column[there][first] for column in columns])
-        self._count += len(first)
-        if self._count >= max(65_536, self._pool // 4):
-            self._merge()
+        self._hold(self._keyed([column[there] for column in columns]))
 
-    def _merge(self) -> None:
-        parts = self._new if self._kept is None else [self._kept, *self._new]
-        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        ids, first = np.unique(columns[0], return_index=True)
-        if len(ids) > self._pool:
-            first = first[np.argsort(hashes(ids), kind="stable")[: self._pool]]
-        self._kept = [column[np.sort(first)] for column in columns]
-        self._new, self._count = [], 0
+    def merge(self, other: _Pool) -> None:
+        for keyed in other._held:
+            self._hold(keyed)
 
     def result(self) -> list[np.ndarray]:
-        if self._new:
-            self._merge()
-        return _some(self._kept)
+        self.cut()
+        if not self._count:
+            raise InputError("the log has no item to draw; accepted: one or more")
+        return self._held[0][1:]
+
+    @abstractmethod
+    def _keyed(self, columns: list[np.ndarray]) -> list[np.ndarray]:
+        """The columns, and before them the keys."""
+
+    def _least(self, keyed: list[np.ndarray]) -> np.ndarray:
+        """Which come first."""
+        return np.argsort(keyed[0], kind="stable")
+
+    def _hold(self, keyed: list[np.ndarray]) -> None:
+        if self._most is not None:
+            few = keyed[0] <= self._most
+            keyed = [column[few] for column in keyed]
+        self._held.append(keyed)
+        self._count += len(keyed[0])
+        if self._count >= self._pool + max(65_536, self._pool // 4):
+            self.cut()
+
+    def cut(self) -> None:
+        """Keep no more than the pool."""
+        if not self._held:
+            return
+        whole = [np.concatenate(column) for column in zip(*self._held, strict=True)]
+        first = self._least(whole)[: self._pool]
+        self._held, self._count = [[column[first] for column in whole]], len(first)
+        if len(first) == self._pool:
+            self._most = self._held[0][0][-1]
 
 
-class _Sample:
-    """A sample of what was added in which each has the same chance."""
+class _Distinct(_Pool):
+    """Of the items each once: by their hashes, each is as likely as any other."""
+
+    def _keyed(self, columns: list[np.ndarray]) -> list[np.ndarray]:
+        _, first = np.unique(columns[0], return_index=True)
+        found = [column[first] for column in columns]
+        return [hashes(found[0]), *found]
+
+    def _least(self, keyed: list[np.ndarray]) -> np.ndarray:
+        _, first = np.unique(keyed[1], return_index=True)
+        found: np.ndarray = first[np.argsort(keyed[0][first], kind="stable")]
+        return found
+
+
+class _Sample(_Pool):
+    """A sample of what was added, in which each has the same chance."""
 
     def __init__(self, pool: int, rng: np.random.Generator) -> None:
-        self._pool = pool
+        super().__init__(pool)
         self._rng = rng
-        self._seen = 0
-        self._kept: list[np.ndarray] | None = None
 
-    def add(self, columns: list[np.ndarray]) -> None:
-        there = columns[0] != _padding(columns[0])
-        columns = [column[there] for column in columns]
-        if self._kept is None:
-            self._kept = [column[:0] for column in columns]
-        room = self._pool - len(self._kept[0])
-        self._kept = [
-            np.concatenate([kept, column[:room]])
-            for kept, column in zip(self._kept, columns, strict=True)
-        ]
-        self._seen += min(room, len(columns[0]))
-        later = [column[room:] for column in columns]
-        numbers = self._seen + np.arange(len(later[0]))
-        places = self._rng.integers(numbers + 1)
-        taken = places < self._pool
-        for kept, column in zip(self._kept, later, strict=True):
-            kept[places[taken]] = column[taken]
-        self._seen += len(later[0])
-
-    def result(self) -> list[np.ndarray]:
-        return _some(self._kept)
-
-
-def _some(kept: list[np.ndarray] | None) -> list[np.ndarray]:
-    if kept is None or not len(kept[0]):
-        raise InputError("the log has no item to draw; accepted: one or more")
-    return kept
+    def _keyed(self, columns: list[np.ndarray]) -> list[np.ndarray]:
+        return [self._rng.random(len(columns[0])), *columns]
 
 
 def _padding(column: np.ndarray) -> int | bytes:

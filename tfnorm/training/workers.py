@@ -17,6 +17,7 @@ from tfnorm.errors import InputError
 from tfnorm.training.recipe import STRATEGIES, StrategyName
 
 _T = TypeVar("_T")
+_WORD = 8
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -97,7 +98,8 @@ def of_all(value: _T) -> list[_T]:
     if count == 1:
         return [value]
     strategy = tf.distribute.get_strategy()
-    data = np.frombuffer(pickle.dumps(value), np.uint8).astype(np.int32)
+    data = np.frombuffer(pickle.dumps(value), np.uint8)
+    words = np.pad(data, (0, -len(data) % _WORD)).view(np.int64)
     first = index * (strategy.num_replicas_in_sync // count)
 
     def gathered(array: np.ndarray) -> np.ndarray:
@@ -110,10 +112,9 @@ def of_all(value: _T) -> list[_T]:
         found: np.ndarray = strategy.gather(values, 0).numpy()
         return found
 
-    ends = np.cumsum(gathered(np.array([len(data)], np.int64)))
-    whole = gathered(data).astype(np.uint8)
-    parts = np.split(whole, ends[:-1])
-    return [pickle.loads(part.tobytes()) for part in parts]
+    ends = np.cumsum(gathered(np.array([len(words)], np.int64)))
+    # What is put behind a pickle to fill a word is not read.
+    return [pickle.loads(part.tobytes()) for part in np.split(gathered(words), ends[:-1])]
 
 
 def outside(function: Callable[[], _T]) -> _T:

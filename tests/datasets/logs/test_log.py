@@ -4,6 +4,7 @@ import itertools
 import click_rows as clicks
 import numpy as np
 import pytest
+from readers import together
 
 from tfnorm import datasets
 from tfnorm.errors import InputError
@@ -74,13 +75,17 @@ def test_an_epochs_order_depends_on_the_seed_and_its_number_alone(log):
 
 
 def test_no_more_rows_are_held_than_the_buffer_and_a_few_parts(log, monkeypatch):
-    from tfnorm.datasets.logs import shuffle
+    from tfnorm.datasets.logs.order import lanes, shuffle
 
     held = []
     joined = shuffle.joined
-    monkeypatch.setattr(
-        shuffle, "joined", lambda parts: held.append(sum(map(len, parts))) or joined(parts)
-    )
+
+    def noted(parts):
+        held.append(sum(map(len, parts)))
+        return joined(parts)
+
+    for module in (shuffle, lanes):
+        monkeypatch.setattr(module, "joined", noted)
     assert sorted(items(log.batches(4, shuffle_seed=0, buffer=16))) == list(range(COUNT))
     assert max(held) <= 16 + 8
 
@@ -94,6 +99,50 @@ def test_workers_have_all_rows_between_them_and_none_twice(log):
     assert sorted(shuffled) == sorted(rows_of(log.sharded(1, 2)))
     with pytest.raises(InputError, match="shard 2 of 2; accepted: 0 to 1"):
         log.sharded(2, 2)
+
+
+def watched(log, read):
+    """The log, and in `read` which of its blocks are read."""
+
+    def block(one):
+        return dataclasses.replace(one, read=lambda: read.add(one.where) or one.read())
+
+    return dataclasses.replace(log, blocks=tuple(map(block, log.blocks)))
+
+
+@pytest.mark.parametrize("count", [2, 11])
+def test_workers_that_read_together_have_the_batches_of_one_and_read_only_what_is_theirs(
+    log, count
+):
+    """There are ten row groups; of eleven workers two share one."""
+
+    def prices(dataset):
+        return [features["price"].tolist() for features, _ in dataset.as_numpy_iterator()]
+
+    def one(readers):
+        read = set()
+        mine = watched(log, read).read_together(readers.index, readers.count, readers.gather)
+        kept, aside = mine.split_by_user(0.3)
+        read.clear()
+        dataset = kept.batches(7, shuffle_seed=3)
+        read.clear()  # The first rows tell the dtypes.
+        return prices(dataset), read, (len(kept), len(aside))
+
+    kept, aside = log.split_by_user(0.3)
+    whole, found = prices(kept.batches(7, shuffle_seed=3)), together(count, one)
+    for batch, *shares in zip(whole, *(of_worker for of_worker, _, _ in found), strict=True):
+        assert sorted(itertools.chain(*shares)) == sorted(batch)
+    assert {rows for _, _, rows in found} == {(len(kept), len(aside))}
+    blocks = [block.where for block in log.blocks]
+    for n, (_, read, _) in enumerate(found):
+        assert read <= set(blocks[n % 10 :: count])
+
+
+def test_workers_that_read_together_need_a_seed_and_a_place(log):
+    with pytest.raises(InputError, match="reader 2 of 2; accepted: 0 to 1"):
+        log.read_together(2, 2, list)
+    with pytest.raises(InputError, match="shuffle_seed is None; accepted: a number"):
+        log.read_together(0, 2, list).batches(7)
 
 
 def test_a_log_is_split_by_time(log):

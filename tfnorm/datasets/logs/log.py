@@ -6,24 +6,27 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
-from tfnorm.datasets.click_log import Examples, as_batches
+from tfnorm.datasets.click_log import Examples, as_batches, ends
 from tfnorm.datasets.logs.groups import shares
-from tfnorm.datasets.logs.shuffle import by_turns, rebatched, shuffled
-from tfnorm.datasets.logs.table import NULLS, Block, filled, taken, wanted
+from tfnorm.datasets.logs.order.lanes import CHUNK, LANES, Readers, interleaved, of_lanes
+from tfnorm.datasets.logs.order.shuffle import rebatched, shuffled
+from tfnorm.datasets.logs.table import NULLS, Block, as_examples, filled, in_time, taken
 from tfnorm.errors import InputError
 from tfnorm.schema import Schema
-from tfnorm.schema.rows import Values, fitted
 
 BUFFER = 65_536
 
 Change = Callable[[Examples, np.random.Generator], Examples]
 """What is done to a part of an epoch, such as to draw negatives for it."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,7 @@ class Log:
         shard: the index of this part and the number of parts, where several workers share a log.
         users: the range of the users that it has, as two shares from 0 to 1, and the seed that orders the
             users; None for all users.
+        readers: the workers that read it together, as `read_together` makes them.
 
     Raises:
         InputError: `nulls` is none of these. What is wrong with a row is found when it is read: a value
@@ -64,6 +68,7 @@ class Log:
     until: float | None = None
     shard: tuple[int, int] = (0, 1)
     users: tuple[float, float, int] | None = None
+    readers: Readers = field(default_factory=Readers)
 
     def __post_init__(self) -> None:
         if self.nulls not in NULLS:
@@ -71,7 +76,7 @@ class Log:
 
     def __len__(self) -> int:
         """How many rows it has; they are read once where the files don't say."""
-        return self._rows
+        return sum(self._rows_of_lanes)
 
     def with_schema(self, schema: Schema) -> Log:
         """The same rows for a schema of the same columns, such as one with statistics."""
@@ -103,7 +108,35 @@ class Log:
         """
         if not 0 <= index < count:
             raise InputError(f"shard {index} of {count}; accepted: 0 to {count - 1}")
-        return replace(self, shard=(index, count))
+        return replace(self, shard=(index, count), readers=Readers())
+
+    def read_together(self, index: int, count: int, gather: Callable[[Any], list[Any]]) -> Log:
+        """The same log, for several workers that read it together, each of them what no other reads.
+
+        `batches` with a seed gives each worker its rows of every batch, and the batches are those that one
+        process has. What needs all rows, such as `len`, `split_by_user` or `tfnorm.datasets.standardize`, has
+        every worker read its own and tell the others, so all must ask for it at the same time.
+
+        Args:
+            index: which of the workers this one is.
+            count: how many there are. Where there are more than blocks, or than 16, some read the same
+                blocks and share their rows.
+            gather: gives what each worker gives, in their order.
+
+        Raises:
+            InputError: `index` is not in [0, count).
+        """
+        if not 0 <= index < count:
+            raise InputError(f"reader {index} of {count}; accepted: 0 to {count - 1}")
+        return replace(self, readers=Readers(index, count, gather))
+
+    def of_lanes(self, function: Callable[[int, Log], _T]) -> list[_T]:
+        """What a function gives for each lane and its number; each of the readers reads its own.
+
+        Raises:
+            InputError: the function raises it, at any of the readers.
+        """
+        return of_lanes(self.lanes, self.readers, function)
 
     def split_by_user(self, share: float, *, seed: int = 0) -> tuple[Log, Log]:
         """Split it into two parts that have no user in common, such as for early stopping.
@@ -148,15 +181,17 @@ class Log:
     ) -> tf.data.Dataset:
         """The rows as `(features, labels)` or `(features, labels, weights)`, for Keras's `fit`.
 
-        Blocks are read in a random order, a few by turns, and their rows are mixed in a buffer, so rows are
-        shuffled only within these. Every pass over the dataset is the next epoch, and an epoch's order
-        depends only on the seed and on its number.
+        The blocks are dealt out to up to 16 lanes. In each of these they are read one after the other, in a
+        random order, and their rows are mixed in a buffer. Every batch has rows of all lanes, in proportion.
+        So rows are shuffled only within lanes. Every pass over the dataset is the next epoch, and an epoch's
+        order depends only on the log, on the seed and on its number.
 
         Args:
             batch_size: rows in a batch; the last one has what is left.
             shuffle_seed: None for the log's own order.
             epoch: the number of the first pass.
-            buffer: how many rows are mixed at a time; about twice as many are in memory.
+            buffer: how many rows are mixed at a time, in all lanes together; about twice as many are in
+                memory.
             change: a function that changes each part of an epoch, such as `Negatives`; it is given the part
                 and a random generator. None to change nothing.
 
@@ -164,7 +199,7 @@ class Log:
             A dataset of known cardinality; labels and weights are `[N]`.
 
         Raises:
-            InputError: `batch_size` is less than 1.
+            InputError: `batch_size` is less than 1, or there is no seed where several workers read together.
 
         Example:
 
@@ -172,17 +207,26 @@ class Log:
         """
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; it must be 1 or more")
+        if shuffle_seed is None and self.readers.count > 1:
+            raise InputError(
+                "shuffle_seed is None; accepted: a number, where several workers read together"
+            )
         epochs = itertools.count(epoch)
+        sample = self._sample(change)
 
-        def parts() -> Iterator[Examples]:
+        def parts() -> Iterator[tuple[Examples, np.ndarray]]:
             number = next(epochs)
-            for n, part in enumerate(self._ordered(batch_size, shuffle_seed, number, buffer)):
-                rng = np.random.default_rng([shuffle_seed or 0, number, n + 1])
-                yield part if change is None else change(part, rng)
+            if shuffle_seed is None:
+                ordered = rebatched(self.parts(), batch_size)
+                for part in _changed(ordered, change, [0, number, 0]):
+                    yield part, ends(len(part), batch_size)
+                return
+            for mine, batch_ends in self._interleaved(
+                batch_size, (shuffle_seed, number), buffer, change
+            ):
+                yield sample[:0] if mine is None else mine, batch_ends
 
-        return as_batches(
-            parts, self._sample(change)._spec(free=True), batch_size, -(-len(self) // batch_size)
-        )
+        return as_batches(parts, sample._spec(free=True), -(-len(self) // batch_size))
 
     def parts(self) -> Iterator[Examples]:
         """The rows in the log's order, some thousands at a time.
@@ -211,7 +255,26 @@ class Log:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
-    def _rows(self) -> int:
+    def lanes(self) -> tuple[Log, ...]:
+        """The log in up to 16 parts that are each read by themselves."""
+        blocks = self._own_blocks()
+        count = min(LANES, len(blocks)) if self._by_blocks() else 1
+        whole = replace(self, readers=Readers())
+        if count <= 1:
+            return (whole,)
+        whole = replace(whole, shard=(0, 1))
+        return tuple(replace(whole, blocks=blocks[n::count]) for n in range(count))
+
+    @property
+    def _rows_of_lanes(self) -> list[int]:
+        # Counted once. Where readers are threads, the lock of `cached_property` would part those that meet.
+        if "rows of lanes" not in self.__dict__:
+            self.__dict__["rows of lanes"] = self.of_lanes(lambda _, lane: lane._count())
+        rows: list[int] = self.__dict__["rows of lanes"]
+        return rows
+
+    def _count(self) -> int:
+        """How many rows it has, by itself."""
         whole = self.nulls != "drop" and (self.since, self.until, self.users) == (None,) * 3
         known = [block.rows for block in self._own_blocks()]
         if whole and self._by_blocks() and None not in known:
@@ -229,15 +292,23 @@ class Log:
         index, count = self.shard
         return self.blocks[index::count] if self._by_blocks() else self.blocks
 
-    def _ordered(
-        self, batch_size: int, seed: int | None, epoch: int, buffer: int
-    ) -> Iterator[Examples]:
-        if seed is None:
-            return rebatched(self.parts(), batch_size)
-        rng = np.random.default_rng([seed, epoch, 0])
-        blocks = self._own_blocks()
-        order = (self._read(blocks[n]) for n in rng.permutation(len(blocks)))
-        return shuffled(by_turns(order), max(buffer, batch_size), batch_size, rng)
+    def _interleaved(
+        self, batch_size: int, epoch: tuple[int, int], buffer: int, change: Change | None
+    ) -> Iterator[tuple[Examples | None, np.ndarray]]:
+        """Its rows of each batch of an epoch, which a seed and a number tell, and where the batches end."""
+        rows, index, count = self._rows_of_lanes, self.readers.index, self.readers.count
+
+        def stream(number: int) -> Iterator[Examples]:
+            lane, seed = self.lanes[number], [*epoch, number, 0]
+            rng = np.random.default_rng(seed)
+            blocks = lane._own_blocks()
+            read = (lane._read(blocks[n]) for n in rng.permutation(len(blocks)))
+            mixed = shuffled(itertools.chain.from_iterable(read), max(1, buffer // len(rows)), rng)
+            return _changed(mixed, change, seed)
+
+        # Readers beyond the number of lanes read those of others.
+        mine = {n: stream(n) for n in range(index % len(rows), len(rows), count)}
+        return interleaved(mine, rows, batch_size, min(buffer, CHUNK), (index, count))
 
     def _read(self, block: Block) -> Iterator[Examples]:
         index, count = self.shard
@@ -248,7 +319,7 @@ class Log:
                 # Counted on from the block's number: short blocks would all begin with the same worker.
                 kept &= (number + table.first_row + np.arange(len(table))) % count == index
             if self.schema.time is not None:
-                kept &= self._in_time(found[self.schema.time].values, table.where)
+                kept &= in_time(found, self.schema.time, self.since, self.until, table.where)
             if self.users is not None:
                 first, last, seed = self.users
                 rows = table.first_row + np.arange(len(table))
@@ -258,41 +329,19 @@ class Log:
             if not kept.all():
                 found = taken(found, kept)
             if kept.any():
-                yield self._examples(found, table.where, np.flatnonzero(kept) + table.first_row)
-
-    def _in_time(self, times: np.ndarray, where: str) -> np.ndarray:
-        kept = np.ones(len(times), bool)
-        if self.since is None and self.until is None:
-            return kept
-        if times.dtype.kind not in "iuf":
-            raise InputError(
-                f"{where}, column {self.schema.time!r} holds {times.dtype}; accepted: numbers or dates"
-            )
-        if self.since is not None:
-            kept &= times >= self.since
-        if self.until is not None:
-            kept &= times < self.until
-        return kept
-
-    def _examples(self, found: dict[str, Values], where: str, rows: np.ndarray) -> Examples:
-        schema = self.schema
-        features = fitted(schema.columns, found, where, rows)
-        others = {name: wanted(schema)[name] for name in (schema.label, schema.weight) if name}
-        numbers = fitted(others, found, where, rows)
-        labels = numbers[schema.label]
-        if len(bad := np.flatnonzero((labels < 0) | (labels > 1))):
-            raise InputError(
-                f"{where}, row {rows[bad[0]]}, column {schema.label!r} is {labels[bad[0]]}; "
-                "accepted: from 0 to 1"
-            )
-        return Examples(
-            features,
-            labels,
-            None if schema.group is None else found[schema.group].values,
-            None if schema.weight is None else numbers[schema.weight],
-        )
+                rows = np.flatnonzero(kept) + table.first_row
+                yield as_examples(found, self.schema, table.where, rows)
 
     def _sample(self, change: Change | None) -> Examples:
         """A row, which tells the names and dtypes of a dataset."""
         row = self.examples(1)
         return row if change is None else change(row, np.random.default_rng(0))
+
+
+def _changed(
+    parts: Iterator[Examples], change: Change | None, seed: list[int]
+) -> Iterator[Examples]:
+    """Each part changed, with a generator that its number and the seed without its end tell."""
+    for n, part in enumerate(parts):
+        rng = np.random.default_rng([*seed[:-1], n + 1])
+        yield part if change is None else change(part, rng)

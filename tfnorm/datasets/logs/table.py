@@ -1,4 +1,4 @@
-"""A part of a log as its file has it, and what becomes of what is null in it."""
+"""A part of a log as its file has it, what becomes of what is null in it, and its rows as examples."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfnorm.datasets.click_log import Examples
 from tfnorm.errors import InputError
 from tfnorm.schema import Column, Schema
-from tfnorm.schema.rows import Values
+from tfnorm.schema.rows import Values, fitted
 
 NULLS = ("error", "missing", "drop")
 
@@ -126,6 +127,60 @@ def taken(found: Mapping[str, Values], rows: np.ndarray) -> dict[str, Values]:
         )
         for name, values in found.items()
     }
+
+
+def in_time(
+    found: Mapping[str, Values], name: str, since: float | None, until: float | None, where: str
+) -> np.ndarray:
+    """Which rows are from `since` on and before `until`, by the column of that name.
+
+    Raises:
+        InputError: it holds no times.
+    """
+    times = found[name].values
+    kept = np.ones(len(times), bool)
+    if since is None and until is None:
+        return kept
+    if times.dtype.kind not in "iuf":
+        raise InputError(
+            f"{where}, column {name!r} holds {times.dtype}; accepted: numbers or dates"
+        )
+    if since is not None:
+        kept &= times >= since
+    if until is not None:
+        kept &= times < until
+    return kept
+
+
+def as_examples(
+    found: Mapping[str, Values], schema: Schema, where: str, rows: np.ndarray
+) -> Examples:
+    """The values as the schema says.
+
+    Args:
+        found: by column.
+        schema: of the log.
+        where: the file, for messages.
+        rows: the numbers of the rows in it.
+
+    Raises:
+        InputError: a value isn't as the schema says.
+    """
+    features = fitted(schema.columns, found, where, rows)
+    others = {name: wanted(schema)[name] for name in (schema.label, schema.weight) if name}
+    numbers = fitted(others, found, where, rows)
+    labels = numbers[schema.label]
+    if len(bad := np.flatnonzero((labels < 0) | (labels > 1))):
+        raise InputError(
+            f"{where}, row {rows[bad[0]]}, column {schema.label!r} is {labels[bad[0]]}; "
+            "accepted: from 0 to 1"
+        )
+    return Examples(
+        features,
+        labels,
+        None if schema.group is None else found[schema.group].values,
+        None if schema.weight is None else numbers[schema.weight],
+    )
 
 
 def _refusal(table: Table, name: str, row: int, nulls: str) -> InputError:

@@ -8,33 +8,11 @@ import numpy as np
 
 from tfnorm.datasets.click_log import Examples
 
-OPEN = 4
-"""Blocks that are read by turns."""
-
-
-def by_turns(readers: Iterator[Iterator[Examples]]) -> Iterator[Examples]:
-    """A part of each of a few readers by turns; one that has ended gives its place to the next."""
-    running: list[Iterator[Examples]] = []
-    while True:
-        while len(running) < OPEN and (reader := next(readers, None)) is not None:
-            running.append(reader)
-        if not running:
-            return
-        for reader in list(running):
-            part = next(reader, None)
-            if part is None:
-                running.remove(reader)
-            else:
-                yield part
-
 
 def shuffled(
-    parts: Iterator[Examples], buffer: int, batch_size: int, rng: np.random.Generator
+    parts: Iterator[Examples], buffer: int, rng: np.random.Generator
 ) -> Iterator[Examples]:
-    """The rows in a random order: one comes out only after others have come into a buffer with it.
-
-    Each part that comes out has whole batches, but for the last.
-    """
+    """The rows in a random order: one comes out only after others have come into a buffer with it."""
     held: list[Examples] = []
     count = 0
     for part in parts:
@@ -42,9 +20,9 @@ def shuffled(
         count += len(part)
         if count >= buffer:
             mixed = _mixed(held, rng)
-            out = max(batch_size, count // 2 // batch_size * batch_size)
+            out = max(1, count // 2)
             yield mixed[:out]
-            held, count = [mixed[out:]], count - min(out, count)
+            held, count = [mixed[out:]], count - out
     if count:
         yield _mixed(held, rng)
 
