@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfnorm.layers import BatchNormalization, Dice
 from tfnorm.models import DIEN, IdEmbedding
-from tfnorm.training import LazyAdam
+from tfnorm.training import LazyAdam, loop
 
 CHANNELS = 3
 EPSILON = 0.01
@@ -137,29 +137,42 @@ def refusals(strategy, layer):
             yield name, type(error).__name__, str(error)
 
 
-def train_dien(strategy):
+def train_dien(strategy, by_loop):
     """Two epochs of a DIEN that has no statistics of a batch; the losses and the weights.
 
-    All histories are full, so that the replicas' auxiliary losses are means over as many items.
+    Histories differ in length from replica to replica, and examples in weight.
+
+    Args:
+        strategy: what it is trained under.
+        by_loop: whether by the loop for workers, in batches that replicas can't share evenly, or by `fit`.
     """
     rng = np.random.default_rng(0)
+    there = np.arange(3) < np.resize([3, 0, 2, 3, 1, 1, 0, 2, 0], 16)[:, None]
     ids = {
         "item": rng.integers(1, 30, 16),
         "category": rng.integers(1, 7, 16),
-        "history_items": rng.integers(1, 30, (16, 3)),
-        "history_categories": rng.integers(1, 7, (16, 3)),
-        "negative_items": rng.integers(1, 30, (16, 3)),
-        "negative_categories": rng.integers(1, 7, (16, 3)),
+        "history_items": rng.integers(1, 30, (16, 3)) * there,
+        "history_categories": rng.integers(1, 7, (16, 3)) * there,
+        "negative_items": rng.integers(1, 30, (16, 3)) * there,
+        "negative_categories": rng.integers(1, 7, (16, 3)) * there,
     }
     features = {name: column.astype(np.int32) for name, column in ids.items()}
-    examples = tf.data.Dataset.from_tensor_slices((features, rng.integers(2, size=(16, 1))))
+    labels = rng.integers(2, size=16).astype(np.float32)
+    weights = np.linspace(0.5, 2, 16, dtype=np.float32)
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = DIEN(30, 7, 3, units=(5,), activation="prelu", batch_normalization=False)
         model.compile(keras.optimizers.SGD(0.5), "binary_crossentropy")
         # `fit` traces its step twice if that makes the optimizer's variables.
         model.optimizer.build(model.trainable_variables)
-    losses = model.fit(examples.batch(8), epochs=2, verbose=0).history["loss"]
+        if by_loop:
+            examples = tf.data.Dataset.from_tensor_slices((features, labels, weights))
+            sizes = [7, 7, 2]
+            options = {"sizes": sizes, "first": 0, "epochs": 2, "positive_weight": 3.0}
+            losses = loop.fit(model, examples.batch(7), callbacks=(), **options)["loss"]
+    if not by_loop:
+        examples = tf.data.Dataset.from_tensor_slices((features, labels[:, None], weights))
+        losses = model.fit(examples.batch(8), epochs=2, verbose=0).history["loss"]
     return losses, [weight.numpy() for weight in model.weights]
 
 

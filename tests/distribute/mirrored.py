@@ -60,8 +60,8 @@ def main():
     # Two strategies in one process can't both reduce by collectives: they number their groups alike.
     reduction = tf.distribute.ReductionToOneDevice()
     pair = tf.distribute.MirroredStrategy(devices[:2], cross_device_ops=reduction)
-    results["dien/losses"], trained = cases.train_dien(pair)
-    results.update({f"dien/weight {n}": weight for n, weight in enumerate(trained)})
+    for by_loop in (False, True):
+        results[f"dien/{by_loop}"] = cases.train_dien(pair, by_loop)
     lazily = cases.train_lazily(pair)
     results.update({f"lazily/weight {n}": weight for n, weight in enumerate(lazily)})
     return results

@@ -12,7 +12,7 @@ from oracles import assert_close
 
 from tfnorm.errors import InputError
 from tfnorm.ops.moments import flat_moments
-from tfnorm.ops.replicas import mean_over_replicas, merge_replicas
+from tfnorm.ops.replicas import mean_over_replicas, merge_replicas, sum_over_replicas
 
 
 @dataclasses.dataclass
@@ -45,7 +45,7 @@ def on_each(function, values, monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("function", [mean_over_replicas, merge_replicas])
+@pytest.mark.parametrize("function", [mean_over_replicas, sum_over_replicas, merge_replicas])
 def test_outside_of_a_strategy_and_on_one_replica_nothing_is_done(function, monkeypatch):
     local = flat_moments(tf.ones((2, 3)))
     assert function(local) is local
@@ -54,10 +54,13 @@ def test_outside_of_a_strategy_and_on_one_replica_nothing_is_done(function, monk
         assert function(local) is local
 
 
-def test_the_mean_is_over_all_replicas(monkeypatch):
+@pytest.mark.parametrize(
+    ("function", "expected"), [(mean_over_replicas, [3.0, 3.0]), (sum_over_replicas, [9.0, 9.0])]
+)
+def test_the_mean_and_the_sum_are_over_all_replicas(function, expected, monkeypatch):
     values = [tf.constant([1.0, 4.0]), tf.constant([2.0, 0.0]), tf.constant([6.0, 5.0])]
-    for found in on_each(mean_over_replicas, values, monkeypatch):
-        assert found.numpy().tolist() == [3.0, 3.0]
+    for found in on_each(function, values, monkeypatch):
+        assert found.numpy().tolist() == expected
 
 
 def test_every_replica_has_the_moments_of_all_values_each_shard_by_its_count(monkeypatch):

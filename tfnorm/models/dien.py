@@ -25,6 +25,7 @@ from tfnorm.models.features.embedded import (
 from tfnorm.models.interest_scores import AtLeastOneStep, InterestScores
 from tfnorm.models.masked_mean import MaskedMean
 from tfnorm.models.tower import tower
+from tfnorm.ops.replicas import sum_over_replicas
 from tfnorm.schema import History, Schema
 
 AUXILIARY = "auxiliary_loss"
@@ -189,8 +190,11 @@ class DIEN(keras.Model):
             loss = tf.reduce_sum(losses) / tf.maximum(steps, 1)
             self._auxiliary_metric().update_state(loss, sample_weight=steps)
             if sample_weight is not None:
-                weights = tf.reshape(tf.cast(sample_weight, losses.dtype), [-1])
-                loss = tf.reduce_sum(weights * losses) / tf.maximum(steps, 1)
+                losses *= tf.reshape(tf.cast(sample_weight, losses.dtype), [-1])
+            # Per row first, as the score's loss is: so that of replicas with other histories is right, too.
+            rows = tf.cast(tf.shape(losses)[0], losses.dtype)
+            steps, all_rows = tf.unstack(sum_over_replicas(tf.stack([steps, rows])))
+            loss = tf.reduce_sum(losses) / tf.maximum(rows, 1) * (all_rows / tf.maximum(steps, 1))
             # Not added by a layer: those of replicas that wait for each other would be added to one another.
             auxiliary = scaled_loss(self.auxiliary_weight * loss)
             return super().compute_loss(x, y, y_pred, sample_weight, training) + auxiliary

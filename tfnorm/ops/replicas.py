@@ -18,11 +18,20 @@ def has_several_replicas() -> bool:
 
 def mean_over_replicas(value: tf.Tensor) -> tf.Tensor:
     """The mean of each replica's `value`; outside a strategy of several replicas `value` itself."""
+    return _reduced(tf.distribute.ReduceOp.MEAN, value)
+
+
+def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """The sum of each replica's `value`; outside a strategy of several replicas `value` itself."""
+    return _reduced(tf.distribute.ReduceOp.SUM, value)
+
+
+def _reduced(op: tf.distribute.ReduceOp, value: tf.Tensor) -> tf.Tensor:
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return value
     with one_line_where_replicas_cannot_meet():
-        return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+        return context.all_reduce(op, value)
 
 
 def merge_replicas(local: Moments) -> Moments:
@@ -45,9 +54,7 @@ def merge_replicas(local: Moments) -> Moments:
         context.replica_id_in_sync_group, context.num_replicas_in_sync, dtype=local.mean.dtype
     )
     slots = mine[:, tf.newaxis, tf.newaxis] * tf.stack(local)
-    with one_line_where_replicas_cannot_meet():
-        total = context.all_reduce(tf.distribute.ReduceOp.SUM, slots)
-    return merge(Moments(*tf.unstack(total, axis=1)))
+    return merge(Moments(*tf.unstack(sum_over_replicas(slots), axis=1)))
 
 
 @contextmanager
