@@ -52,14 +52,26 @@ json_option = report_option("--json", "json_file", "JSON")
 def write_json(file: Path | None, report: Mapping[str, Any]) -> None:
     """Write a report where a file for it was named."""
     if file is not None:
-        file.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+        _write_whole(file, json.dumps(report, indent=2, allow_nan=False) + "\n")
 
 
 def write_views(report: _Report, *views: tuple[Path | None, Callable[[_Report], str]]) -> None:
     """Write each view of a report where a file for it was named."""
     for file, as_text in views:
         if file is not None:
-            file.write_text(as_text(report), encoding="utf-8")
+            _write_whole(file, as_text(report))
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Write a file whole: a process that is killed leaves no half of a report by that name."""
+    if file.exists() and not (file.is_file() and os.access(file.resolve().parent, os.W_OK)):
+        # A pipe, a terminal, or a file in a folder that takes no other.
+        file.write_text(text, encoding="utf-8")
+        return
+    place = file.resolve()
+    part = place.with_name(f"{place.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(place)
 
 
 def write_verification(
