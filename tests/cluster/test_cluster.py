@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import keras
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import ray
 import ray_setup
@@ -28,6 +35,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
 FILES = 6
+SECONDS = 120
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +155,95 @@ def test_a_file_that_does_not_fit_is_named(nodes, day):
     np.savez(day / "wide.npz", x=np.zeros((10, 5), np.float32))
     with pytest.raises(InputError, match=re.escape(f"{day / 'wide.npz'}")):
         tfnorm.cluster.recalibrate(day / "model.keras", day / "wide.npz", workers=1)
+
+
+def test_files_of_a_relative_folder_with_damaged_and_empty_ones(
+    nodes, day, tmp_path, monkeypatch, capsys
+):
+    """More workers are allowed than there are files."""
+    (tmp_path / "hour").mkdir()
+    x = np.random.default_rng(7).normal(2, 3, (700, 4)).astype(np.float32)
+    for name, rows in (("a", x), ("b", x[:0]), ("c", x)):
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 4)
+        pa.parquet.write_table(pa.table({"x": lists}), tmp_path / "hour" / f"{name}.parquet")
+    damaged = tmp_path / "hour" / "c.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    monkeypatch.chdir(tmp_path)
+    command = ("recalibrate", day / "model.keras", "--examples", "hour", "--output", "new.keras")
+    options = ("--ray", "auto", "--workers", "8", "--json", "report.json")
+    assert run(*command, *options) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"tfnorm: {damaged}: it can't be read")
+    assert not list(tmp_path.glob("new*"))
+
+    assert run(*command, *options, "--skip-damaged") == 0
+    told = capsys.readouterr().out
+    assert re.search(r"files +1 left out", told) and "c.parquet" in "".join(told.split())
+    report = json.loads(Path("report.json").read_text())
+    assert report["examples"] == 700 and list(report["skipped"]) == [str(damaged)]
+    model = keras.models.load_model("new.keras")
+    np.testing.assert_allclose(model.get_layer("first").moving_mean, x.mean(0), rtol=1e-5)
+
+
+@pytest.mark.skipif(
+    not Path("/proc").exists(), reason="it looks for processes by their environment"
+)
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "stopped by Ctrl-C"]
+)
+def test_a_driver_that_ends_in_the_middle_leaves_no_process_and_no_file(day, tmp_path, how):
+    mark = f"{tmp_path}/stuck"
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "tfnorm",
+            "recalibrate",
+            day / "model.keras",
+            "--import",
+            "ray_stuck",
+        ),
+        *(
+            "--examples",
+            day / "day",
+            "--output",
+            tmp_path / "new.keras",
+            "--json",
+            tmp_path / "new.json",
+        ),
+        *("--ray", "local", "--workers", "1"),
+    ]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "RAY_STUCK": mark}
+    driver = subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        while not Path(mark).exists():
+            assert driver.poll() is None, driver.stderr.read()
+            time.sleep(0.1)
+        # Ctrl-C goes to all processes of a terminal.
+        (os.killpg if how == signal.SIGINT else os.kill)(driver.pid, how)
+        _, told = driver.communicate(timeout=SECONDS)
+        until = time.monotonic() + SECONDS
+        while left := running(mark):
+            assert time.monotonic() < until, left
+            time.sleep(0.1)
+    finally:
+        for process in running(mark):
+            os.kill(process, signal.SIGKILL)
+    if how == signal.SIGINT:
+        # Click ends the line in which a terminal shows ^C.
+        assert (driver.returncode, told) == (130, "\ntfnorm: stopped\n")
+    assert not list(tmp_path.glob("new*"))
+
+
+def running(mark):
+    """The processes that have the mark in their environment, which those that they start inherit."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        # One may end meanwhile, and another be none of this user's.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+            if state != "Z" and mark.encode() in (process / "environ").read_bytes():
+                found.append(int(process.name))
+    return found

@@ -210,12 +210,13 @@ def test_a_worker_says_in_a_line_what_it_can_not_do():
 
     worker = Worker.__new__(Worker)
     for error, said in (
-        (InputError("a: damaged"), "a: damaged"),
-        (MemoryError(), "MemoryError: no more is said"),
-        (OSError("stale\nhandle"), "OSError: stale"),
+        (InputError("a.npz: damaged"), "a.npz: damaged"),
+        (InputError("row 3 is null"), "a.npz: row 3 is null"),
+        (MemoryError(), "a.npz: MemoryError: no more is said"),
+        (OSError("stale\nhandle"), "a.npz: OSError: stale"),
     ):
         worker._work = fails(error)
-        assert worker.run("a", ()) == ("refused", said)
+        assert worker.run("a.npz", ()) == ("refused", said)
     worker._work = fails(KeyError("a mistake of tfnorm's"))
     with pytest.raises(KeyError):
-        worker.run("a", ())
+        worker.run("a.npz", ())

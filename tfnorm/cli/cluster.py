@@ -60,17 +60,24 @@ def on_cluster(options: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def refuse_on_cluster(**given: Any) -> None:
-    """Raise InputError where an option is given that has no meaning on a cluster."""
+def refuse_on_cluster(instead: Mapping[str, str], **given: Any) -> None:
+    """Raise InputError where an option is given that has no meaning on a cluster.
+
+    Args:
+        instead: name of an option -> what to do, where there is more to say than to leave it out.
+        **given: name of an option -> what it is given.
+    """
     for name, value in given.items():
         if value:
-            raise InputError(
-                f"--{name.replace('_', '-')} is given with --ray; accepted: one of them"
-            )
+            option = f"--{name.replace('_', '-')}"
+            accepted = instead.get(name, "one of them")
+            raise InputError(f"{option} is given with --ray; accepted: {accepted}")
 
 
 def add_skipped(table: Table, skipped: Mapping[str, str]) -> None:
-    """The files that were left out, and why: the first few."""
+    """How many files were left out, and of the first few why."""
+    if skipped:
+        table.add_row("files", f"{len(skipped)} left out")
     for reason in list(skipped.values())[:3]:
         table.add_row("skipped", reason)
     if len(skipped) > 3:

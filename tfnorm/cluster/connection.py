@@ -52,7 +52,8 @@ def connected(address: str) -> Iterator[None]:
             _check_answers(address)
             del quiet["include_dashboard"]
             module.init(address, **quiet)
-    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+    # Ray raises Exception itself where its processes take too long to start.
+    except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"the Ray cluster {address!r} can't be reached: {reason}; accepted: local to start one here, "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfnorm.cluster.workers import Workers
+from tfnorm.cluster.workers import Workers, everywhere
 from tfnorm.errors import InputError
 from tfnorm.replay.parts import Basis, Part
 from tfnorm.replay.replayer import Replayer
@@ -75,10 +75,14 @@ def replay(
     """
     if setup is not None:
         setup()
-    targets = (model,) if against is None else (model, against)
+    targets = tuple(everywhere(x) for x in (model, against) if x is not None)
+    log = everywhere(log)
+    labels = options.get("labels")
+    if labels is not None and Path(labels).is_file():
+        options["labels"] = everywhere(labels)
     with Replayer(log, *targets, **options) as replayer:
         basis, skipped = _basis(replayer, skip_damaged)
-        opening = _Opening(str(log), targets, options, basis, setup)
+        opening = _Opening(log, targets, options, basis, setup)
         whole: Part | None = None
         with Workers(
             address,
@@ -107,7 +111,7 @@ class _Opening:
     """Opens the models, in a worker."""
 
     log: str
-    targets: tuple[str | Path, ...]
+    targets: tuple[str, ...]
     options: Mapping[str, Any]
     basis: Basis
     setup: Callable[[], None] | None
@@ -143,7 +147,7 @@ def _basis(replayer: Replayer, skip_damaged: bool) -> tuple[Basis, dict[str, str
             replayer.files.remove(file)
 
 
-def _fingerprint(targets: tuple[str | Path, ...]) -> str | None:
+def _fingerprint(targets: tuple[str, ...]) -> str | None:
     """What tells the models from others; None where one is a server."""
     found = [fingerprint(Path(target)) for target in targets]
     return None if None in found else " ".join(map(str, found))

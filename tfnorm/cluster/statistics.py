@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 
-from tfnorm.cluster.workers import Workers
+from tfnorm.cluster.workers import Workers, everywhere
 from tfnorm.errors import InputError
 from tfnorm.examples.files import found
 from tfnorm.export.tracing.batches import batches_of_file
@@ -104,8 +104,8 @@ def recalibrate(
         setup()
     loaded = load_keras_file(model)
     recalibrator = Recalibrator(loaded)
-    files = found(examples)
-    observing = _Observing(str(model), False, len(files) > 1, setup)
+    files = found(everywhere(examples))
+    observing = _Observing(everywhere(model), False, len(files) > 1, setup)
     with _workers(observing, address, workers, skip_damaged) as pool:
         while recalibrator.done is None:
             statistics, label = recalibrator.statistics, recalibrator.label
@@ -147,8 +147,8 @@ def statistics_report(
     if setup is not None:
         setup()
     loaded = load_keras_file(model)
-    files = found(examples)
-    observing = _Observing(str(model), None, len(files) > 1, setup)
+    files = found(everywhere(examples))
+    observing = _Observing(everywhere(model), None, len(files) > 1, setup)
     with _workers(observing, address, workers, skip_damaged) as pool:
         whole = _observed(pool, files, None, _stage(progress, "reading"))
         return Reported(report_on(loaded, whole), pool.skipped)

@@ -58,7 +58,7 @@ class Worker:
         """Work on a file."""
         assert self._work is not None
         work = self._work
-        return _said(lambda: work(file, *arguments))
+        return _said(lambda: work(file, *arguments), file)
 
     def _start(self) -> tuple[str, str | None]:
         make: Callable[[], Work] = pickle.loads(self._pickled)
@@ -66,11 +66,12 @@ class Worker:
         return __version__, self._work.fingerprint
 
 
-def _said(function: Callable[[], Any]) -> Said:
+def _said(function: Callable[[], Any], file: str | None = None) -> Said:
     try:
         return "done", function()
     except InputError as error:
-        return "refused", str(error)
+        reason = str(error)
     except REFUSALS as error:
         reason = (str(error).strip() or "no more is said").splitlines()[0]
-        return "refused", f"{type(error).__name__}: {reason}"
+        reason = f"{type(error).__name__}: {reason}"
+    return "refused", reason if file is None or file in reason else f"{file}: {reason}"

@@ -25,6 +25,12 @@ _DIED = f"{ATTEMPTS} workers died on it, one after the other; they may need more
 _NOT_THERE = re.compile(r"(?:ModuleNotFoundError|ImportError): (.*)")
 
 
+def everywhere(place: str | Path) -> str:
+    """A path, a pattern or an address as it is in any folder: workers may run in others."""
+    text = str(place)
+    return text if "://" in text else str(Path(text).absolute())
+
+
 class Workers:
     """Processes of a cluster that each load a model once, and then work on files.
 

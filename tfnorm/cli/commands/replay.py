@@ -15,6 +15,10 @@ from tfnorm.cli.options import options_of, take
 from tfnorm.scorers.servers.connection import Connection
 from tfnorm.verify.judgement.tolerance import Tolerance
 
+_INSTEAD = {
+    "limit": "a LOG of fewer files, such as 'day/part-00*', or --limit without --ray, which draws from all",
+    "rows": "--rows without --ray, with a file that the report names as LOG: rows stay where they are read",
+}
 _STATUS = {"equal": 0, "different": 1, "could not tell": 2}
 
 
@@ -113,7 +117,7 @@ def replay(
     else:
         from tfnorm import cluster as engine
 
-        refuse_on_cluster(limit=options.pop("limit"), rows=options.pop("rows_file"))
+        refuse_on_cluster(_INSTEAD, limit=options.pop("limit"), rows=options.pop("rows_file"))
         with stages("files") as progress:
             found = engine.replay(
                 log,
@@ -128,8 +132,8 @@ def replay(
     write_json(json_file, document if cluster is None else {**document, "skipped": skipped})
     write_views(report, (junit_file, to_junit), (html_file, to_html))
     show(with_provenance(render(report), report.provenance))
-    if skipped:
-        table = two_columns("files", f"{len(skipped)} left out")
+    if cluster is not None and skipped:
+        table = two_columns("cluster", cluster["address"])
         add_skipped(table, skipped)
         show(table)
     return _STATUS[report.verdict]

@@ -64,7 +64,7 @@ def statistics(
 
     cluster = on_cluster(options)
     if cluster is not None:
-        refuse_on_cluster(feed=feed, signature=signature, html=html_file)
+        refuse_on_cluster({}, feed=feed, signature=signature, html=html_file)
         return _of_all_rows(target, examples, cluster, json_file)
     if html_file is not None:
         check_matplotlib()
@@ -89,7 +89,7 @@ def _of_all_rows(
     write_json(json_file, {**found.report.to_dict(), "skipped": found.skipped})
     show(with_provenance(found.report.__rich__(), found.report.provenance))
     if found.skipped:
-        table = two_columns("files", f"{len(found.skipped)} left out")
+        table = two_columns("cluster", cluster["address"])
         add_skipped(table, found.skipped)
         show(table)
     return 0 if found.report.passed else 1
