@@ -1,7 +1,7 @@
 """What work on a Ray cluster costs beside a single process, and how it grows with the rows.
 
     python benchmarks/scale.py
-    python benchmarks/scale.py --rows 10000000 --workers 2 --tasks recalibrate
+    python benchmarks/scale.py --rows 100000 --rows 1000000 --rows 10000000 --workers 0
 
 A tower of two layers with moving statistics on 16 numbers, in files of 50,000 rows: recalibration of `.npz`
 files, which takes two passes, and replay of Parquet tables in requests of ten rows. Each case has a process
@@ -92,9 +92,7 @@ def make_files(folder: Path, task: str, rows: int) -> Path:
             np.savez(place / f"{number:05}.npz", x=x)
             continue
         lists = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), FEATURES)
-        scores = np.concatenate(
-            [scorer.score({"x": part})["score"][:, 0] for part in np.split(x, count // IN_REQUEST)]
-        )
+        scores = scorer.score({"x": x})["score"][:, 0]
         requests = np.repeat(np.arange(count // IN_REQUEST), IN_REQUEST)
         columns = {"request": requests, "x": lists, "score": scores}
         pa.parquet.write_table(pa.table(columns), place / f"{number:05}.parquet")
