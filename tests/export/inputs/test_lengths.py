@@ -42,7 +42,7 @@ def schema_of(**history):
 
 def rows(count, longest=9, seed=0):
     rng = np.random.default_rng(seed)
-    lengths = rng.integers(0, longest, count)
+    lengths = rng.integers(0, max(longest, 1), count)
     lengths[0] = longest
     return [
         {
@@ -115,6 +115,22 @@ def test_the_signature_declares_the_length_and_the_graph_takes_any(model, export
             for name, array in kept.items()
         }
         np.testing.assert_allclose(loaded(**shorter)["score"], expected, rtol=1e-5)
+
+
+def test_requests_and_records_without_any_history_score_as_padded_ones_do(model, exported):
+    given = rows(6, longest=0)
+    shortest = model.schema.examples(given)
+    padded = dict(shortest)
+    for name in ("items", "shelves", "seconds"):
+        shortest[name] = shortest[name][:, :0]
+        padded[name] = np.zeros((6, LENGTH), shortest[name].dtype)
+    loaded = tf.saved_model.load(str(exported.path)).signatures["serving_default"]
+    with SavedModel(exported.path) as saved:
+        expected = saved.run(padded)["score"]
+        of_records = saved.run({"examples": as_records(given)}, signature="tf_example")["score"]
+    np.testing.assert_array_equal(of_records, expected)
+    tensors = {name: tf.constant(array) for name, array in shortest.items()}
+    np.testing.assert_array_equal(loaded(**tensors)["score"], expected)
 
 
 def test_a_server_batches_it_and_is_verified_under_that_configuration(exported):

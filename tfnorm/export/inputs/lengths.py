@@ -159,7 +159,8 @@ def _fitted(values: tf.Tensor, wanted: _List, ends: list[tf.Tensor]) -> tf.Tenso
     length = wanted.length
     start = tf.zeros_like(ends[0])
     if wanted.keep == "newest":
-        start = tf.maximum(tf.reduce_max(tf.stack(ends), axis=0) - length, 0)
+        # The end of lists of no elements is the least integer, of which nothing may be taken.
+        start = tf.maximum(tf.reduce_max(tf.stack(ends), axis=0), length) - length
     padded = tf.pad(values, [[0, 0], [0, length], *[[0, 0]] * (values.shape.rank - 2)])
     places = start[:, tf.newaxis] + tf.range(length)
     fitted = tf.gather(padded, places, batch_dims=1)
