@@ -125,6 +125,19 @@ def test_candidates_score_as_the_model_does_a_row_each(exported, name):
             np.testing.assert_allclose(scores.reshape(-1, 1), expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", ["DIN", "DIEN"])
+def test_no_users_and_no_candidates_have_no_scores(exported, name):
+    model, report = exported(name)
+    asked, _ = request(of_schema(examples(), model.schema), report.candidates, np.array([0]), 3)
+    no_users = {name: array[:0] for name, array in asked.items()}
+    no_candidates = {
+        name: array[:, :0] if name in report.candidates else array for name, array in asked.items()
+    }
+    with SavedModel(report.path) as saved:
+        for given, shape in ((no_users, (0, 3, 1)), (no_candidates, (1, 0, 1))):
+            assert saved.run(given, signature="candidates")["score"].shape == shape
+
+
 def test_an_attention_without_softmax_and_no_attention_have_candidates_too():
     rows = of_schema(examples(), small_schema())
     for settings in ({"softmax": False, "activation": "prelu"}, {"attention": False}):

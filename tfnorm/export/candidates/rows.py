@@ -25,7 +25,7 @@ class Rows:
         A user may have several rows, such as the steps of a history that were made rows.
         """
         shape = tf.shape(tensor)
-        each = shape[0] // self.users
+        each = shape[0] // tf.maximum(self.users, 1)
         of_users = tf.reshape(tensor, tf.concat([[self.users, each], shape[1:]], axis=0))
         rows = tf.size(self.owners) * each
         spread = tf.reshape(
@@ -37,9 +37,8 @@ class Rows:
     def by_user(self, tensor: tf.Tensor) -> tf.Tensor:
         """`[rows, ...]` of candidates as `[users, candidates, ...]`, as many of each user."""
         rows = tf.size(self.owners)
-        by_user = tf.reshape(
-            tensor, tf.concat([[self.users, rows // self.users], tf.shape(tensor)[1:]], axis=0)
-        )
+        each = rows // tf.maximum(self.users, 1)
+        by_user = tf.reshape(tensor, tf.concat([[self.users, each], tf.shape(tensor)[1:]], axis=0))
         by_user.set_shape([None, None, *tensor.shape[1:]])
         return by_user
 
