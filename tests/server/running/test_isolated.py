@@ -124,6 +124,8 @@ def test_what_can_not_be_loaded_is_refused_with_its_cause(constants, launcher, t
         ("fill", LARGE),
         ("repeat", LONG),
         ("convolve", {"size": np.array(3000)}),
+        # This op writes to the memory that it did not get, and says nothing.
+        ("convolve", {"size": np.array(300)}),
     ],
 )
 def test_what_takes_too_much_memory_fails_and_nothing_else_does(hungry, signature, feeds):

@@ -24,6 +24,8 @@ from tfnorm.server.running.messages import Call, Loaded, OutOfMemory, Raised
 _NO_MEMORY = re.compile(
     rb"OOM when allocating|bad_alloc|length_error|[Oo]ut of memory|pthread_create\(\) failed"
 )
+# Ops that don't look whether they got memory, such as Eigen's convolution, write to what they did not get.
+_WITHOUT_A_WORD = {signal.SIGSEGV, signal.SIGBUS}
 _NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE}
 
 
@@ -151,6 +153,8 @@ class ModelProcess:
         if not ended_by:
             return Ended("its process has ended")
         reason = f"its process was ended by {signal.Signals(ended_by).name}"
+        if ended_by in _WITHOUT_A_WORD:
+            return OutOfMemory(f"{reason}, as by an op that did not get memory, or one that is broken")
         grown = most - self.loaded.resident
         if _NO_MEMORY.search(self._log.tail) or grown > self._max_bytes / 2:
             return OutOfMemory(reason)
