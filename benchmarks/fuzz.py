@@ -10,9 +10,10 @@ of them broken, while eight clients ask all the time, with batching and without.
 
 Exit status 1 where a malformed request was answered with 5xx, INTERNAL, UNKNOWN or UNIMPLEMENTED, a server
 died, a version kept the next from loading, a request for too much memory was not RESOURCE_EXHAUSTED or took
-more than it may, a request beside it failed, more than 100 MB of memory were not given back, or a rolled
-version's answer was wrong or missing. A well-formed request with an input that JSON can't carry is 501, and
-a MultiInference of other tasks UNIMPLEMENTED, here as in TensorFlow Serving.
+more than it may, a request beside it failed, a request had no answer after two minutes, more than 100 MB of
+memory were not given back two minutes after the last one, or a rolled version's answer was wrong or missing.
+A well-formed request with an input that JSON can't carry is 501, and a MultiInference of other tasks
+UNIMPLEMENTED, here as in TensorFlow Serving.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ BATCHING = BatchingParameters(
     max_batch_size=64, batch_timeout_micros=500, allowed_batch_sizes=(8, 64), num_batch_threads=2
 )
 SETTLE_SECONDS = 5
+# A machine under load takes its time; what has no answer then, or is not given back, hangs.
+MOST_SECONDS = 120
 # Megabytes.
 MOST_KEPT = 100
 MODEL_MEGABYTES = 256
@@ -145,7 +148,7 @@ def serving(directory: Path, log: Path) -> Iterator[Server]:
 
 def attack_rest(server: Server, fuzzer: Fuzzer, found: Found, end: float) -> None:
     """Send malformed requests to the REST API until then."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=MOST_SECONDS)
     while time.monotonic() < end:
         request = fuzzer.rest()
         request.send(connection)
@@ -166,7 +169,8 @@ def attack_grpc(server: Server, fuzzer: Fuzzer, found: Found, end: float) -> Non
             service, method, data = fuzzer.grpc()
             code, details = "OK", ""
             try:
-                channel.unary_unary(f"/tensorflow.serving.{service}/{method}")(data, timeout=60)
+                call = channel.unary_unary(f"/tensorflow.serving.{service}/{method}")
+                call(data, timeout=MOST_SECONDS)
             except grpc.RpcError as error:
                 code, details = error.code().name, error.details() or ""
             problem = grpc_problem(code, details, method)
@@ -202,7 +206,7 @@ def attack_versions(
 
 def attack_memory(server: Server, random: Random, found: Found, end: float) -> None:
     """Ask for too much memory until then."""
-    client = client_of(server, opened := [])
+    client = client_of(server, opened := [], MOST_SECONDS)
     while time.monotonic() < end:
         signature, feeds = random.choice(
             [
@@ -221,10 +225,10 @@ def attack_memory(server: Server, random: Random, found: Found, end: float) -> N
         )
         try:
             client.predict(feeds, signature=signature)
-            code = "OK"
+            code, details = "OK", ""
         except grpc.RpcError as error:
-            code = error.code().name
-        problem = None if code == "RESOURCE_EXHAUSTED" else f"{code} to {signature}, too large"
+            code, details = error.code().name, error.details()
+        problem = None if code == "RESOURCE_EXHAUSTED" else f"{code} to {signature}: {details}"
         found.add(f"too much memory {code}", problem)
     for one in opened:
         one.close()
@@ -232,7 +236,7 @@ def attack_memory(server: Server, random: Random, found: Found, end: float) -> N
 
 def ask_beside(server: Server, found: Found, end: float) -> None:
     """Ask for little until then."""
-    client = client_of(server, opened := [])
+    client = client_of(server, opened := [], MOST_SECONDS)
     x = np.arange(3, dtype=np.float32)
     while time.monotonic() < end:
         try:
@@ -290,6 +294,14 @@ def _proportional(process: int) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def _given_back(server: Server, before: int) -> int:
+    """What a server has once it has given back what it took, or after two minutes."""
+    end = time.monotonic() + MOST_SECONDS
+    while server.memory() - before > MOST_KEPT * 1e6 and time.monotonic() < end:
+        time.sleep(WATCH_SECONDS)
+    return server.memory()
 
 
 @contextlib.contextmanager
@@ -355,8 +367,7 @@ def main(minutes: float, versions: int, seed: int) -> None:
         with ThreadPoolExecutor(len(jobs)) as pool, _watched(servers) as most:
             for job in [pool.submit(job) for job in jobs]:
                 job.result()
-        time.sleep(SETTLE_SECONDS)
-        after = [server.memory() for server in servers]
+        after = [_given_back(*one) for one in zip(servers, before, strict=True)]
         attack_while_rolling(work, versions, found)
     table = Table("answer", "times")
     for answer, times in sorted(found.answers.items()):

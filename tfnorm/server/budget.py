@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from tfnorm.server import waiting
 from tfnorm.server.bounds import held
 
 MOST_SECONDS = 60.0
@@ -35,10 +36,15 @@ class Budget:
 
 
 class Share:
-    """What one request has of a budget, until it is closed."""
+    """What one request has of a budget, until it is closed.
+
+    Attributes:
+        gone: set once the client no longer waits for the answer.
+    """
 
     def __init__(self, budget: Budget):
         self.taken = 0
+        self.gone = threading.Event()
         self._budget = budget
         self._wanted = 0
 
@@ -61,14 +67,17 @@ class Share:
 
         Raises:
             tf.errors.ResourceExhaustedError: that takes over a minute.
+            tf.errors.CancelledError: the client that this thread works for is gone.
         """
+        waiting.check()
         self.want(size)
         if self.is_granted():
             return
         budget = self._budget
         with budget.changed:
-            if not budget.changed.wait_for(self._may_go_on, MOST_SECONDS):
+            if not budget.changed.wait_for(self._is_done_waiting, MOST_SECONDS):
                 raise exhausted(budget)
+            waiting.check()
             if budget.taken + self._wanted > budget.most:
                 budget.beyond = self
             self._grant()
@@ -81,6 +90,12 @@ class Share:
         """
         self.take(times * sum(map(held, arrays.values())))
 
+    def leave(self) -> None:
+        """Say that the client is gone: the request ends where it next takes memory, or waits for some."""
+        self.gone.set()
+        with self._budget.changed:
+            self._budget.changed.notify_all()
+
     def close(self) -> None:
         """Give all of it back."""
         with self._budget.changed:
@@ -90,9 +105,13 @@ class Share:
                 self._budget.beyond = None
             self._budget.changed.notify_all()
 
-    def _may_go_on(self) -> bool:
+    def _is_done_waiting(self) -> bool:
         budget = self._budget
-        return budget.beyond in (None, self) or budget.taken + self._wanted <= budget.most
+        return (
+            self.gone.is_set()
+            or budget.beyond in (None, self)
+            or budget.taken + self._wanted <= budget.most
+        )
 
     def _grant(self) -> None:
         self._budget.taken += self._wanted

@@ -22,6 +22,7 @@ from tfnorm.server.failures import described
 from tfnorm.server.metrics import Metrics
 from tfnorm.server.rest.api import RestApi
 from tfnorm.server.rpc.api import GrpcApi
+from tfnorm.server.rpc.receiving import THREADS, Receiving
 from tfnorm.server.running.local import LocalModel, Model
 from tfnorm.server.versions.models import Models
 from tfnorm.server.versions.policy import NEWEST, VersionPolicy
@@ -130,13 +131,20 @@ class Server:
                     thread_name_prefix="tfnorm-request",
                 )
             )
+            threads = stack.enter_context(
+                ThreadPoolExecutor(THREADS, thread_name_prefix="tfnorm-grpc")
+            )
+            receiving = stack.enter_context(Receiving())
             models = Models(self._load(self.name, self.directory, NEWEST))
             stack.callback(models.close, _GRACE)
             listener = stack.enter_context(_listen(self.host, self.rest_port))
             self.rest_port = listener.getsockname()[1]
             metrics = Metrics()
             budget = Budget(self._max_request_bytes)
-            rpc = self._rpc_server(models, executor, metrics, budget)
+            api = GrpcApi(
+                models, executor, receiving, metrics, self._load, self._max_request_bytes, budget
+            )
+            rpc = self._rpc_server(api, threads)
             web = self._web_server(models, executor, metrics, budget)
             thread = threading.Thread(
                 target=web.run, args=([listener],), name="tfnorm-rest", daemon=True
@@ -179,12 +187,9 @@ class Server:
             open_model=self.open_model,
         )
 
-    def _rpc_server(
-        self, models: Models, executor: ThreadPoolExecutor, metrics: Metrics, budget: Budget
-    ) -> grpc.Server:
-        api = GrpcApi(models, metrics, self._load, self._max_request_bytes, budget)
+    def _rpc_server(self, api: GrpcApi, threads: ThreadPoolExecutor) -> grpc.Server:
         server = grpc.server(
-            executor,
+            threads,
             handlers=api.handlers(),
             options=[
                 # Else another server could share the port, and take a part of the requests.

@@ -39,6 +39,7 @@ class Counted:
 
         Raises:
             tf.errors.ResourceExhaustedError: other requests have it for too long.
+            tf.errors.CancelledError: the client is gone.
         """
         self._share.take_arrays(feeds, _OF_INPUTS)
         found = self._runner.run(feeds, signature=signature, outputs=outputs)

@@ -23,6 +23,7 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from tfnorm.errors import InputError
 from tfnorm.protocol.json_text import check_parsed_size
+from tfnorm.server import waiting
 from tfnorm.server.bounds import PARSED
 from tfnorm.server.budget import Budget, Share
 from tfnorm.server.failures import Failure, explained
@@ -113,9 +114,10 @@ class RestApi:
             packed = await body.read(request, self._max_request_bytes, share)
             encoding = request.headers.get("content-encoding", "")
             loop = asyncio.get_running_loop()
-            text = await loop.run_in_executor(
-                self._executor, self._handle, route, packed, encoding, share
+            handled = loop.run_in_executor(
+                self._executor, self._handle_for, route, packed, encoding, share
             )
+            text = await _while_waited_for(handled, request, share)
         except ClientDisconnect:
             share.close()
             return Response()
@@ -134,6 +136,11 @@ class RestApi:
         share.close()
         status = _HTTP_STATUS.get(failure.code, HTTPStatus.INTERNAL_SERVER_ERROR)
         return _error(status, failure.message)
+
+    def _handle_for(self, route: routes.Route, packed: bytes, encoding: str, share: Share) -> bytes:
+        with waiting.until(share.gone):
+            waiting.check()
+            return self._handle(route, packed, encoding, share)
 
     def _handle(self, route: routes.Route, packed: bytes, encoding: str, share: Share) -> bytes:
         if route.method == "status":
@@ -184,6 +191,20 @@ class RestApi:
             "metadata": {"signature_def": _to_dict(signatures)},
         }
         return json.dumps(metadata).encode()
+
+
+async def _while_waited_for(
+    handled: asyncio.Future[bytes], request: Request, share: Share
+) -> bytes:
+    """What comes of a request; where its client goes, its work is told."""
+    try:
+        while not (await asyncio.wait([handled], timeout=waiting.LOOK_SECONDS))[0]:
+            if await request.is_disconnected():
+                share.leave()
+    except asyncio.CancelledError:
+        handled.cancel()
+        raise
+    return await handled
 
 
 def _path(request: Request) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 
 import grpc
@@ -31,15 +32,17 @@ from tensorflow_serving.apis.regression_pb2 import RegressionRequest, Regression
 
 from tfnorm.errors import InputError
 from tfnorm.protocol.wire import check_parsed_size
+from tfnorm.server import waiting
 from tfnorm.server.bounds import PARSED
 from tfnorm.server.budget import MOST_SECONDS, Budget, Share
-from tfnorm.server.failures import explained
+from tfnorm.server.failures import Failure, explained
 from tfnorm.server.inference import several, tensor_proto
 from tfnorm.server.inference.classify import classify
 from tfnorm.server.inference.counted import Counted
 from tfnorm.server.inference.predict import predict
 from tfnorm.server.inference.regress import regress
 from tfnorm.server.metrics import Metrics
+from tfnorm.server.rpc.receiving import Receiving
 from tfnorm.server.versions.loaded import LoadedVersion
 from tfnorm.server.versions.models import Models
 from tfnorm.server.versions.policy import VersionPolicy
@@ -57,6 +60,8 @@ class GrpcApi:
 
     Args:
         models: what they answer for.
+        executor: where requests are answered once they are received.
+        receiving: receives them.
         metrics: where requests are counted.
         load: starts serving a model that a new configuration lists: its name, directory and policy.
         max_request_bytes: what a request, its tensors, its outputs and its answer may each have; what
@@ -67,12 +72,16 @@ class GrpcApi:
     def __init__(
         self,
         models: Models,
+        executor: Executor,
+        receiving: Receiving,
         metrics: Metrics,
         load: Callable[[str, Path, VersionPolicy], ServedModel],
         max_request_bytes: int,
         budget: Budget,
     ):
         self._models = models
+        self._executor = executor
+        self._receiving = receiving
         self._metrics = metrics
         self._load = load
         self._max_request_bytes = max_request_bytes
@@ -183,28 +192,42 @@ class GrpcApi:
         request_type: type[Message],
         answer: Callable[[Message, Share], Message | bytes],
     ) -> grpc.RpcMethodHandler:
-        """Parses requests itself: gRPC would answer what it can't parse with an internal error."""
+        """Receives and parses requests itself.
 
-        def call(data: bytes, context: grpc.ServicerContext) -> bytes:
+        gRPC would have a thread wait for each message as long as a client likes, and answer what it can't
+        parse with an internal error.
+        """
+
+        def answered(data: bytes, share: Share) -> bytes:
             began = time.perf_counter()
             spec = ModelSpec()
-            share = Share(self._budget)
             try:
-                request = self._parsed(data, request_type, share)
-                spec = getattr(request, "model_spec", spec)
-                found = answer(request, share)
-                answered: bytes = found if isinstance(found, bytes) else found.SerializeToString()
+                with waiting.until(share.gone):
+                    request = self._parsed(data, request_type, share)
+                    spec = getattr(request, "model_spec", spec)
+                    found = answer(request, share)
+                text: bytes = found if isinstance(found, bytes) else found.SerializeToString()
             # Whatever it is, the client is told.
             except Exception as error:
-                share.close()
                 failure = explained(error, name)
                 self._record(name, spec, failure.code, began)
-                _abort(context, failure.code, failure.message)
+                raise _Failed(failure) from error
             self._record(name, spec, tf.errors.OK, began)
-            _close_when_sent(share, context)
-            return answered
+            return text
 
-        return grpc.unary_unary_rpc_method_handler(call)
+        def call(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+            share = Share(self._budget)
+            context.add_callback(share.leave)
+            try:
+                data = self._receiving.message(requests, context)
+                text = self._executor.submit(answered, data, share).result()
+            except _Failed as error:
+                share.close()
+                _abort(context, error.failure.code, error.failure.message)
+            _close_when_sent(share, context)
+            return text
+
+        return grpc.stream_unary_rpc_method_handler(call)
 
     def _parsed(self, data: bytes, request_type: type[Message], share: Share) -> Message:
         most = self._max_request_bytes
@@ -222,20 +245,28 @@ class GrpcApi:
             self._metrics.record(known, name, "GRPC", code, time.perf_counter() - began)
 
 
+class _Failed(Exception):
+    """A request failed."""
+
+    def __init__(self, failure: Failure):
+        super().__init__(failure.message)
+        self.failure = failure
+
+
 class _Missing(grpc.GenericRpcHandler):
     """Says of every other method that there is none."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         method = handler_call_details.method
 
-        def refuse(data: bytes, context: grpc.ServicerContext) -> None:
+        def refuse(requests: Iterator[bytes], context: grpc.ServicerContext) -> None:
             _abort(
                 context,
                 tf.errors.UNIMPLEMENTED,
                 f"this development server has no {method}; its documentation lists what it has",
             )
 
-        return grpc.unary_unary_rpc_method_handler(refuse)
+        return grpc.stream_unary_rpc_method_handler(refuse)
 
 
 def _close_when_sent(share: Share, context: grpc.ServicerContext) -> None:

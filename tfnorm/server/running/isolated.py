@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from tfnorm.errors import InputError
+from tfnorm.server import waiting
 from tfnorm.server.running.launcher import Launcher
 from tfnorm.server.running.messages import Call, OutOfMemory
 from tfnorm.server.running.process import Ended, ModelProcess
@@ -72,6 +74,7 @@ class IsolatedModel:
             tf.errors.DeadlineExceededError: the process ended, and repeated by itself, it takes too long.
             tf.errors.UnavailableError: the process ended on another call, and this one can't be repeated;
                 or there are no file descriptors left.
+            tf.errors.CancelledError: the client is gone before it is repeated.
         """
         call = Call(feeds, signature, outputs, max_bytes)
         process = self._running()
@@ -80,9 +83,9 @@ class IsolatedModel:
         except (OutOfMemory, Ended) as error:
             if process.has_ended and not self._closed:
                 _log.error("%s: %s; another takes its place", self.path, error)
-        if not self._one_by_one.acquire(timeout=_MOST_WAITING_SECONDS):
-            raise _unavailable("a request before this one takes too long")
+        self._wait_for_others()
         try:
+            waiting.check()
             return self._by_itself(call, process)
         finally:
             self._one_by_one.release()
@@ -101,6 +104,13 @@ class IsolatedModel:
                 if self._process.has_ended:
                     self._process = self._another()
         return self._process
+
+    def _wait_for_others(self) -> None:
+        end = time.monotonic() + _MOST_WAITING_SECONDS
+        while not self._one_by_one.acquire(timeout=waiting.LOOK_SECONDS):
+            waiting.check()
+            if time.monotonic() > end:
+                raise _unavailable("a request before this one takes too long")
 
     def _by_itself(self, call: Call, failed: ModelProcess) -> dict[str, np.ndarray]:
         process = self._another()

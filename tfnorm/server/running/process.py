@@ -154,7 +154,9 @@ class ModelProcess:
             return Ended("its process has ended")
         reason = f"its process was ended by {signal.Signals(ended_by).name}"
         if ended_by in _WITHOUT_A_WORD:
-            return OutOfMemory(f"{reason}, as by an op that did not get memory, or one that is broken")
+            return OutOfMemory(
+                f"{reason}, as by an op that did not get memory, or one that is broken"
+            )
         grown = most - self.loaded.resident
         if _NO_MEMORY.search(self._log.tail) or grown > self._max_bytes / 2:
             return OutOfMemory(reason)
