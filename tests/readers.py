@@ -8,7 +8,7 @@ from tfnorm.datasets.logs.order.lanes import Readers
 
 def together(count, function):
     """What each of several readers gives, who meet as workers do."""
-    meeting, told = threading.Barrier(count, timeout=30), [None] * count
+    meeting, told = threading.Barrier(count, timeout=300), [None] * count
 
     def one(index):
         def gather(value):

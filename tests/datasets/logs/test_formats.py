@@ -30,6 +30,19 @@ def test_a_file_gives_the_examples_of_its_rows(suffix, tmp_path, expected):
     assert found.users.tolist() == [f"u{n % 7}".encode() for n in range(COUNT)]
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_shuffled_epoch_has_each_row_of_several_files_once(suffix, tmp_path):
+    """One of the files has one row, fewer than a batch."""
+    write, read = FORMATS[suffix]
+    for first, end in ((0, 11), (11, 12), (12, COUNT)):
+        write(tmp_path / f"{first}.{suffix}", clicks.rows(end - first, start=first))
+    log = read(tmp_path, clicks.SCHEMA)
+    batches = list(log.batches(4, shuffle_seed=0).as_numpy_iterator())
+    order = [int(price * 4) for features, _ in batches for price in features["price"]]
+    assert sorted(order) == list(range(COUNT)) != order
+    assert [len(labels) for _, labels in batches] == [4] * 7 + [2]
+
+
 def test_integers_are_taken_for_hashed_strings(tmp_path):
     given = [{**row, "user": n} for n, row in enumerate(clicks.rows(4))]
     for suffix in ("parquet", "tfrecord"):

@@ -7,7 +7,10 @@ import pytest
 from readers import together
 
 from tfnorm import datasets
+from tfnorm.datasets.logs.log import Log
+from tfnorm.datasets.logs.table import Block, Raw, Table
 from tfnorm.errors import InputError
+from tfnorm.schema import Number, Schema
 
 COUNT = 60
 
@@ -80,9 +83,9 @@ def test_no_more_rows_are_held_than_the_buffer_and_a_few_parts(log, monkeypatch)
     held = []
     joined = shuffle.joined
 
-    def noted(parts):
+    def noted(parts, places=None):
         held.append(sum(map(len, parts)))
-        return joined(parts)
+        return joined(parts, places)
 
     for module in (shuffle, lanes):
         monkeypatch.setattr(module, "joined", noted)
@@ -136,6 +139,67 @@ def test_workers_that_read_together_have_the_batches_of_one_and_read_only_what_i
     blocks = [block.where for block in log.blocks]
     for n, (_, read, _) in enumerate(found):
         assert read <= set(blocks[n % 10 :: count])
+
+
+def made(sizes, known):
+    """A log of blocks of those sizes, whose rows are numbered; some do not say how many they have."""
+
+    def block(first, rows, said):
+        def read():
+            for start in range(first, first + rows, 9):
+                n = np.arange(start, min(start + 9, first + rows))
+                none = np.zeros(len(n), bool), np.zeros(0, int)
+                columns = {"n": n.astype(np.float32), "label": n % 2, "ts": n, "user": n % 13}
+                raw = {name: Raw(values, None, *none) for name, values in columns.items()}
+                yield Table(raw, f"at {first}", start - first)
+
+        return Block(f"at {first}", rows if said else None, str(first), read)
+
+    firsts = np.cumsum([0, *sizes[:-1]]).tolist()
+    schema = Schema([Number("n")], target=["n"], label="label", time="ts", group="user")
+    return Log(schema, tuple(map(block, firsts, sizes, known)))
+
+
+def epoch(log, *, batch_size, seed, number=0, buffer):
+    """Of each batch the rows, without TensorFlow."""
+    found = []
+    for part, ends in log._interleaved(batch_size, (seed, number), buffer, None):
+        rows = [] if part is None else part.features["n"].astype(int).tolist()
+        found += [rows[a:b] for a, b in itertools.pairwise([0, *ends])]
+    return found
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_an_epoch_has_the_rows_of_any_log_once_whoever_reads_it(seed):
+    """Blocks of unequal sizes, some of no rows; parts by time and by users; any batch and buffer."""
+    rng = np.random.default_rng(seed)
+    blocks = int(rng.integers(1, 21))
+    sizes = rng.integers(0, rng.choice([2, 10, 30]), blocks) * (rng.random(blocks) < 0.8)
+    log = made(sizes.tolist(), (rng.random(blocks) < 0.5).tolist())
+    rows = int(sizes.sum())
+    if seed % 2:
+        log = log.between(since=rows // 4, until=rows - rows // 5)
+    if seed % 4 == 2:
+        log = dataclasses.replace(log, users=(0.25, 1.0, seed))
+    wanted = [int(n) for part in log.parts() for n in part.features["n"]]
+    assert len(log) == len(wanted) <= rows
+    given = {
+        "batch_size": int(rng.choice([6, 7, 32, 500])),
+        "seed": seed,
+        "buffer": int(rng.choice([1, 40, 1000])),
+    }
+    whole = epoch(log, **given)
+    assert sorted(itertools.chain(*whole)) == sorted(wanted)
+    assert [len(batch) for batch in whole[:-1]] == [given["batch_size"]] * (len(whole) - 1)
+    assert epoch(log, **given) == whole
+    another = epoch(log, number=1, **given)
+    assert sorted(itertools.chain(*another)) == sorted(wanted)
+    shares = together(
+        (2, 3, 18)[seed % 3],
+        lambda mine: epoch(log.read_together(mine.index, mine.count, mine.gather), **given),
+    )
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert sorted(itertools.chain(*parts)) == sorted(batch)
 
 
 def test_workers_that_read_together_need_a_seed_and_a_place(log):

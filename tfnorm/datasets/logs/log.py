@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfnorm.datasets.click_log import Examples, as_batches, ends
 from tfnorm.datasets.logs.groups import shares
-from tfnorm.datasets.logs.order.lanes import CHUNK, LANES, Readers, interleaved, of_lanes
+from tfnorm.datasets.logs.order.lanes import LANES, Readers, interleaved, of_lanes
 from tfnorm.datasets.logs.order.shuffle import rebatched, shuffled
 from tfnorm.datasets.logs.table import NULLS, Block, as_examples, filled, in_time, taken
 from tfnorm.errors import InputError
@@ -308,7 +308,7 @@ class Log:
 
         # Readers beyond the number of lanes read those of others.
         mine = {n: stream(n) for n in range(index % len(rows), len(rows), count)}
-        return interleaved(mine, rows, batch_size, min(buffer, CHUNK), (index, count))
+        return interleaved(mine, rows, batch_size, buffer // 2, (index, count))
 
     def _read(self, block: Block) -> Iterator[Examples]:
         index, count = self.shard

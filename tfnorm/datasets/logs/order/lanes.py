@@ -15,9 +15,6 @@ from tfnorm.errors import InputError
 LANES = 16
 """The most streams that an epoch is made of: as many workers as that can each read what no other reads."""
 
-CHUNK = 8_192
-"""Rows that are put into their order at once, or a batch where that has more."""
-
 _Lane = TypeVar("_Lane")
 _T = TypeVar("_T")
 
@@ -112,14 +109,17 @@ def interleaved(
     for lane, row in turns(rows, max(1, size // batch_size) * batch_size):
         read = np.isin(lane, list(held))
         mine = read & (row % sharing == index // len(rows))
-        taken = [held[n].take(int((lane == n).sum())) for n in sorted(held)]
-        # They come lane by lane; this is where each is found among them.
-        place = np.empty(len(lane), np.int64)
-        place[np.flatnonzero(read)[np.argsort(lane[read], kind="stable")]] = np.arange(read.sum())
-        parts = [part for of_lane in taken for part in of_lane]
+        places = {number: np.flatnonzero(lane == number) for number in held}
+        parts = [part for number, place in places.items() for part in held[number].take(len(place))]
         batches = -(-len(lane) // batch_size)
         of_batch = np.bincount(np.flatnonzero(mine) // batch_size, minlength=batches)
-        yield joined(parts)[place[mine]] if parts else None, np.cumsum(of_batch)
+        part = None
+        if parts:
+            among_read = np.cumsum(read) - 1
+            part = joined(parts, among_read[np.concatenate(list(places.values()))])
+            if sharing > 1:
+                part = part[mine[read]]
+        yield part, np.cumsum(of_batch)
 
 
 class _Rows:

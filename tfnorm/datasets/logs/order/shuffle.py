@@ -43,35 +43,54 @@ def rebatched(parts: Iterator[Examples], batch_size: int) -> Iterator[Examples]:
         yield joined(held)
 
 
-def joined(parts: Sequence[Examples]) -> Examples:
-    """One after the other; lists are padded to the longest."""
+def joined(parts: Sequence[Examples], places: np.ndarray | None = None) -> Examples:
+    """All in one; lists are padded to the longest.
+
+    Args:
+        parts: one or more.
+        places: where each of their rows comes, one part after the other; None to leave them so.
+    """
     first = parts[0]
-    features = {name: _joined([part.features[name] for part in parts]) for name in first.features}
+    ends = np.cumsum([len(part) for part in parts])
+    into = None if places is None else np.split(places, ends[:-1])
+    features = {
+        name: _joined([part.features[name] for part in parts], into) for name in first.features
+    }
 
     def optional(name: str) -> np.ndarray | None:
         if getattr(first, name) is None:
             return None
-        return np.concatenate([getattr(part, name) for part in parts])
+        return _joined([getattr(part, name) for part in parts], into)
 
-    labels = np.concatenate([part.labels for part in parts])
+    labels = _joined([part.labels for part in parts], into)
     return Examples(features, labels, optional("users"), optional("weights"))
 
 
-def _joined(arrays: list[np.ndarray]) -> np.ndarray:
-    if arrays[0].ndim == 1 or len({array.shape[1] for array in arrays}) == 1:
+def _joined(arrays: list[np.ndarray], into: list[np.ndarray] | None) -> np.ndarray:
+    alike = len({array.shape[1:] for array in arrays}) == 1
+    if alike and into is None:
         return np.concatenate(arrays)
-    widest = max(array.shape[1] for array in arrays)
     dtype = np.result_type(*(array.dtype for array in arrays))
-    whole = np.zeros((sum(map(len, arrays)), widest), dtype)
-    if dtype.kind == "O":
-        whole[...] = b""
+    count = sum(map(len, arrays))
+    if alike:
+        whole = np.empty((count, *arrays[0].shape[1:]), dtype)
+    else:
+        whole = np.zeros((count, max(array.shape[1] for array in arrays)), dtype)
+        if dtype.kind == "O":
+            whole[...] = b""
     row = 0
-    for array in arrays:
-        whole[row : row + len(array), : array.shape[1]] = array
+    for n, array in enumerate(arrays):
+        rows = slice(row, row + len(array)) if into is None else into[n]
+        if alike:
+            whole[rows] = array
+        else:
+            whole[rows, : array.shape[1]] = array
         row += len(array)
     return whole
 
 
 def _mixed(parts: list[Examples], rng: np.random.Generator) -> Examples:
-    whole = joined(parts)
-    return whole[rng.permutation(len(whole))]
+    order = rng.permutation(sum(map(len, parts)))
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return joined(parts, places)
