@@ -53,8 +53,10 @@ def test_without_ray_the_extra_is_named(ranker, capsys, monkeypatch):
 
 def test_a_cluster_that_does_not_start_is_one_line(monkeypatch):
     """Ray raises Exception itself where a busy machine starts its processes too slowly."""
+    tried = []
 
     def slow(*arguments, **options):
+        tried.append(arguments)
         raise Exception("The current node timed out during startup.\nMore.")
 
     monkeypatch.setattr(ray, "init", slow)
@@ -63,6 +65,20 @@ def test_a_cluster_that_does_not_start_is_one_line(monkeypatch):
     )
     with pytest.raises(InputError, match=message), connected("local"):
         pass
+    assert len(tried) == 3
+
+
+def test_a_cluster_that_starts_too_slowly_is_started_again(monkeypatch):
+    tried = []
+
+    def slow_once(*arguments, **options):
+        tried.append(arguments)
+        if len(tried) == 1:
+            raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", slow_once)
+    with connected("local"):
+        assert tried == [("local",)] * 2
 
 
 @pytest.mark.parametrize(

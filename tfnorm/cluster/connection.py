@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 from tfnorm.errors import InputError, optional
 
@@ -16,6 +17,9 @@ OBJECT_STORE = 100 << 20
 
 _SECONDS = 10
 """That an address has to answer."""
+
+_STARTS = 3
+"""How often it is tried to start a cluster here."""
 
 
 def ray(part: str | None = None) -> ModuleType:
@@ -47,7 +51,7 @@ def connected(address: str) -> Iterator[None]:
         if address == LOCAL:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             cores = os.cpu_count() or 1
-            module.init(LOCAL, num_cpus=cores, object_store_memory=OBJECT_STORE, **quiet)
+            _start(module, num_cpus=cores, object_store_memory=OBJECT_STORE, **quiet)
         else:
             _check_answers(address)
             del quiet["include_dashboard"]
@@ -63,6 +67,19 @@ def connected(address: str) -> Iterator[None]:
         yield
     finally:
         module.shutdown()
+
+
+def _start(module: ModuleType, **options: Any) -> None:
+    """Start a cluster here, again where a busy machine was too slow for the 30 s that Ray gives itself."""
+    for left in reversed(range(_STARTS)):
+        try:
+            module.init(LOCAL, **options)
+            return
+        # Ray raises Exception itself.
+        except Exception as error:
+            module.shutdown()
+            if not left or "timed out" not in str(error):
+                raise
 
 
 def _check_answers(address: str) -> None:
