@@ -14,6 +14,8 @@ from typing import Any
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tensorflow", "keras"])
+SECONDS = 550
+"""That a call may take on a machine that others keep busy; below the limit of a test."""
 
 
 def apart(function: Callable[..., Any], *calls: tuple[Any, ...]) -> list[Any]:
@@ -22,7 +24,7 @@ def apart(function: Callable[..., Any], *calls: tuple[Any, ...]) -> list[Any]:
     The function must be one that the process can import, and is the first of tfnorm's that it sees.
     """
     with FORKS.Pool(len(calls), maxtasksperchild=1) as pool:
-        return pool.starmap_async(function, calls, chunksize=1).get(timeout=300)
+        return pool.starmap_async(function, calls, chunksize=1).get(timeout=SECONDS)
 
 
 def printed(program: str, *arguments: str) -> str:
