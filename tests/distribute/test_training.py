@@ -1,15 +1,11 @@
 """Training by the recipe on replicas and on workers gives what one device gives."""
 
 import json
-import os
-import subprocess
-import sys
-import time
 
 import click_rows
 import numpy as np
 import pytest
-from apart import apart
+from apart import FORKS, SECONDS, apart
 from distribute import replicas, training_worker
 from distribute.test_multi_worker import free_ports
 
@@ -17,7 +13,6 @@ from tfnorm.errors import InputError
 from tfnorm.training import strategy_scope, train
 
 pytestmark = pytest.mark.slow
-SECONDS = 240
 
 
 @pytest.fixture(scope="module")
@@ -45,35 +40,30 @@ def test_replicas_learn_what_one_device_learns(folder):
     assert_alike(found, replicas.outcome(train(click_rows.splits(folder), replicas.RECIPE)), 1e-4)
 
 
+@pytest.mark.timeout(2 * SECONDS)
 def test_workers_of_which_one_is_killed_are_started_again_and_learn_what_one_process_learns(folder):
     configs = _configs()
     files = [f"--{split}={folder}/{split}/*.parquet" for split in ("train", "validation", "test")]
     recipe = training_worker.RECIPE
-    command = [
-        *(sys.executable, "-m", "tfnorm", "train", "--strategy", "multi-worker"),
+    arguments = [
+        *("train", "--strategy", "multi-worker"),
         *(f"--schema={folder}/schema.json", *files, f"--checkpoints={folder}/checkpoints"),
         *(f"--epochs={recipe.epochs}", f"--batch-size={recipe.batch_size}"),
         *(f"--learning-rate={recipe.learning_rate}", f"--warmup={recipe.warmup}", "--no-decay"),
         f"--patience={recipe.patience}",
         f"--output={folder}/din.keras",
     ]
-    workers = [
-        subprocess.Popen(command, env={**os.environ, "TF_CONFIG": config}, stderr=subprocess.PIPE)
-        for config in configs
-    ]
+    other = FORKS.Process(target=training_worker.killed, args=(configs[1], folder))
+    other.start()
     try:
-        until = time.monotonic() + SECONDS
-        while not list(folder.glob("checkpoints/epoch-*")):
-            assert time.monotonic() < until and workers[0].poll() is None, workers[0].stderr.read()
-            time.sleep(0.02)
-        workers[1].kill()
-        _, told = workers[0].communicate(timeout=SECONDS)
+        ((status, told),) = apart(training_worker.by_command, (configs[0], arguments))
     finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    assert workers[0].returncode != 0 and not (folder / "din.keras").exists()
-    assert "worker 0 of 2 has lost another in the middle; start all of them again" in told.decode()
+        other.kill()
+        other.join()
+    assert status == 2 and not (folder / "din.keras").exists()
+    assert "worker 0 of 2 has lost another in the middle; start all of them again" in told
+    # The first epoch is done, and the second was not.
+    assert [place.name for place in folder.glob("checkpoints/epoch-*")] == ["epoch-00001"]
 
     first, second = apart(training_worker.main, *((config, folder) for config in _configs()))
     assert (first.pop("writes"), second.pop("writes")) == (True, False)
