@@ -284,9 +284,11 @@ def export_saved_model(
                 _check_scores(scores, tried, tolerance)
                 if same_bits:
                     bitwise.check_bits(saved, tried.features, scores)
-                check_bad_rows(saved, tried.features, bad, unknown_ids)
+                if bad:
+                    check_bad_rows(saved, tried.features, scores, bad, unknown_ids)
                 if shown:
                     check_candidates(saved, tried.features, shown, tolerance, bits=same_bits)
+                if shown and bad:
                     check_bad_candidates(saved, tried.features, shown, bad, nan=unknown_ids == NAN)
 
     path = publish(folder, version, write)

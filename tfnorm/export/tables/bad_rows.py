@@ -94,25 +94,30 @@ def _asked(asked: Traced, rows: Arrays) -> bool:
 
 
 def check_bad_rows(
-    saved: SavedModel, rows: Arrays, bad: Mapping[str, int], unknown_ids: UnknownIds
+    saved: SavedModel,
+    rows: Arrays,
+    scores: Arrays,
+    bad: Mapping[str, int],
+    unknown_ids: UnknownIds,
 ) -> None:
     """Raise InputError if a row with an id that no table has moves another row's score, or keeps its own.
 
     Args:
         saved: what was written.
         rows: examples.
+        scores: theirs by what was written.
         bad: as `outside` has them.
         unknown_ids: as `lookups` has it.
     """
     count = len(next(iter(rows.values())))
+    alone, twice = ({n: x[chosen] for n, x in rows.items()} for chosen in ([0], [0, count // 2, 0]))
     # One that stands alone, one that stands twice, and one among all.
-    for chosen, places in (
-        ([0], [0]),
-        ([0, count // 2, 0], [0, 1, 2]),
-        ([*range(count)], [count // 2]),
+    for batch, expected, places in (
+        (alone, saved.run(alone), [0]),
+        (twice, saved.run(twice), [0, 1, 2]),
+        (rows, scores, [count // 2]),
     ):
-        batch = {name: array[chosen] for name, array in rows.items()}
-        expected = saved.run(batch)
+        numbers = np.arange(len(next(iter(batch.values()))))
         for name, number in bad.items():
             for place in places:
                 said = f"unknown_ids is {unknown_ids!r}, but a row whose {name!r} is {number}"
@@ -121,15 +126,15 @@ def check_bad_rows(
                 except InputError as error:
                     raise InputError(f"{said} is refused with all of its batch: {error}") from error
                 for output, wanted in expected.items():
-                    scores = found[output]
-                    beside = np.arange(len(chosen)) != place
-                    if scores[beside].tobytes() != wanted[beside].tobytes():
+                    given = found[output]
+                    beside = numbers != place
+                    if given[beside].tobytes() != wanted[beside].tobytes():
                         raise InputError(
                             f"{said}, which its table does not have, moves {output!r} of the rows beside it; "
                             "accepted: a model in which rows depend on no other, or 'error'"
                         )
-                    if unknown_ids == NAN and not np.isnan(scores[place]).all():
+                    if unknown_ids == NAN and not np.isnan(given[place]).all():
                         raise InputError(
                             f"{said}, which its table does not have, has the {output!r} "
-                            f"{float(scores[place].ravel()[0]):g}; accepted: 'error', or the number of a row"
+                            f"{float(given[place].ravel()[0]):g}; accepted: 'error', or the number of a row"
                         )
