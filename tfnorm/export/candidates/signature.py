@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
@@ -124,9 +124,13 @@ def of_candidates(
             for name, spec in specs.items()
         }
 
-    given = {field.name: getattr(called, field.name) for field in fields(called)}
-    given |= {"inputs": longer(called.inputs), "declared": longer(called.declared)}
-    return OfCandidates(**given, candidates=tuple(candidates), two_if_one=two_if_one)
+    return called.as_kind(
+        OfCandidates,
+        inputs=longer(called.inputs),
+        declared=longer(called.declared),
+        candidates=tuple(candidates),
+        two_if_one=two_if_one,
+    )
 
 
 def _in_rows(tensor: tf.Tensor, count: tf.Tensor) -> tf.Tensor:

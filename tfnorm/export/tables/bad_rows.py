@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -38,8 +38,7 @@ class Asking(Interface):
 
 def asking(called: Interface, tables: Lookups) -> Asking:
     """The model that tells whether these look-ups are asked for such an id."""
-    given = {field.name: getattr(called, field.name) for field in fields(called)}
-    return Asking(**{**given, "unknown": tables.unknown})
+    return called.as_kind(Asking, unknown=tables.unknown)
 
 
 def outside(asked: Traced, tables: Lookups, tried: Tried | None) -> dict[str, int]:

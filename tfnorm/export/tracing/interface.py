@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -19,6 +19,7 @@ from tfnorm.scorers.inputs import by_path, declared, is_shape, packed
 SCORE = "score"
 # The arguments of a call, by their places and by their names.
 Called = tuple[tuple[Any, ...], dict[str, Any]]
+_Kind = TypeVar("_Kind", bound="Interface")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Interface:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "declared", {**self.inputs, **self.declared})
+
+    def as_kind(self, kind: type[_Kind], **changed: Any) -> _Kind:
+        """The same model as an interface of another kind, with some attributes changed or added."""
+        return kind(**{each.name: getattr(self, each.name) for each in fields(self)} | changed)
 
     def score(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Call the model in inference mode."""
