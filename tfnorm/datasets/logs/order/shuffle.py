@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -13,34 +13,14 @@ def shuffled(
     parts: Iterator[Examples], buffer: int, rng: np.random.Generator
 ) -> Iterator[Examples]:
     """The rows in a random order: one comes out only after others have come into a buffer with it."""
-    held: list[Examples] = []
-    count = 0
-    for part in parts:
-        held.append(part)
-        count += len(part)
-        if count >= buffer:
-            mixed = _mixed(held, rng)
-            out = max(1, count // 2)
-            yield mixed[:out]
-            held, count = [mixed[out:]], count - out
-    if count:
-        yield _mixed(held, rng)
+    return _regrouped(
+        parts, buffer, lambda held: _mixed(held, rng), lambda count: max(1, count // 2)
+    )
 
 
 def rebatched(parts: Iterator[Examples], batch_size: int) -> Iterator[Examples]:
     """The rows in their order, in parts of whole batches but for the last."""
-    held: list[Examples] = []
-    count = 0
-    for part in parts:
-        held.append(part)
-        count += len(part)
-        if count >= batch_size:
-            whole = joined(held)
-            out = count // batch_size * batch_size
-            yield whole[:out]
-            held, count = [whole[out:]], count - out
-    if count:
-        yield joined(held)
+    return _regrouped(parts, batch_size, joined, lambda count: count // batch_size * batch_size)
 
 
 def joined(parts: Sequence[Examples], places: np.ndarray | None = None) -> Examples:
@@ -66,6 +46,34 @@ def joined(parts: Sequence[Examples], places: np.ndarray | None = None) -> Examp
     return Examples(features, labels, optional("users"), optional("weights"))
 
 
+def _regrouped(
+    parts: Iterator[Examples],
+    least: int,
+    together: Callable[[Sequence[Examples]], Examples],
+    leaving: Callable[[int], int],
+) -> Iterator[Examples]:
+    """Other parts of the same rows.
+
+    Args:
+        parts: the rows as they come.
+        least: how many are held before some leave.
+        together: makes one part of those that are held.
+        leaving: how many of so many then leave; the others stay for the next part.
+    """
+    held: list[Examples] = []
+    count = 0
+    for part in parts:
+        held.append(part)
+        count += len(part)
+        if count >= least:
+            whole = together(held)
+            out = leaving(count)
+            yield whole[:out]
+            held, count = [whole[out:]], count - out
+    if count:
+        yield together(held)
+
+
 def _joined(arrays: list[np.ndarray], into: list[np.ndarray] | None) -> np.ndarray:
     alike = len({array.shape[1:] for array in arrays}) == 1
     if alike and into is None:
@@ -89,7 +97,7 @@ def _joined(arrays: list[np.ndarray], into: list[np.ndarray] | None) -> np.ndarr
     return whole
 
 
-def _mixed(parts: list[Examples], rng: np.random.Generator) -> Examples:
+def _mixed(parts: Sequence[Examples], rng: np.random.Generator) -> Examples:
     order = rng.permutation(sum(map(len, parts)))
     places = np.empty_like(order)
     places[order] = np.arange(len(order))
