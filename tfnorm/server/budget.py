@@ -14,9 +14,10 @@ from tfnorm.server.bounds import held
 MOST_SECONDS = 60.0
 """How long a request waits for what others have, and how long a client may take to send or to read one."""
 
+SMALL_BYTES = 2**16
+"""What is not counted: a thread or a connection takes as much."""
+
 _TOGETHER = 4
-# Less is not counted: a thread or a connection takes as much.
-_SMALL_BYTES = 2**16
 
 
 class Budget:
@@ -54,10 +55,10 @@ class Share:
 
     def is_granted(self) -> bool:
         """Whether it has what it wants, without going beyond the budget."""
-        if self._wanted < _SMALL_BYTES:
+        if self._wanted < SMALL_BYTES:
             return True
         with self._budget.changed:
-            if self._budget.taken + self._wanted > self._budget.most:
+            if not self._fits():
                 return False
             self._grant()
             return True
@@ -76,9 +77,14 @@ class Share:
         budget = self._budget
         with budget.changed:
             if not budget.changed.wait_for(self._is_done_waiting, MOST_SECONDS):
-                raise exhausted(budget)
+                raise tf.errors.ResourceExhaustedError(
+                    None,
+                    None,
+                    f"other requests have had the {budget.most / 2**20:,.0f} MB that all may take together "
+                    f"for over {MOST_SECONDS:g} seconds; ask again, or raise --max-request-megabytes",
+                )
             waiting.check()
-            if budget.taken + self._wanted > budget.most:
+            if not self._fits():
                 budget.beyond = self
             self._grant()
 
@@ -106,24 +112,12 @@ class Share:
             self._budget.changed.notify_all()
 
     def _is_done_waiting(self) -> bool:
-        budget = self._budget
-        return (
-            self.gone.is_set()
-            or budget.beyond in (None, self)
-            or budget.taken + self._wanted <= budget.most
-        )
+        return self.gone.is_set() or self._budget.beyond in (None, self) or self._fits()
+
+    def _fits(self) -> bool:
+        return self._budget.taken + self._wanted <= self._budget.most
 
     def _grant(self) -> None:
         self._budget.taken += self._wanted
         self.taken += self._wanted
         self._wanted = 0
-
-
-def exhausted(budget: Budget) -> tf.errors.ResourceExhaustedError:
-    """The error of a request that others leave no memory for."""
-    return tf.errors.ResourceExhaustedError(
-        None,
-        None,
-        f"other requests have had the {budget.most / 2**20:,.0f} MB that all may take together for over "
-        f"{MOST_SECONDS:g} seconds; ask again, or raise --max-request-megabytes",
-    )

@@ -9,7 +9,7 @@ import tensorflow as tf
 from starlette.requests import Request
 
 from tfnorm.errors import InputError
-from tfnorm.server.budget import MOST_SECONDS, Share
+from tfnorm.server.budget import MOST_SECONDS, SMALL_BYTES, Share
 
 # Of zlib: gzip's format, which is no other.
 _GZIP = 16 + zlib.MAX_WBITS
@@ -17,8 +17,6 @@ _GZIP = 16 + zlib.MAX_WBITS
 _PIECE = 1 << 10
 # How often one looks whether there is memory for the rest of a body.
 _LOOK_SECONDS = 0.02
-# What a client may send as slowly as it likes.
-_SMALL_BYTES = 2**16
 
 
 async def read(request: Request, max_bytes: int, share: Share) -> bytes:
@@ -34,7 +32,8 @@ async def read(request: Request, max_bytes: int, share: Share) -> bytes:
         tf.errors.DeadlineExceededError: it is not there after a minute, and it is not short.
     """
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) <= _SMALL_BYTES:
+    # What is not counted may be sent as slowly as a client likes.
+    if length.isdecimal() and int(length) <= SMALL_BYTES:
         return await _read(request, max_bytes, share)
     try:
         return await asyncio.wait_for(_read(request, max_bytes, share), MOST_SECONDS)
