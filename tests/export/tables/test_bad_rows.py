@@ -145,7 +145,7 @@ def test_a_row_of_the_table_stands_for_a_bad_id_whatever_lies_between(tmp_path, 
     assert scores.tobytes() == expected.tobytes()
 
 
-class InALoop(keras.layers.Layer):
+class OwnTable(keras.layers.Layer):
     def __init__(self):
         super().__init__()
         self.items = table(name="items")
@@ -154,6 +154,8 @@ class InALoop(keras.layers.Layer):
         self.items.build(shape)
         super().build(shape)
 
+
+class InALoop(OwnTable):
     def call(self, ids):
         return keras.ops.map(self.items, ids)
 
@@ -168,15 +170,7 @@ def test_an_id_that_is_looked_up_in_a_loop_is_refused_with_nan_and_has_a_row(tmp
     assert OUTSIDE in [one.name for one in report.compositions]
 
 
-class Distinct(keras.layers.Layer):
-    def __init__(self):
-        super().__init__()
-        self.items = table(name="items")
-
-    def build(self, shape):
-        self.items.build(shape)
-        super().build(shape)
-
+class Distinct(OwnTable):
     def call(self, ids):
         distinct, places = tf.unique(tf.reshape(ids, [-1]))
         return tf.reshape(tf.gather(self.items(distinct), places), [-1, STEPS, 3])
