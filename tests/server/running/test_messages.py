@@ -1,9 +1,9 @@
 """What the server and a model's process tell one another."""
 
-import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
+from server.arrays import every_array
 
 from tfnorm.errors import InputError
 from tfnorm.server.running.messages import Call, Loaded, OutOfMemory, Raised, packed, unpacked
@@ -13,24 +13,7 @@ def through(message):
     return unpacked([bytearray(block) for block in packed(message)])
 
 
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.arange(6, dtype=np.float32).reshape(2, 3),
-        np.arange(6).reshape(2, 3).T,
-        np.arange(10)[::3],
-        np.array([1, -2], ml_dtypes.bfloat16),
-        np.array([True, False]),
-        np.array([[b"a", b""], [b"\0\xff", b"long" * 100]], object),
-        np.array(b"alone", object),
-        np.zeros((2, 0), object),
-        np.array(7, np.int8),
-        np.zeros((0, 3), np.float64),
-        np.array(3 + 4j, np.complex64),
-        np.array([1], tf.qint8.as_numpy_dtype),
-    ],
-    ids=lambda array: f"{array.dtype} {array.shape}",
-)
+@every_array
 def test_arrays_come_out_as_they_went_in(array):
     found = through({"x": array, "": np.arange(2)})
     assert list(found) == ["x", ""]
