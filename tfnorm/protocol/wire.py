@@ -13,10 +13,10 @@ from tfnorm.errors import InputError
 _MESSAGE_BYTES = 176
 _TEXT_BYTES = 48
 _VALUE_BYTES = 16
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_VARINT, _FIXED64, LENGTH, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 _TEXT = -1
-_CONTINUES = 0x80
+CONTINUES = 0x80
 _LONGEST = 70
 
 
@@ -50,7 +50,7 @@ def check_parsed_size(data: bytes, descriptor: Descriptor, most: int) -> int:
             elif kind in _FIXED:
                 at += _FIXED[kind]
                 taken += _VALUE_BYTES
-            elif kind == _LENGTH:
+            elif kind == LENGTH:
                 size, at = _varint(data, at, end)
                 if size > end - at:
                     break
@@ -86,9 +86,9 @@ def _first_bytes(descriptor: Descriptor) -> dict[bytes, int]:
             if inner is None and each != _TEXT:
                 continue
             taken = _TEXT_BYTES if inner is None else _MESSAGE_BYTES
-            tag = number << 3 | _LENGTH
+            tag = number << 3 | LENGTH
             # A short tag may be written in more bytes than it needs, and then begins as a long one.
-            begins = [tag % _CONTINUES | _CONTINUES, *([tag] if tag < _CONTINUES else [])]
+            begins = [tag % CONTINUES | CONTINUES, *([tag] if tag < CONTINUES else [])]
             for byte in begins:
                 found[bytes([byte])] = max(taken, found.get(bytes([byte]), 0))
             if inner is not None and inner not in seen:
@@ -119,7 +119,7 @@ def _packed(data: bytes, at: int, size: int, each: int) -> int:
     """The bytes of packed values: fixed ones as they are, varints by how many end."""
     if each:
         return size
-    ends = np.frombuffer(data, np.uint8, size, at) < _CONTINUES
+    ends = np.frombuffer(data, np.uint8, size, at) < CONTINUES
     return int(np.count_nonzero(ends)) * _VALUE_BYTES
 
 
@@ -129,8 +129,8 @@ def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
     while at < end and shift < _LONGEST:
         byte = data[at]
         at += 1
-        value |= (byte & ~_CONTINUES) << shift
-        if byte < _CONTINUES:
+        value |= (byte & ~CONTINUES) << shift
+        if byte < CONTINUES:
             return value, at
         shift += 7
     return 0, end

@@ -14,14 +14,13 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis.predict_pb2 import PredictResponse
 
 from tfnorm.protocol.tensor_proto import FIELDS
+from tfnorm.protocol.wire import CONTINUES, LENGTH
 from tfnorm.server.bounds import too_large
 
 # What is made of values takes many times their bytes: it is made for a few at a time.
 _CHUNK = 1 << 16
 _VARINT_BITS = 7
 _LONGEST_VARINT = 10
-_CONTINUES = 0x80
-_DELIMITED = 2
 # An entry of a map, as protobuf has it.
 _KEY, _VALUE = 1, 2
 _OUTPUTS = PredictResponse.DESCRIPTOR.fields_by_name["outputs"].number
@@ -74,12 +73,12 @@ def _tensor(array: np.ndarray) -> Iterator[Piece]:
 
 def _field(number: int, pieces: Sequence[Piece]) -> list[Piece]:
     """A field that holds these pieces, of which each byte counts."""
-    return [_varint(number << 3 | _DELIMITED) + _varint(sum(map(len, pieces))), *pieces]
+    return [_varint(number << 3 | LENGTH) + _varint(sum(map(len, pieces))), *pieces]
 
 
 def _varint(value: int) -> bytes:
-    low, rest = value % _CONTINUES, value // _CONTINUES
-    return bytes([low | _CONTINUES]) + _varint(rest) if rest else bytes([low])
+    low, rest = value % CONTINUES, value // CONTINUES
+    return bytes([low | CONTINUES]) + _varint(rest) if rest else bytes([low])
 
 
 def _varints(values: np.ndarray) -> bytes:
@@ -87,8 +86,8 @@ def _varints(values: np.ndarray) -> bytes:
     wide = values.astype(np.int64 if values.dtype.kind == "i" else np.uint64).view(np.uint64)
     count = _varint_bytes(int(wide.max()))
     shifted = wide[:, None] >> np.arange(count, dtype=np.uint64) * np.uint64(_VARINT_BITS)
-    more = shifted >= _CONTINUES
-    found = (shifted | more * np.uint64(_CONTINUES)).astype(np.uint8)
+    more = shifted >= CONTINUES
+    found = (shifted | more * np.uint64(CONTINUES)).astype(np.uint8)
     is_there = np.ones(found.shape, np.bool_)
     is_there[:, 1:] = more[:, :-1]
     data: bytes = found[is_there].tobytes()
