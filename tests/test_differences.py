@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfnorm.differences import absolute_difference, alike, epsilon, same_bits, ulp_distance
+from tfnorm.differences import absolute_difference, are_equal, epsilon, same_bits, ulp_distance
 
 DTYPES = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64]
 
@@ -93,13 +93,13 @@ def test_epsilon_is_the_rounding_of_real_and_of_complex_types(dtype, expected):
 @pytest.mark.parametrize("dtype", [*DTYPES, np.complex64])
 def test_arrays_with_nan_in_the_same_places_are_alike(dtype):
     values = np.array([[1.0, np.nan]], dtype)
-    assert alike(values, values.copy())
-    assert not alike(values, values[:, ::-1])
-    assert not alike(values, values[0])
-    assert not alike(values, np.array([[2.0, np.nan]], dtype))
+    assert are_equal(values, values.copy())
+    assert not are_equal(values, values[:, ::-1])
+    assert not are_equal(values, values[0])
+    assert not are_equal(values, np.array([[2.0, np.nan]], dtype))
 
 
 def test_what_has_no_nan_is_alike_where_it_is_equal():
     for values in (np.array([b"a", b"bc"], object), np.array([1, 2]), np.array([True, False])):
-        assert alike(values, values.copy()) and not alike(values, values[::-1])
-    assert alike(b"a", b"a") and not alike(b"a", b"b")
+        assert are_equal(values, values.copy()) and not are_equal(values, values[::-1])
+    assert are_equal(b"a", b"a") and not are_equal(b"a", b"b")

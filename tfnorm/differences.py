@@ -56,7 +56,7 @@ def ulp_distance(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.where(same, 0.0, np.where(finite, apart.astype(np.float64), np.inf))
 
 
-def alike(values: np.ndarray, reference: np.ndarray) -> bool:
+def are_equal(values: np.ndarray, reference: np.ndarray) -> bool:
     """Whether two arrays have the same shape and values; a NaN equals a NaN."""
     values, reference = np.asarray(values), np.asarray(reference)
     return values.shape == reference.shape and bool(_same(values, reference).all())

@@ -22,7 +22,7 @@ def one_line(error: Exception) -> str:
     return " ".join(_AROUND.sub("", message).split()) or type(error).__name__
 
 
-def place(error: Exception) -> str:
+def raised_at(error: Exception) -> str:
     """Where in Python an error was raised, to stand behind what it says; nothing where that isn't known."""
     frames = traceback.extract_tb(error.__traceback__)
     return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

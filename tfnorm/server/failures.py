@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.messages import one_line, place
+from tfnorm.scorers.messages import one_line, raised_at
 
 _log = logging.getLogger(__name__)
 # Characters of a message.
@@ -34,7 +34,7 @@ def explained(error: Exception, call: str) -> Failure:
     """
     failure = _explained(error)
     if failure.code in _OURS:
-        reason = f"{described(error)}{place(error)}"
+        reason = f"{described(error)}{raised_at(error)}"
         _log.error("%s failed: %s (%s)", call, failure.message, reason)
     return failure
 

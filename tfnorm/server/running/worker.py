@@ -12,7 +12,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.scorers.messages import one_line, place
+from tfnorm.scorers.messages import one_line, raised_at
 from tfnorm.server.bounds import check_outputs
 from tfnorm.server.memory import GIVE_BACK_SECONDS, data, give_back, large_blocks_apart, resident
 from tfnorm.server.running.channel import NOT_TAKEN, TAKEN, Channel
@@ -131,4 +131,4 @@ def _raised(error: Exception) -> Raised:
     if isinstance(error, InputError):
         cause = error.__cause__
         return Raised(error, cause if isinstance(cause, tf.errors.OpError) else None)
-    return Raised(RuntimeError(f"{type(error).__name__}: {one_line(error)}{place(error)}"))
+    return Raised(RuntimeError(f"{type(error).__name__}: {one_line(error)}{raised_at(error)}"))

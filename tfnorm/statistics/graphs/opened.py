@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import node_def_pb2
 
-from tfnorm.differences import alike
+from tfnorm.differences import are_equal
 from tfnorm.errors import InputError
 from tfnorm.graph.conditions import SELECTS, SWITCHES, decided, straightened
 from tfnorm.graph.control_flow import BRANCHES, LOOPS
@@ -137,7 +137,7 @@ class Opened:
                 return {tensors[0]: None}
             return {tensor: self._asked([tensor])[tensor] for tensor in tensors}
         return {
-            tensor: values[0] if all(alike(values[0], v) for v in values) else None
+            tensor: values[0] if all(are_equal(values[0], v) for v in values) else None
             for tensor, *values in zip(tensors, *found, strict=True)
         }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfnorm.differences import alike
+from tfnorm.differences import are_equal
 from tfnorm.verify.culprit.batches import Feeds
 from tfnorm.verify.culprit.rounding import Rounding
 from tfnorm.verify.culprit.rows import Alignment
@@ -44,4 +44,4 @@ class Pair:
                 output[-watched:] if last else output[:watched]
                 for output, last in zip((first, second), self.alignment.last, strict=True)
             )
-        return alike(first, second)
+        return are_equal(first, second)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import node_def_pb2
 
-from tfnorm.differences import alike
+from tfnorm.differences import are_equal
 from tfnorm.graph.control_flow import BRANCHES
 from tfnorm.graph.nodes import data_inputs, producer
 from tfnorm.graph.ops import SHAPES
@@ -55,7 +55,7 @@ class SizeFlow:
         values = self._probe.run(self._small, same), self._probe.run(large, same)
         sizes = dict(outside)
         for tensor, first, second in zip(same, *values, strict=True):
-            if not alike(first, second):
+            if not are_equal(first, second):
                 sizes[tensor] = second
         rows: dict[str, list[str]] = {}
         for tensor in set(region.tensors).difference(same):

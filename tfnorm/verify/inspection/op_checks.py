@@ -8,7 +8,7 @@ from dataclasses import replace
 from tensorflow.core.framework import node_def_pb2
 
 from tfnorm._tensorflow import op_definition
-from tfnorm.differences import alike, epsilon, same_bits
+from tfnorm.differences import are_equal, epsilon, same_bits
 from tfnorm.graph.nodes import data_inputs, needed, producer
 from tfnorm.graph.ops import CLOCKS, advice, is_assignment, is_random
 from tfnorm.verify.inspection.axes.crossings import crossing
@@ -117,7 +117,7 @@ def _grows(opened: Opened, node: node_def_pb2.NodeDef) -> bool:
         given += [t for t in data_inputs(node) if opened.graph.nodes[producer(t)].op in wholes]
     values = ([opened.axes.value(tensor, which) for which in range(2)] for tensor in given)
     return any(
-        first is not None and second is not None and not alike(first, second)
+        first is not None and second is not None and not are_equal(first, second)
         for first, second in values
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfnorm.differences import alike
+from tfnorm.differences import are_equal
 from tfnorm.graph.nodes import data_inputs, producer
 from tfnorm.verify.culprit.experiments.experiment import Accusation, Subject
 from tfnorm.verify.culprit.pairs import Pair
@@ -164,7 +164,7 @@ def _largest_move(expected: list[np.ndarray], scores: list[np.ndarray]) -> float
             rows = min(len(first), len(second))
             first, second = first[:rows], second[:rows]
         if first.shape != second.shape or first.dtype.kind not in "fiub":
-            largest = max(largest, float(not alike(first, second)))
+            largest = max(largest, float(not are_equal(first, second)))
             continue
         first, second = first.astype(np.float64), second.astype(np.float64)
         with np.errstate(invalid="ignore"):

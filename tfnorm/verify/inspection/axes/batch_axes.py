@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
 
 from tfnorm._tensorflow import import_graph, op_definition
-from tfnorm.differences import alike
+from tfnorm.differences import are_equal
 from tfnorm.graph.inline import Inlined
 from tfnorm.graph.nodes import data_inputs, is_header, producer
 from tfnorm.verify.inspection.axes.constants import fold
@@ -106,7 +106,7 @@ class BatchAxes:
     def constant(self, tensor: str) -> np.ndarray | None:
         """What a tensor holds whatever the examples are; None where they, or their number, decide."""
         first, second = (self.value(tensor, which) for which in range(2))
-        if first is None or second is None or not alike(first, second):
+        if first is None or second is None or not are_equal(first, second):
             return None
         return first
 
