@@ -48,10 +48,8 @@ from ctr_grid import (
     RESULTS,
     WATCHED,
     Training,
-    current,
     read,
     trainings,
-    write,
 )
 from models import keras_layers
 from timing import versions
@@ -253,16 +251,12 @@ def command() -> str:
 @main.command()
 @_results
 def report(results: Path) -> None:
-    """Make the tables and the plots of what has been trained.
-
-    Trainings of an earlier version go from the results where LazyAdam has trained the same again.
-    """
+    """Make the tables and the plots of what has been trained."""
     from ctr_report import plot_batch_sizes, plot_embedding_sizes, tables
 
-    lines = current(read(results / "ctr.jsonl"))
+    lines = read(results / "ctr.jsonl")
     if not lines:
         raise click.ClickException(f"{results / 'ctr.jsonl'} has no trainings yet")
-    write(results / "ctr.jsonl", lines)
     text = tables(lines)
     (results / "ctr.md").write_text(text + "\n")
     plot_batch_sizes(lines, results / "ctr_batch_sizes.png")

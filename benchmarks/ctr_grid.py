@@ -11,12 +11,7 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results"
 CATEGORIES = ("Beauty", "Toys_and_Games")
 MODELS = ("DIN", "BaseModel", "DIEN")
-OPTIMIZERS = {
-    "lazy_adam": "LazyAdam",
-    "adam": "Keras's Adam",
-    # What was not trained again since there is LazyAdam; DIEN's negatives were drawn once, not each epoch.
-    "adam_before": "Keras's Adam, of an earlier version",
-}
+OPTIMIZERS = {"lazy_adam": "LazyAdam", "adam": "Keras's Adam"}
 COMPARED = ("DIN", "DIEN")
 """What is trained with Keras's Adam too, on Beauty."""
 SEEDS = (0, 1, 2)
@@ -65,19 +60,3 @@ def trainings() -> Iterator[Training]:
 
 def read(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-def write(file: Path, lines: list[dict]) -> None:
-    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-def current(lines: list[dict]) -> list[dict]:
-    """Without those of an earlier version that have been trained again."""
-    there = [Training(**line["training"]) for line in lines]
-    again = {t for t in there if t.optimizer == "lazy_adam"}
-    return [
-        line
-        for training, line in zip(there, lines, strict=True)
-        if training.optimizer != "adam_before"
-        or replace(training, optimizer="lazy_adam") not in again
-    ]

@@ -30,7 +30,6 @@ def tables(lines: list[dict]) -> str:
 def header(lines: list[dict]) -> Iterator[str]:
     there = [Training(**line["training"]) for line in lines]
     missing = [t for t in dict.fromkeys(trainings()) if t not in there]
-    before = [t for t in there if t.optimizer == "adam_before"]
     yield "# AUC by model, pitfall and batch size"
     yield ""
     yield (
@@ -50,12 +49,6 @@ def header(lines: list[dict]) -> Iterator[str]:
         f"No right model moves a score by more than {moves:.1e} between batches of "
         f"{', '.join(map(str, BATCH_SIZES))} ({WATCHED} examples, every training)."
     )
-    if before:
-        yield ""
-        yield (
-            f"{len(before)} of the trainings are of a version before LazyAdam: by Keras's Adam, and DIEN's "
-            "negatives were drawn once. Their tables say so."
-        )
     if missing:
         yield ""
         yield "Not run:"
@@ -98,11 +91,10 @@ def gathered(
 
 def readme_table(lines: list[dict]) -> Iterator[str]:
     """What README.md shows of it."""
-    optimizer = most_complete(lines, "DIN", "Beauty")
-    ways = gathered(lines, "DIN", "Beauty", optimizer)
+    ways = gathered(lines, "DIN", "Beauty")
     sizes = (1, 16, 1024)
     yield ""
-    yield f"## What the pitfalls cost a DIN on Beauty, {OPTIMIZERS[optimizer]}, AUC"
+    yield "## What the pitfalls cost a DIN on Beauty, LazyAdam, AUC"
     yield ""
     yield f"| | {' | '.join(f'batches of {size:,}' for size in sizes)} |"
     yield "|---|" + "---|" * len(sizes)
@@ -149,7 +141,7 @@ def optimizers_table(lines: list[dict]) -> Iterator[str]:
             }
             for optimizer in OPTIMIZERS
         }
-        lazy, other, _ = aucs.values()
+        lazy, other = aucs.values()
         if seeds := sorted(lazy.keys() & other.keys()):
             means = (spread([those[seed] for seed in seeds]) for those in (lazy, other))
             gained = spread([lazy[seed] - other[seed] for seed in seeds], signed=True)
@@ -181,14 +173,13 @@ def spread(values: list[float], *, signed: bool = False) -> str:
     return f"{np.mean(values):{'+' if signed else ''}.4f}{deviation}"
 
 
-def by_embedding_size(lines: list[dict], optimizer: str) -> dict[int, list[float]]:
+def by_embedding_size(lines: list[dict]) -> dict[int, list[float]]:
     """The AUC of each seed's DIN on Beauty, right, by the width of its embeddings."""
     found: dict[int, list[float]] = {}
     for line in lines:
         training = Training(**line["training"])
-        if training == replace(
-            Training("DIN", "Beauty", training.seed, optimizer=optimizer),
-            embedding_size=training.embedding_size,
+        if training == Training(
+            "DIN", "Beauty", training.seed, embedding_size=training.embedding_size
         ):
             found.setdefault(training.embedding_size, []).append(line["figures"][0]["auc"])
     return dict(sorted(found.items()))
@@ -196,21 +187,12 @@ def by_embedding_size(lines: list[dict], optimizer: str) -> dict[int, list[float
 
 def sizes_table(lines: list[dict]) -> Iterator[str]:
     yield ""
-    yield "## DIN on Beauty, AUC by the size of the embeddings"
+    yield "## DIN on Beauty, LazyAdam, AUC by the size of the embeddings"
     yield ""
-    yield "| optimizer | size | seeds | AUC |"
-    yield "|---|---|---|---|"
-    for optimizer, name in OPTIMIZERS.items():
-        for size, values in by_embedding_size(lines, optimizer).items():
-            yield f"| {name} | {size} | {len(values)} | {spread(values)} |"
-
-
-def most_complete(lines: list[dict], model: str, category: str) -> str:
-    """The optimizer of most of its trainings; LazyAdam where as many are by that."""
-    return max(
-        OPTIMIZERS,
-        key=lambda optimizer: len(gathered(lines, model, category, optimizer)),
-    )
+    yield "| size | seeds | AUC |"
+    yield "|---|---|---|"
+    for size, values in by_embedding_size(lines).items():
+        yield f"| {size} | {len(values)} | {spread(values)} |"
 
 
 def plot_batch_sizes(lines: list[dict], file: Path) -> None:
@@ -227,14 +209,11 @@ def plot_batch_sizes(lines: list[dict], file: Path) -> None:
     )
     legend = {}
     for (category, model), axis in zip(product(CATEGORIES, MODELS), axes.flat, strict=True):
-        optimizer = most_complete(lines, model, category)
-        axis.set_title(f"{model}, {category}\n{OPTIMIZERS[optimizer]}", fontsize=10)
+        axis.set_title(f"{model}, {category}", fontsize=10)
         axis.set_xscale("log", base=2)
         axis.set_xticks(BATCH_SIZES, map(str, BATCH_SIZES))
         axis.grid(alpha=0.3)
-        for (activation, normalization), seeds in gathered(
-            lines, model, category, optimizer
-        ).items():
+        for (activation, normalization), seeds in gathered(lines, model, category).items():
             if normalization == "absent":
                 continue
             values = np.array([[cells["auc", b] for b in BATCH_SIZES] for cells in seeds.values()])
@@ -258,8 +237,7 @@ def plot_batch_sizes(lines: list[dict], file: Path) -> None:
 def plot_embedding_sizes(lines: list[dict], file: Path) -> None:
     from matplotlib import pyplot as plt
 
-    optimizer = max(OPTIMIZERS, key=lambda one: len(by_embedding_size(lines, one)))
-    sizes = by_embedding_size(lines, optimizer)
+    sizes = by_embedding_size(lines)
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     for size, values in sizes.items():
         axis.plot([size] * len(values), values, "o", color="tab:blue", alpha=0.5)
@@ -268,7 +246,7 @@ def plot_embedding_sizes(lines: list[dict], file: Path) -> None:
     axis.set_xticks(list(sizes), map(str, sizes))
     axis.set_xlabel("size of an item's embedding, and of a category's")
     axis.set_ylabel("test AUC")
-    axis.set_title(f"DIN on Beauty, 2 epochs, {OPTIMIZERS[optimizer]}", fontsize=10)
+    axis.set_title("DIN on Beauty, 2 epochs, LazyAdam", fontsize=10)
     axis.grid(alpha=0.3)
     figure.savefig(file, dpi=120)
     plt.close(figure)
