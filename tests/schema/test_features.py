@@ -24,6 +24,13 @@ def test_a_vocabulary_is_read_from_a_file_with_an_id_a_line(tmp_path):
     assert Id("a", vocabulary=tmp_path / "ids.txt") == Id("a", vocabulary=["böoks", "toys"])
 
 
+def test_a_line_of_a_vocabulary_ends_at_its_newline_alone(tmp_path):
+    """Unicode has other ends of lines, and Windows begins a file with a mark."""
+    strings = ["a\u2028b", "c\x0cd", "e\x85f"]
+    (tmp_path / "ids.txt").write_bytes("\r\n".join(["\ufeffx", *strings]).encode())
+    assert Id("a", vocabulary=tmp_path / "ids.txt").known == ("x", *strings)
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -31,7 +38,10 @@ def test_a_vocabulary_is_read_from_a_file_with_an_id_a_line(tmp_path):
         (lambda: Id("a"), "feature 'a': size is None; accepted: a whole number from 1"),
         (lambda: Id("a", size=2.0), "feature 'a': size is 2.0"),
         (lambda: Id("a", size=True), "feature 'a': size is True"),
-        (lambda: Id("a", size=2**31), "feature 'a': size is 2147483648"),
+        (
+            lambda: Id("a", size=2**31),
+            "feature 'a': size is 2147483648; accepted: a whole number from 1 to 2147483647",
+        ),
         (lambda: Id("a", size=2, width=0), "feature 'a': width is 0"),
         (lambda: Id("a", size=2, hashed="yes"), "feature 'a': hashed is 'yes'"),
         (lambda: Id("a", size=2, combine="max"), "combine is 'max'; accepted: 'mean', 'sum'"),
@@ -44,6 +54,9 @@ def test_a_vocabulary_is_read_from_a_file_with_an_id_a_line(tmp_path):
         (lambda: Id("a", vocabulary=["x", ""]), "vocabulary holds ''"),
         (lambda: Id("a", vocabulary=[3, 0]), "vocabulary holds 0"),
         (lambda: Id("a", vocabulary=["x", "y", "x"]), "vocabulary holds 'x' more than once"),
+        (lambda: Id("a", vocabulary=[5, 2**63]), "vocabulary holds 9223372036854775808; accepted"),
+        (lambda: Id("a", vocabulary=[-(2**63)]), "vocabulary holds -9223372036854775808; accepted"),
+        (lambda: Id("a", vocabulary="a\0b"), "can't be read: embedded null byte"),
         (lambda: Id("a", vocabulary="none.txt"), "none.txt can't be read: No such file"),
         (lambda: Number("p", length=0), "feature 'p': length is 0"),
         (lambda: Number("p", scale="sqrt"), "scale is 'sqrt'; accepted: null, 'log', 'standard'"),
@@ -52,6 +65,13 @@ def test_a_vocabulary_is_read_from_a_file_with_an_id_a_line(tmp_path):
         (
             lambda: Number("p", scale="standard", mean=1.0, deviation=-1.0),
             "deviation is -1.0; accepted: a finite number from 0",
+        ),
+        *(
+            (
+                lambda mean=mean: Number("p", scale="standard", mean=mean, deviation=1.0),
+                "mean is .*; accepted: a finite number",
+            )
+            for mean in (float("nan"), 1e39, 10**400)
         ),
         (
             lambda: Number("p", length=3, scale="standard", mean=[1.0, 2.0], deviation=1.0),

@@ -158,3 +158,9 @@ def test_a_file_that_is_no_schema_is_named(tmp_path):
     path.write_text("{}")
     with pytest.raises(InputError, match=r"s\.json: the schema has no key 'features'"):
         Schema.load(path)
+    path.write_text('{"features": [{"kind": "id", "name": "item", "size": 9, "size": 10}]}')
+    with pytest.raises(InputError, match=r"s\.json: feature 'item' has the key 'size' more than o"):
+        Schema.load(path)
+    path.write_text('{"label": "a", "features": [], "label": "b"}')
+    with pytest.raises(InputError, match=r"s\.json: an object has the key 'label' more than once"):
+        Schema.load(path)

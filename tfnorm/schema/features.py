@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,12 @@ Statistic = float | Sequence[float]
 """Of a number, or of each number of a vector."""
 
 SCALES = (None, "log", "standard")
+
+_LARGEST_ID = 2**63 - 2
+"""Of a vocabulary: another integer stands for those that it lacks."""
+
+_LARGEST_NUMBER = (2 - 2**-23) * 2.0**127
+"""That float32 has, in which numbers are scaled."""
 
 
 @dataclass(frozen=True)
@@ -268,20 +273,26 @@ def _check_name(name: object, kind: str) -> None:
 
 def _check_whole(where: str, key: str, value: object) -> None:
     if type(value) is not int or not 1 <= value <= LARGEST_TABLE:
-        raise InputError(f"{where}: {key} is {value!r}; accepted: a whole number from 1")
+        raise InputError(
+            f"{where}: {key} is {value!r}; accepted: a whole number from 1 to {LARGEST_TABLE}"
+        )
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) <= _LARGEST_NUMBER  # type: ignore[arg-type]
 
 
 def _vocabulary(where: str, given: object) -> tuple[str, ...] | tuple[int, ...]:
     if isinstance(given, (str, Path)):
         try:
-            given = Path(given).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            text = Path(given).read_text(encoding="utf-8-sig")
+        except (OSError, ValueError) as error:
+            not_utf_8 = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+            reason = getattr(error, "strerror", None) or not_utf_8
             raise InputError(f"{where}: vocabulary {given} can't be read: {reason}") from error
+        # Not `splitlines`: a string may have what Unicode counts as the end of a line.
+        given = text.removesuffix("\n").split("\n")
     accepted = (
         "accepted: a list of strings, or of whole numbers, each once and none of them empty or 0"
     )
@@ -295,6 +306,8 @@ def _vocabulary(where: str, given: object) -> tuple[str, ...] | tuple[int, ...]:
     values = tuple(given)
     if not all(values):
         raise InputError(f"{where}: vocabulary holds {min(values)!r}; {accepted}")
+    if kinds == {int} and (wide := [v for v in values if abs(v) > _LARGEST_ID]):
+        raise InputError(f"{where}: vocabulary holds {wide[0]}; accepted: what fits into int64")
     if len(set(values)) < len(values):
         twice = next(value for value in values if values.count(value) > 1)
         raise InputError(f"{where}: vocabulary holds {twice!r} more than once; {accepted}")

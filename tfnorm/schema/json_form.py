@@ -35,6 +35,21 @@ def text(form: dict[str, Any]) -> str:
     return f'{{"features": [\n   {features}],\n {rest[1:]}\n'
 
 
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a file, of whose keys JSON itself would take the last.
+
+    Raises:
+        InputError: a key is there more than once.
+    """
+    form = dict(pairs)
+    if len(form) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        where = f"feature {form['name']!r}" if "name" in form else "an object"
+        raise InputError(f"{where} has the key {twice!r} more than once; accepted: each once")
+    return form
+
+
 def read(form: object, folder: Path) -> dict[str, Any]:
     """The arguments of a `Schema`; vocabularies that are paths are relative to `folder`.
 

@@ -6,16 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.schema import json_form
 from tfnorm.schema.columns import Column
 from tfnorm.schema.features import Feature, History, Id, Number, Statistic
 from tfnorm.schema.rows import as_columns, fitted
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -169,15 +171,16 @@ class Schema:
                 and the key.
         """
         try:
-            form = json.loads(Path(path).read_text(encoding="utf-8"))
+            form = json.loads(
+                Path(path).read_text(encoding="utf-8"), object_pairs_hook=json_form.each_once
+            )
+            return cls(**json_form.read(form, Path(path).parent))
         except OSError as error:
             raise InputError(f"{path} can't be read: {error.strerror}") from error
-        except ValueError as error:
-            raise InputError(f"{path} is not JSON: {error}") from error
-        try:
-            return cls(**json_form.read(form, Path(path).parent))
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
+        except ValueError as error:
+            raise InputError(f"{path} is not JSON: {error}") from error
 
     def with_statistics(self, statistics: Mapping[str, tuple[Statistic, Statistic]]) -> Schema:
         """The same schema, with these means and deviations of its numbers, by name."""
