@@ -249,6 +249,7 @@ def test_what_can_be_no_feature_is_left_out_and_told(tmp_path):
         sent=[day.date()] * 4,
         visits=[[day]] * 4,
         click=CLICKS,
+        **{"": [1, 2, 3, 4]},
     )
     schema, left_out = drafted(path)
     assert list(schema.columns) == ["item", "vector", "ts"] and schema["vector"].length == 2
@@ -259,6 +260,7 @@ def test_what_can_be_no_feature_is_left_out_and_told(tmp_path):
         "visits": "lists of times",
         "sent": "a time",
         "prices": "lists of numbers of different lengths",
+        "": "without a name",
     }
     assert len(datasets.parquet(path, schema, nulls="missing").examples(10)) == 4
 

@@ -1,6 +1,7 @@
 """What the columns of a log's files look like, by every format and type."""
 
 import datetime
+import decimal
 import json
 
 import click_rows as clicks
@@ -184,6 +185,21 @@ def test_a_column_of_a_type_that_is_none_of_a_log_is_other_and_one_of_nulls_has_
 def test_a_file_that_can_not_be_read_is_named(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=rf"{name}(: record 0 is damaged| can't be read)"):
+        profiles(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (pa.table([[1], [2]], names=["a", "a"]), "has several columns 'a'; accepted: one"),
+        (pa.table({"a": [decimal.Decimal(10) ** 30]}), "column 'a' can't be read: Integer value"),
+    ],
+)
+def test_columns_that_can_not_be_told_apart_or_hold_too_large_integers_are_refused(
+    table, reason, tmp_path
+):
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=rf"a\.parquet,? {reason}"):
         profiles(tmp_path)
 
 

@@ -151,6 +151,8 @@ def _named(files: Files) -> str:
 
 def _no_feature(p: Profile) -> str | None:
     """Why a column can be nothing in a schema."""
+    if not p.name:
+        return "without a name"
     if p.kind == "other":
         return "of a type that is neither integers, numbers, strings nor lists of them"
     if not p.distinct:

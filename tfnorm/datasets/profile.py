@@ -127,15 +127,21 @@ def profiles(files: Files) -> list[Profile]:
     """What the columns of the files look like, in their order.
 
     Raises:
-        InputError: there is no file, one can't be read, or a column has times in one and not in another.
+        InputError: there is no file, one can't be read or has several columns of one name, or a column has
+            times in one and not in another.
     """
     found: dict[str, Profile] = {}
     for path in find(files, SUFFIXES):
         for batch in _batches(path):
-            for name in batch.schema.names:
+            names = batch.schema.names
+            arrow.check_columns(names, names, str(path))
+            for name in names:
                 array = batch.column(name)
                 array = array.combine_chunks() if hasattr(array, "combine_chunks") else array
-                found.setdefault(name, Profile(name, *_type(array.type))).add(array)
+                try:
+                    found.setdefault(name, Profile(name, *_type(array.type))).add(array)
+                except pyarrow().ArrowInvalid as error:
+                    raise InputError(f"{path}, column {name!r} can't be read: {error}") from error
     return list(found.values())
 
 

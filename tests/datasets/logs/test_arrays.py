@@ -54,6 +54,18 @@ def test_nan_is_null_in_values_and_in_lists():
     assert whole(arrays(given, SCHEMA, nulls="drop")).features["item"].tolist() == [2, 3]
 
 
+def test_none_among_objects_is_null():
+    lists = np.empty(3, object)
+    lists[:] = [[0.5, None], [1.0], []]
+    given = columns(item=np.array([1, None, 3], object), s=lists)
+    with pytest.raises(InputError, match="arrays, row 1, column 'item' is null"):
+        whole(arrays(given, SCHEMA))
+    found = whole(arrays(given, SCHEMA, nulls="missing")).features
+    assert found["item"].tolist() == [1, 0, 3]
+    assert found["s"].tolist() == [[0.5, 0.0], [1.0, 0.0], [0.0, 0.0]]
+    assert whole(arrays(given, SCHEMA, nulls="drop")).features["item"].tolist() == [3]
+
+
 def test_lists_may_be_lists_or_arrays():
     lists = np.empty(3, object)
     lists[:] = [[4, 5], np.array([6]), ()]

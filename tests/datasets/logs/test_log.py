@@ -1,4 +1,5 @@
 import dataclasses
+import datetime
 import itertools
 
 import click_rows as clicks
@@ -10,7 +11,7 @@ from tfnorm import datasets
 from tfnorm.datasets.logs.log import Log
 from tfnorm.datasets.logs.table import Block, Raw, Table
 from tfnorm.errors import InputError
-from tfnorm.schema import Number, Schema
+from tfnorm.schema import Id, Number, Schema
 
 COUNT = 60
 
@@ -284,6 +285,15 @@ def test_a_label_is_from_0_to_1(rows):
         list(log.parts())
 
 
+def test_a_weight_is_not_below_0():
+    schema = Schema([Id("item", size=9)], target=["item"], weight="w")
+    columns = {"item": np.array([1, 2]), "label": np.array([0, 1]), "w": np.array([0.0, -0.5])}
+    with pytest.raises(
+        InputError, match=r"arrays, row 1, column 'w' is -0\.5; accepted: 0 or more"
+    ):
+        list(datasets.arrays(columns, schema).parts())
+
+
 def test_the_row_in_a_message_is_that_of_the_file_whatever_was_left_out_before(rows, tmp_path):
     bad = [*rows[:9], {**rows[9], "item": 500}]
     clicks.write_parquet(tmp_path / "log.parquet", bad)
@@ -302,6 +312,12 @@ def test_an_empty_log_is_refused_where_examples_are_needed(log):
 def test_a_batch_of_no_rows_is_refused(log, size, reason):
     with pytest.raises(InputError, match=reason):
         log.batches(size)
+
+
+def test_a_log_is_split_by_a_number_of_any_kind_and_by_nothing_else(log):
+    assert log.between(until=np.int64(1010)).fingerprint == log.between(until=1010).fingerprint
+    with pytest.raises(InputError, match=r"since is datetime\.date\(.*; accepted: numbers"):
+        log.between(since=datetime.date(2024, 1, 1))
 
 
 def test_an_unknown_policy_for_nulls_is_refused(folder):

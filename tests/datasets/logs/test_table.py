@@ -13,7 +13,7 @@ SCHEMA = Schema(
         Id("user", size=9, hashed=True),
         Id("item", size=9),
         Number("v", length=2),
-        History("h", of={"item": "seen"}),
+        History("h", of={"item": "seen"}, numbers=["s"]),
     ],
     target=["item"],
     label="click",
@@ -37,6 +37,7 @@ def table(**changed):
         "item": raw([1, 2, 3]),
         "v": raw([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]),
         "seen": raw([4, 5, 6], lengths=[2, 0, 1]),
+        "s": raw([0.5, 1.5, 2.5], lengths=[2, 0, 1]),
         "click": raw([0, 1, 0]),
         "ts": raw([10, 11, 12]),
     }
@@ -51,6 +52,7 @@ def test_the_columns_that_are_read_are_those_of_features_and_roles():
         "item": "int64",
         "v": "float32",
         "seen": "int64",
+        "s": "float32",
         "click": "float32",
         "ts": "any",
     }
@@ -72,7 +74,8 @@ NULLS = {
     "item": raw([1, 77, 3], null=[1]),
     "user": raw([b"a", b"?", b"c"], null=[1]),
     "v": raw([[1.0, 2.0], [3.0, 9.0], [5.0, 6.0]], null=[1]),
-    "seen": raw([4, 5, 6], lengths=[0, 3, 0], null_values=[1]),
+    "seen": raw([4, 5, 6], lengths=[2, 0, 1], null=[1]),
+    "s": raw([4.0, 5.0, 6.0], lengths=[0, 3, 0], null_values=[1]),
 }
 
 
@@ -91,7 +94,8 @@ def test_a_null_is_an_error_missing_or_drops_its_row(name):
             "item": [1, 0, 3],
             "user": [b"a", b"", b"c"],
             "v": [[1, 2], [0, 0], [5, 6]],
-            "seen": [4, 0, 6],
+            "seen": [4, 5, 6],
+            "s": [4, 0, 6],
         }[name]
     )
     _, kept = filled(given, SCHEMA, "drop")
@@ -99,13 +103,21 @@ def test_a_null_is_an_error_missing_or_drops_its_row(name):
     assert NULLS[name].values.tolist() == given.columns[name].values.tolist()
 
 
-@pytest.mark.parametrize("name", ["click", "ts"])
-def test_a_label_or_a_time_can_not_be_missing(name):
-    given = table(**{name: raw([0, 1, 0], null=[2])})
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("click", raw([0, 1, 0], null=[2])),
+        ("ts", raw([0, 1, 0], null=[2])),
+        # Its padding tells where a history ends.
+        ("seen", raw([4, 5, 6], lengths=[2, 0, 1], null_values=[2])),
+    ],
+)
+def test_a_label_a_time_or_a_step_of_a_history_can_not_be_missing(name, column):
+    given = table(**{name: column})
     for nulls in ("error", "missing"):
         with pytest.raises(InputError, match=f"row 42, column '{name}' is null") as caught:
             filled(given, SCHEMA, nulls)
-        assert ('"missing"' in str(caught.value)) == (nulls == "error")
+        assert '"missing"' not in str(caught.value)
     assert filled(given, SCHEMA, "drop")[1].tolist() == [True, True, False]
 
 

@@ -87,9 +87,7 @@ def test_the_values_of_a_list_are_separated_as_is_said(tmp_path):
         [0, 0],
     ]
     (tmp_path / "b.csv").write_text("item,seen,y\n3,1;2,0\n4,1|2,0\n")
-    with pytest.raises(
-        InputError, match=r"row 0 and what follows, column 'seen': .* separated by ';'"
-    ):
+    with pytest.raises(InputError, match=r"b\.csv, row 1, column 'seen': .* separated by ';'"):
         whole(csv(tmp_path / "b.csv", schema, separator=";"))
 
 
@@ -100,15 +98,36 @@ def test_an_empty_cell_is_null_unless_it_is_an_empty_string_or_list(tmp_path):
     assert read(tmp_path / "a.csv", lines, nulls="missing")["item"].tolist() == [3, 0]
 
 
+def test_an_empty_vector_or_number_of_a_list_is_null(tmp_path):
+    schema = Schema(
+        [
+            Id("item", size=9),
+            Number("v", length=2),
+            History("h", of={"item": "seen"}, numbers=["s"]),
+        ],
+        target=["item"],
+        label="y",
+    )
+    path = tmp_path / "a.csv"
+    header, good = "item,v,seen,s,y\n", "3,1|2,4|5,0.5|1.5,0\n"
+    for bad, column in (("3,,4|5,1|2,0", "v"), ("3,1|,4,1,0", "v"), ("3,1|2,4|5,|2,0", "s")):
+        path.write_text(f"{header}{good}{bad}\n")
+        with pytest.raises(InputError, match=rf"a\.csv, row 1, column '{column}' is null"):
+            whole(csv(path, schema))
+        assert len(csv(path, schema, nulls="drop")) == 1
+    assert whole(csv(path, schema, nulls="missing")).features["s"].tolist() == [[0.5, 1.5], [0, 2]]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "has no column 'item', .*it has $"),
+        ("", "has no column 'item', .*it has none$"),
+        ("item,tags,x,item,y\n3,a,1,4,0\n", "has several columns 'item'; accepted: one"),
         ("item,tags,x,y\n3,a\n", "after row 0 can't be read: .*2"),
         ("item,tags,x,y\nthree,a,1,0\n", "after row 0 can't be read: .*three"),
         (b"it\xffem,tags\n", "after row 0 can't be read: .*utf-8"),
     ],
-    ids=["empty", "a cell too few", "a word for a number", "no text"],
+    ids=["empty", "a column twice", "a cell too few", "a word for a number", "no text"],
 )
 def test_a_csv_that_is_none_is_named(text, reason, tmp_path):
     with pytest.raises(InputError, match=rf"a\.csv,? {reason}"):

@@ -29,7 +29,7 @@ def arrays(
             rows of a two-dimensional array, padded at their ends, or the elements of an array of objects,
             each a list or an array.
         schema: the features that it holds.
-        nulls: what is done with NaN; see `Log`.
+        nulls: what is done with NaN and None; see `Log`.
         name: what messages call the log.
 
     Returns:
@@ -160,9 +160,12 @@ def _empty(column: Column) -> str:
 
 
 def _values(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The values, strings as bytes, and which are NaN."""
+    """The values, strings as bytes, and which are NaN or None."""
     if array.dtype.kind in "OU":
         array = as_bytes(array.astype(object))
+    if array.dtype.kind == "O":
+        null = [v is None or (isinstance(v, float) and v != v) for v in array.ravel().tolist()]
+        return array, np.array(null, bool).reshape(array.shape)
     if array.dtype.kind == "f":
         return array, np.isnan(array)
     return array, np.zeros(array.shape, bool)

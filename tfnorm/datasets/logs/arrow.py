@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,8 +31,7 @@ def table(
         InputError: a column has no type that can be read, or a list where one value belongs.
     """
     found = {
-        name: _raw(batch.column(name), column, f"{where}, row {first_row}")
-        for name, column in columns.items()
+        name: _raw(batch.column(name), column, where, first_row) for name, column in columns.items()
     }
     return Table(found, where, first_row)
 
@@ -59,17 +58,19 @@ def is_whole_decimal(kind: pa.DataType) -> bool:
     return bool(pyarrow().types.is_decimal(kind)) and kind.scale == 0
 
 
-def check_columns(names: list[str], columns: Mapping[str, Column], where: str) -> None:
-    """Raise InputError unless each column is there."""
+def check_columns(names: list[str], columns: Collection[str], where: str) -> None:
+    """Raise InputError unless each column is there once."""
     if missing := [name for name in columns if name not in names]:
         raise InputError(
             f"{where} has no column {', '.join(map(repr, missing))}; "
-            f"it has {', '.join(map(repr, names))}"
+            f"it has {', '.join(map(repr, names)) or 'none'}"
         )
+    if several := [name for name in columns if names.count(name) > 1]:
+        raise InputError(f"{where} has several columns {several[0]!r}; accepted: one of that name")
 
 
-def _raw(array: pa.Array | pa.ChunkedArray, column: Column, where: str) -> Raw:
-    pa = pyarrow()
+def _raw(array: pa.Array | pa.ChunkedArray, column: Column, file: str, first_row: int) -> Raw:
+    pa, where = pyarrow(), f"{file}, row {first_row}"
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # Of no chunk.
@@ -89,7 +90,7 @@ def _raw(array: pa.Array | pa.ChunkedArray, column: Column, where: str) -> Raw:
     values, null_values = _values(array.flatten(), where, column)
     if column.is_list:
         return Raw(values, lengths, null, np.flatnonzero(null_values))
-    return _vectors(column, values, lengths, null, null_values, where)
+    return _vectors(column, values, lengths, null, null_values, file, first_row)
 
 
 def _vectors(
@@ -98,14 +99,15 @@ def _vectors(
     lengths: np.ndarray,
     null: np.ndarray,
     null_values: np.ndarray,
-    where: str,
+    file: str,
+    first_row: int,
 ) -> Raw:
     (length,) = column.shape
     wrong = np.flatnonzero((lengths != length) & ~null)
     if len(wrong):
         raise InputError(
-            f"{where} + {wrong[0]}, column {column.name!r} has {lengths[wrong[0]]} numbers; "
-            f"accepted: {length}"
+            f"{file}, row {first_row + wrong[0]}, column {column.name!r} has "
+            f"{lengths[wrong[0]]} numbers; accepted: {length}"
         )
     assert length is not None
     found = np.zeros((len(null), length), values.dtype)

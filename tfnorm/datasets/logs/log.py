@@ -8,10 +8,10 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from numbers import Real
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import tensorflow as tf
 
 from tfnorm.datasets.click_log import Examples, as_batches, ends
 from tfnorm.datasets.logs.groups import shares
@@ -20,6 +20,9 @@ from tfnorm.datasets.logs.order.shuffle import rebatched, shuffled
 from tfnorm.datasets.logs.table import NULLS, Block, as_examples, filled, in_time, taken
 from tfnorm.errors import InputError
 from tfnorm.schema import Schema
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 BUFFER = 65_536
 
@@ -90,7 +93,7 @@ class Log:
             until: likewise.
 
         Raises:
-            InputError: the schema has no time.
+            InputError: the schema has no time, or `since` or `until` is no number.
 
         Example:
 
@@ -98,6 +101,8 @@ class Log:
         """
         if self.schema.time is None:
             raise InputError("the schema names no time; accepted: one that does, to split a log by")
+        if not all(isinstance(given, Real | None) for given in (since, until)):
+            raise InputError(f"since is {since!r} and until {until!r}; accepted: numbers, or None")
         return replace(self, since=since, until=until)
 
     def sharded(self, index: int, count: int) -> Log:
@@ -244,14 +249,15 @@ class Log:
         """
         first = next(rebatched(self.parts(), count), None)
         if first is None:
-            raise InputError(f"{self._name()} has no rows; accepted: one or more")
+            others = " and others" if len(self.blocks) > 1 else ""
+            raise InputError(f"{self.blocks[0].where}{others} has no rows; accepted: one or more")
         return first[:count]
 
     @cached_property
     def fingerprint(self) -> str:
         """A text that tells logs apart, by schema, files and the rows that are taken of them."""
         said = [self.schema.to_dict(), self.nulls, self.since, self.until, self.shard, self.users]
-        text = json.dumps([*said, *(block.mark for block in self.blocks)])
+        text = json.dumps([*said, *(b.mark for b in self.blocks)], default=np.generic.item)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
@@ -280,9 +286,6 @@ class Log:
         if whole and self._by_blocks() and None not in known:
             return sum(rows for rows in known if rows is not None)
         return sum(map(len, self.parts()))
-
-    def _name(self) -> str:
-        return self.blocks[0].where + (" and others" if len(self.blocks) > 1 else "")
 
     def _by_blocks(self) -> bool:
         """Whether each worker has blocks of its own."""

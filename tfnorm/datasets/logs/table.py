@@ -84,7 +84,7 @@ def wanted(schema: Schema) -> dict[str, Column]:
 def filled(table: Table, schema: Schema, nulls: str) -> tuple[dict[str, Values], np.ndarray]:
     """The values with what `nulls` says in the place of those that are null, and which rows stay.
 
-    A label, a weight, a group or a time can't be missing.
+    A label, a weight, a group or a time can't be missing, nor can an id that tells where a history ends.
 
     Raises:
         InputError: a value is null, where that is an error.
@@ -93,11 +93,17 @@ def filled(table: Table, schema: Schema, nulls: str) -> tuple[dict[str, Values],
     found = {}
     for name, column in wanted(schema).items():
         raw = table.columns[name]
-        null = raw.null_rows.copy()
         values = Values(raw.values, raw.lengths)
-        null[[values.row_of(int(i)) for i in raw.null_values]] = True
-        if null.any() and (nulls == "error" or (nulls == "missing" and name not in schema.columns)):
-            raise _refusal(table, name, int(null.argmax()), nulls)
+        holes = np.zeros(len(table), bool)
+        holes[[values.row_of(int(i)) for i in raw.null_values]] = True
+        null = raw.null_rows | holes
+        needed = null
+        if name in schema.columns:
+            needed = holes & (column.limit is not None and column.partner is None)
+        refused = null if nulls == "error" else needed
+        if nulls != "drop" and refused.any():
+            row = int(refused.argmax())
+            raise _refusal(table, name, row, can_be_missing=not needed[row])
         if nulls == "drop":
             kept &= ~null
         found[name] = _filled(raw, column)
@@ -111,7 +117,7 @@ def _filled(raw: Raw, column: Column) -> Values:
     if values.dtype.kind not in "SOU" and column.dtype == "string":
         # An integer's digits could not be nothing.
         values = values.astype("S")
-    padding = b"" if values.dtype.kind in "SO" else 0
+    padding = {"S": b"", "O": column.padding}.get(values.dtype.kind, 0)
     if raw.lengths is None:
         values[raw.null_rows] = padding
     values[raw.null_values] = padding
@@ -170,11 +176,13 @@ def as_examples(
     others = {name: wanted(schema)[name] for name in (schema.label, schema.weight) if name}
     numbers = fitted(others, found, where, rows)
     labels = numbers[schema.label]
-    if len(bad := np.flatnonzero((labels < 0) | (labels > 1))):
-        raise InputError(
-            f"{where}, row {rows[bad[0]]}, column {schema.label!r} is {labels[bad[0]]}; "
-            "accepted: from 0 to 1"
-        )
+    for name, found_numbers in numbers.items():
+        most, accepted = (1, "from 0 to 1") if name == schema.label else (np.inf, "0 or more")
+        if len(bad := np.flatnonzero((found_numbers < 0) | (found_numbers > most))):
+            raise InputError(
+                f"{where}, row {rows[bad[0]]}, column {name!r} is {found_numbers[bad[0]]}; "
+                f"accepted: {accepted}"
+            )
     return Examples(
         features,
         labels,
@@ -183,9 +191,9 @@ def as_examples(
     )
 
 
-def _refusal(table: Table, name: str, row: int, nulls: str) -> InputError:
+def _refusal(table: Table, name: str, row: int, *, can_be_missing: bool) -> InputError:
     accepted = 'a value; nulls="drop" (--nulls drop) to leave the row out'
-    if nulls != "missing":
+    if can_be_missing:
         accepted += ', nulls="missing" (--nulls missing) to take it as missing'
     return InputError(
         f"{table.where}, row {table.first_row + row}, column {name!r} is null; accepted: {accepted}"

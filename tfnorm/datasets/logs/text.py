@@ -28,7 +28,8 @@ def csv(files: Files, schema: Schema, *, nulls: str = "error", separator: str = 
     """A click log in CSV files whose first line names the columns.
 
     A cell with a list has its values separated by `separator`; an empty one is the empty list. An
-    empty cell of a number or an integer is null. Files that end in `.gz` are unpacked.
+    empty cell of a number, an integer or a vector is null, and so is an empty value of a list of them. Files
+    that end in `.gz` are unpacked.
 
     Args:
         files: a path, a folder, a pattern such as `train/*.csv`, or a list of them.
@@ -123,7 +124,7 @@ def _read_csv(path: Path, columns: Mapping[str, Column], separator: str) -> Iter
                 for start in range(0, len(batch), arrow.ROWS):
                     part = batch.slice(start, arrow.ROWS)
                     arrays = [
-                        _split(part.column(name), column, separator, f"{path}, row {row}")
+                        _split(part.column(name), column, separator, str(path), row)
                         for name, column in columns.items()
                     ]
                     part = pa.RecordBatch.from_arrays(arrays, list(columns))
@@ -133,21 +134,34 @@ def _read_csv(path: Path, columns: Mapping[str, Column], separator: str) -> Iter
         raise InputError(f"{path}, after row {row} can't be read: {error}") from error
 
 
-def _split(cells: Any, column: Column, separator: str, where: str) -> Any:
+def _split(cells: Any, column: Column, separator: str, file: str, first_row: int) -> Any:
     """A column of lists of one of cells."""
     pa, compute = pyarrow(), pyarrow("compute")
     if not column.shape:
         return cells
     lists = compute.split_pattern(cells, separator)
-    empty = compute.equal(cells, "")
-    lists = compute.if_else(empty, pa.scalar([], lists.type), lists)
+    if column.dtype != "string":
+        values = compute.if_else(compute.equal(lists.values, ""), None, lists.values)
+        lists = pa.ListArray.from_arrays(lists.offsets, values)
+    none = pa.scalar([] if column.is_list else None, lists.type)
+    lists = compute.if_else(compute.equal(cells, ""), none, lists)
+    kind = pa.list_(_arrow_type(column))
     try:
-        return lists.cast(pa.list_(_arrow_type(column)))
+        return lists.cast(kind)
     except pa.ArrowInvalid as error:
+        row = first_row + next(n for n in range(len(lists)) if not _can_cast(lists[n], kind))
         raise InputError(
-            f"{where} and what follows, column {column.name!r}: {error}; accepted: values separated "
-            f"by {separator!r}"
+            f"{file}, row {row}, column {column.name!r}: {error}; accepted: values separated by "
+            f"{separator!r}"
         ) from error
+
+
+def _can_cast(value: Any, kind: Any) -> bool:
+    try:
+        value.cast(kind)
+    except pyarrow().ArrowInvalid:
+        return False
+    return True
 
 
 def _told(cell: str | None) -> bool | None:
