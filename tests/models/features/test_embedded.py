@@ -291,8 +291,10 @@ def test_dien_learns_from_negatives_of_each_of_its_histories(examples):
 
 
 @pytest.mark.parametrize("cls", [DIN, DIEN])
-def test_histories_without_a_step_are_scored_as_those_that_are_all_padding(cls, examples):
+@pytest.mark.parametrize("count", [1, 12])
+def test_histories_without_a_step_are_scored_as_those_that_are_all_padding(cls, count, examples):
     model = make(cls)
+    examples = {name: array[:count] for name, array in examples.items()}
     columns = {name for name, column in SCHEMA.columns.items() if column.is_list}
     none = {n: a[:, :0] if n in columns else a for n, a in examples.items()}
     padded = {n: np.zeros_like(a) if n in columns else a for n, a in examples.items()}
@@ -308,8 +310,10 @@ def test_a_schema_that_no_model_can_be_made_of_is_refused(cls):
     number = Number("price", scale="standard")
     with pytest.raises(InputError, match="numbers 'price' have no mean and deviation"):
         cls(Schema([item, number, history], target=["item"]))
-    with pytest.raises(InputError, match="column 'score' has the name of a layer of the model"):
-        cls(Schema([item, Number("score"), history], target=["item"]))
+    with pytest.raises(
+        InputError, match="feature 'u': there is no memory for a table of 2,000,000,000"
+    ):
+        cls(Schema([item, Id("u", size=2 * 10**9, width=10**6), history], target=["item"]))
     with pytest.raises(InputError, match="accepted: a schema, or both counts"):
         cls(item_count=3)
     with pytest.raises(InputError, match="accepted: a schema, or both counts"):
@@ -339,14 +343,14 @@ def test_a_vocabulary_of_integers_and_hashed_integers_are_looked_up():
     assert found[1].ravel().tolist()[:2] == [0, 1 + bucket]
 
 
-def test_columns_have_names_that_tensorflow_has_no_scopes_for_but_no_slash(tmp_path):
+def test_columns_have_names_that_tensorflow_has_no_scopes_for(tmp_path):
     item, word = Id("item id", vocabulary=[3, 5], width=2), Id("größe", hashed=True, size=9)
-    tags = Id("_tags, many", vocabulary=["a"], many=True, width=2)
+    tags = Id("_tags/many", vocabulary=["a"], many=True, width=2)
     history = History("seen before", of={"item id": "seen: ids"}, numbers=["seen for"], length=3)
     schema = Schema(
         [item, word, tags, Number("class"), Number("a price"), history], target=["item id"]
     )
-    row = {"item id": 3, "größe": "m", "_tags, many": ["a", "b"], "class": 1.0, "a price": 2.0}
+    row = {"item id": 3, "größe": "m", "_tags/many": ["a", "b"], "class": 1.0, "a price": 2.0}
     rows = [{**row, "seen: ids": [5] * n, "seen for": [0.5] * n} for n in range(4)]
     x = schema.examples(rows)
     model = DIEN(schema, units=(3,))
@@ -358,5 +362,18 @@ def test_columns_have_names_that_tensorflow_has_no_scopes_for_but_no_slash(tmp_p
     tfnorm.export_saved_model(model, tmp_path, examples=x, signatures=["tf_example"])
     found = tfnorm.load_scorer(str(tmp_path)).score(x)["score"]
     np.testing.assert_allclose(found, model(tensors(x)), atol=1e-6)
-    with pytest.raises(InputError, match="column 'a/b' can be no input of a Keras model"):
-        DIN(replace(schema, features=(*schema.features, Number("a/b"))))
+
+
+@pytest.mark.filterwarnings("error:When providing")
+@pytest.mark.parametrize("cls", [DIN, DIEN])
+def test_columns_may_be_called_as_layers_are(cls, tmp_path):
+    numbers = [Number(name) for name in ("score", "dense_1", "dice_1", "past_mean", "target_table")]
+    history = History("past", of={"target": "history"}, numbers=["interest"], length=3)
+    schema = Schema([Id("target", size=9, width=2), *numbers, history], target="target")
+    row = {"target": 3, **{number.name: 1.5 for number in numbers}}
+    rows = [{**row, "history": [5] * n, "interest": [0.5] * n} for n in range(4)]
+    x = tensors(schema.examples(rows))
+    model = cls(schema, units=(3,))
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.layers import BatchNormalization
@@ -16,30 +17,7 @@ from tfnorm.models.features.kept_steps import KeptSteps
 from tfnorm.models.features.number_scale import NumberScale
 from tfnorm.models.masked_mean import MaskedMean, MaskedSum
 from tfnorm.ops.replicas import has_several_replicas
-from tfnorm.schema import History, Id, Number, Schema, item_schema
-
-_LAYERS = {
-    "target",
-    "history",
-    "mean",
-    "attention",
-    "product",
-    "interest",
-    "normalization",
-    "score",
-}
-_LAYERS |= {
-    "extractor",
-    "evolution",
-    "weighted",
-    "padded",
-    "auxiliary",
-    "numbers",
-    "numbers_normalized",
-    "beside",
-    "steps",
-    "kept",
-}
+from tfnorm.schema import Column, History, Id, Number, Schema, item_schema
 
 # What no name of a scope may have in TensorFlow, or begin with.
 _NO_SCOPE = re.compile(r"^[^A-Za-z0-9.]|[^A-Za-z0-9_.-]")
@@ -124,8 +102,8 @@ def embedded_features(schema: Schema, regularizer: Any, *, cut: bool = True) -> 
     """The features of a schema: ids embedded, numbers scaled, longer histories cut unless not to be.
 
     Raises:
-        InputError: a number is to be standardized, and its mean is not known, or a column has the name
-            of a layer, or a slash in its name.
+        InputError: a number is to be standardized, and its mean is not known, or there is no memory for a
+            table.
     """
     missing = [number.name for number in schema.all_numbers if not number.is_fitted]
     if missing:
@@ -133,19 +111,7 @@ def embedded_features(schema: Schema, regularizer: Any, *, cut: bool = True) -> 
             f"numbers {', '.join(map(repr, missing))} have no mean and deviation; accepted: a schema "
             "with them, such as tfnorm.datasets.standardize gives"
         )
-    if taken := [name for name in schema.columns if name in _LAYERS]:
-        raise InputError(
-            f"column {taken[0]!r} has the name of a layer of the model; accepted: other names than "
-            f"{', '.join(sorted(_LAYERS))}"
-        )
-    if slashed := [name for name in schema.columns if "/" in name]:
-        raise InputError(
-            f"column {slashed[0]!r} can be no input of a Keras model; accepted: names without '/'"
-        )
-    inputs = {
-        name: keras.Input(column.shape, name=name, dtype=column.dtype)
-        for name, column in schema.columns.items()
-    }
+    inputs = {name: _input(column) for name, column in schema.columns.items()}
     tables: dict[str, IdEmbedding] = {}
     for feature in schema.ids:
         if feature.table_name not in tables:
@@ -167,7 +133,13 @@ def embedded_features(schema: Schema, regularizer: Any, *, cut: bool = True) -> 
         if isinstance(feature, Number):
             return scale(feature)(x)
         rows = rows_of(feature, x)
-        embedded = tables[feature.table_name](rows)
+        try:
+            embedded = tables[feature.table_name](rows)
+        except tf.errors.ResourceExhaustedError as error:
+            raise InputError(
+                f"feature {feature.name!r}: there is no memory for a table of {feature.rows:,} rows, each of "
+                f"{feature.width:,} numbers; accepted: a smaller size or width"
+            ) from error
         if not feature.many:
             return embedded
         pool = MaskedSum if feature.combine == "sum" else MaskedMean
@@ -228,7 +200,7 @@ def prefix_of(history: History) -> str:
 
 
 def table_layer(schema: Schema, feature: Id) -> str:
-    """The name of the layer of a feature's table, which none of the inputs has."""
+    """The name of the layer of a feature's table."""
     name = layer_name(feature.table_name)
     return f"{name}_table" if feature.table_name in schema.columns else name
 
@@ -252,6 +224,14 @@ def scale(number: Number) -> NumberScale:
         vector=number.length is not None,
         name=f"{layer_name(number.name)}_scaled",
     )
+
+
+def _input(column: Column) -> keras.KerasTensor:
+    """The input of a column, which any column may be: no other layer has the name of its layer."""
+    layer = f"{layer_name(column.name)}.input"
+    tensor = keras.Input(column.shape, name=layer, dtype=column.dtype)
+    tensor.name = column.name
+    return tensor
 
 
 def _lookup(feature: Id) -> keras.layers.Layer | None:

@@ -17,7 +17,7 @@ class KeptSteps(keras.layers.Layer):
 
     Called with the columns of a history, `[N, T]` each, padded at the end: the first, whose last value
     that is no padding (0, or the empty string) ends the history, and what goes with it. Returns all of
-    them, `[N, min(T, length)]`, oldest first as they come.
+    them, `[N, min(T, length)]`, oldest first as they come; a step of padding where T is known to be 0.
 
     Args:
         length: the most steps that are kept.
@@ -38,6 +38,9 @@ class KeptSteps(keras.layers.Layer):
         self.keep = keep
 
     def call(self, columns: list[tf.Tensor]) -> list[tf.Tensor]:
+        if columns[0].shape[1] == 0:
+            # Of one row, Keras's Add would take steps of the shape [1, 0, D] for a bias.
+            return [tf.zeros([tf.shape(x)[0], 1], x.dtype) for x in columns]
         if all(x.shape[1] is not None and x.shape[1] <= self.length for x in columns):
             return columns
         if self.keep == "oldest":
@@ -58,7 +61,7 @@ class KeptSteps(keras.layers.Layer):
 
     def compute_output_spec(self, columns: Sequence[keras.KerasTensor]) -> list[keras.KerasTensor]:
         def kept(steps: int | None) -> int | None:
-            return None if steps is None else min(steps, self.length)
+            return None if steps is None else min(max(1, steps), self.length)
 
         return [keras.KerasTensor((x.shape[0], kept(x.shape[1])), x.dtype) for x in columns]
 
