@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import click_rows as clicks
 import pytest
 from command_line import run, run_apart
 
@@ -99,6 +100,15 @@ def test_help_and_version_load_no_tensorflow_keras_or_numpy(arguments):
     _, packages = loaded(*arguments)
     assert "click" in packages
     assert not packages & {"tensorflow", "keras", "numpy"}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "tfrecord"])
+def test_a_schema_is_drafted_without_tensorflow_but_of_its_own_files(suffix, tmp_path):
+    getattr(clicks, f"write_{suffix}")(tmp_path / f"log.{suffix}", clicks.rows(60))
+    _, packages = loaded("schema", tmp_path, "--output", tmp_path / "schema.json")
+    assert packages & {"tensorflow", "keras"} == (
+        {"tensorflow", "keras"} if suffix == "tfrecord" else set()
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)

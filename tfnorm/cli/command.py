@@ -19,12 +19,13 @@ class Command(click.Command):
     """A command whose work, unlike its help, needs TensorFlow and Keras."""
 
     def invoke(self, context: click.Context) -> Any:
-        _load_library()
+        load_library()
         load_custom(context)
         return super().invoke(context)
 
 
-def _load_library() -> None:
+def load_library() -> None:
+    """Load TensorFlow, Keras and all of tfnorm, without what TensorFlow says meanwhile."""
     with _quiet():
         try:
             import tfnorm._start.backend

@@ -6,13 +6,15 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfnorm.errors import InputError
 from tfnorm.schema import Schema, item_schema
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _PART = 8_192
 """Examples that are put into their order at once."""
@@ -103,6 +105,7 @@ class Examples:
 
     def _spec(self, *, free: bool = False) -> tuple[Any, ...]:
         """Of the batches; `free` where lists differ in length from part to part."""
+        import tensorflow as tf
 
         def spec(array: np.ndarray) -> tf.TensorSpec:
             dtype = tf.string if array.dtype.kind in "SO" else array.dtype
@@ -126,6 +129,8 @@ def wrong_rows_told() -> Iterator[None]:
     Raises:
         InputError: reading batches has come upon a row that isn't as it should be.
     """
+    import tensorflow as tf
+
     _wrong.clear()
     try:
         yield
@@ -159,6 +164,8 @@ def as_batches(
         spec: of a batch.
         batches: how many a pass has.
     """
+    import tensorflow as tf
+
     signature = (tf.TensorSpec([None], tf.int64), *spec)
     chunks = tf.data.Dataset.from_generator(lambda: _noted(parts()), output_signature=signature)
 

@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import tensorflow as tf
-
-from tfnorm import _tensorflow
 from tfnorm.errors import InputError
 
 START = 8
@@ -35,6 +32,10 @@ def tf_records(path: Path, compression: str) -> Iterator[bytes]:
     Raises:
         InputError: a record is damaged; those before it have been given.
     """
+    import tensorflow as tf
+
+    from tfnorm import _tensorflow
+
     given = 0
     try:
         for record in _tensorflow.tf_records(path, compression):

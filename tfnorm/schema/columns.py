@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,15 @@ class Column:
     @property
     def spec(self) -> tf.TensorSpec:
         """The input's dtype and shape, the batch free."""
+        import tensorflow as tf
+
         return tf.TensorSpec((None, *self.shape), self.dtype, self.name)
 
     @property
     def record(self) -> tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature:
         """How a `tf.Example` holds it."""
+        import tensorflow as tf
+
         dtype = tf.int64 if self.dtype.startswith("int") else self.spec.dtype
         if self.is_list:
             return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from tfnorm.cli.command import Command
+from tfnorm.cli.command import load_library
 from tfnorm.cli.files import writable
 from tfnorm.errors import InputError
 
 
-@click.command(cls=Command)
+@click.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option(
     "--output",
@@ -35,10 +35,15 @@ def schema(files: tuple[str, ...], output: Path) -> int:
     """
     from tfnorm.cli.output import show, two_columns
     from tfnorm.datasets.draft import drafted
+    from tfnorm.datasets.logs.files import find
+    from tfnorm.datasets.logs.read import SUFFIXES
+    from tfnorm.datasets.logs.tf_records import SUFFIXES as TFRECORD
     from tfnorm.schema import History, Id
 
     if output.exists():
         raise InputError(f"--output {output} is there already; accepted: a new file")
+    if any(path.name.endswith(TFRECORD) for path in find(files, SUFFIXES)):
+        load_library()
     schema, left_out = drafted(list(files))
     schema.save(output)
     table = two_columns("drafted", str(output))

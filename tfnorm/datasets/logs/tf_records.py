@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from tfnorm.datasets.logs.files import Files, find, mark
@@ -17,6 +16,9 @@ from tfnorm.errors import InputError
 from tfnorm.files.tf_records import record_batches
 from tfnorm.schema import Column, Schema
 from tfnorm.schema.rows import as_bytes
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 SUFFIXES = (".tfrecord", ".tfrecords", ".tfrecord.gz", ".tfrecords.gz")
 _ROWS = 1024
@@ -52,6 +54,8 @@ def tfrecord(files: Files, schema: Schema, *, nulls: str = "error") -> Log:
 
 
 def _read(path: Path, columns: Mapping[str, Column]) -> Iterator[Table]:
+    import tensorflow as tf
+
     row, spec = 0, None
     for batch in record_batches(path, _ROWS):
         spec = spec or _spec(batch[0], columns, f"{path}, row {row}")
@@ -75,6 +79,8 @@ def _spec(
     record: bytes, columns: Mapping[str, Column], where: str
 ) -> dict[str, tf.io.RaggedFeature]:
     """How the values are held, which the first record tells."""
+    import tensorflow as tf
+
     features = _features(record, where)
     kinds = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
     found = {}
@@ -88,9 +94,11 @@ def _spec(
 
 
 def _features(record: bytes, where: str) -> Mapping[str, tf.train.Feature]:
+    import tensorflow as tf
+
     try:
         return cast(
-            Mapping[str, tf.train.Feature], tf.train.Example.FromString(record).features.feature
+            "Mapping[str, tf.train.Feature]", tf.train.Example.FromString(record).features.feature
         )
     except DecodeError as error:
         raise InputError(f"{where} is no tf.Example") from error
@@ -104,6 +112,8 @@ def _refusal(
     error: tf.errors.InvalidArgumentError | UnicodeDecodeError,
 ) -> InputError:
     """The error of the first record that can't be parsed."""
+    import tensorflow as tf
+
     for number, record in enumerate(batch, start=row):
         _features(record, f"{path}, row {number}")
         try:
