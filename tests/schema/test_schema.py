@@ -132,6 +132,16 @@ ITEM = Id("item", size=9)
         ([ITEM], {"label": "item"}, "label is 'item', which is a feature"),
         ([ITEM], {"weight": 3}, "weight is 3; accepted: the name of a column"),
         (
+            [ITEM, Id("tags", size=3, many=True)],
+            {"group": "tags"},
+            "group is 'tags', which has several values a row; accepted: a column of one",
+        ),
+        (
+            [ITEM, History("h", of={"item": "x"})],
+            {"time": "x"},
+            "time is 'x', which has several values a row",
+        ),
+        (
             [ITEM, Id("tag", size=3, many=True), History("h", of={"tag": "x"})],
             {"target": ["item", "tag"]},
             "feature 'h': of has 'tag'; accepted: the target's ids, one a row: 'item'",

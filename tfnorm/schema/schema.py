@@ -264,7 +264,7 @@ class Schema:
                 )
 
     def _check_roles(self) -> None:
-        columns = set(self.columns)
+        columns = self.columns
         for key in ("label", "weight", "group", "time"):
             name = getattr(self, key)
             if name is None and key != "label":
@@ -273,6 +273,10 @@ class Schema:
                 raise InputError(f"{key} is {name!r}; accepted: the name of a column")
             if name in columns and key in ("label", "weight"):
                 raise InputError(f"{key} is {name!r}, which is a feature; accepted: another column")
+            if name in columns and columns[name].shape:
+                raise InputError(
+                    f"{key} is {name!r}, which has several values a row; accepted: a column of one"
+                )
 
 
 def _id_column(feature: Id, name: str, owner: str, *, many: bool) -> Column:
