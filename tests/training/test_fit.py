@@ -46,6 +46,19 @@ def test_the_report_has_the_seed_the_recipe_and_the_versions(log):
     assert len(found["history"]["loss"]) == 1
 
 
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_what_is_wrong_with_a_row_that_is_scored_is_found_before_the_training(split):
+    steps = []
+    rows = clicks.rows(60)
+    rows[50]["item"] = 5000
+    good = datasets.arrays(clicks.as_arrays(clicks.rows(60)), clicks.SCHEMA)
+    splits = datasets.Splits("clicks", good, good, good)
+    splits = replace(splits, **{split: datasets.arrays(clicks.as_arrays(rows), clicks.SCHEMA)})
+    with pytest.raises(InputError, match="row 50, column 'item' is 5000; accepted: ids"):
+        train(splits, Recipe(epochs=1), progress=lambda *told: steps.append(told))
+    assert not steps
+
+
 def test_training_stops_early_and_keeps_the_weights_of_the_best_epoch(log):
     recipe = Recipe(
         model="base", epochs=30, batch_size=400, learning_rate=0.05, warmup=0, decay=False

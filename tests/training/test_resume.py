@@ -149,12 +149,25 @@ def test_a_training_that_stopped_early_takes_no_further_step(tmp_path):
     assert_equal(again.get_weights(), model.get_weights())
 
 
-@pytest.mark.parametrize("name", ["state.json", "model.weights.h5", "best.npz", "random.npz"])
-def test_a_damaged_checkpoint_is_named(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((n, b"not it") for n in ("state.json", "model.weights.h5", "best.npz", "random.npz")),
+        ("state.json", b"{}"),
+        ("state.json", b"[]"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named(tmp_path, name, content):
     fit(seeded(), tmp_path, 1, patience=5, values=[0.5])
-    (tmp_path / "epoch-00001" / name).write_bytes(b"not it")
+    (tmp_path / "epoch-00001" / name).write_bytes(content)
     with pytest.raises(InputError, match=r"epoch-00001 can't be read: .*remove the folder"):
         fit(seeded(), tmp_path, 2, patience=5, values=[0.5, 0.6])
+
+
+def test_a_folder_that_can_not_be_made_is_told_before_the_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"directory .*file/in can't be made: Not a directory"):
+        Resume(tmp_path / "file" / "in")
 
 
 def test_until_it_is_done_the_last_checkpoint_stays(tmp_path):

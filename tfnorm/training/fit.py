@@ -156,6 +156,9 @@ def _train(
         together = splits.train.read_together(*place(), of_all)
         splits = replace(splits, train=together)
     splits = splits.standardized()
+    for scored in (splits.test, splits.validation):
+        if scored is not None:
+            _check_rows(scored)
     keras.utils.set_random_seed(recipe.seed)
     examples, validation = splits.train, splits.validation
     stops_early = recipe.patience > 0 and recipe.epochs > 1
@@ -267,6 +270,13 @@ def _recalibrated(model: keras.Model, log: Log) -> Recalibration:
             whole.merge(other)
         recalibrator.take(whole)
     return recalibrator.done
+
+
+def _check_rows(log: Log) -> None:
+    """Find what is wrong with a log that is scored before the training, which would be lost after it."""
+    log.examples(1)
+    for _ in log.parts():
+        pass
 
 
 def _check_same_checkpoint(checkpoints: Path, epoch: int) -> None:

@@ -45,7 +45,8 @@ class Resume(keras.callbacks.Callback):
             has written, in a folder that all see.
 
     Raises:
-        InputError: the checkpoint in `directory` is of another training, or is damaged.
+        InputError: the checkpoint in `directory` is of another training, or is damaged, or the folder can't
+            be made.
 
     Attributes:
         epoch: how many epochs are done.
@@ -73,6 +74,13 @@ class Resume(keras.callbacks.Callback):
         self._of = dict(of or {})
         self._stopping = stopping
         self._writes = writes
+        if writes:
+            try:
+                self._directory.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(
+                    f"directory {directory} can't be made: {error.strerror}; accepted: a folder"
+                ) from error
         self._found = max(self._directory.glob("epoch-*[0-9]"), default=None)
         self._stopped = False
         self.epoch = 0
@@ -80,13 +88,14 @@ class Resume(keras.callbacks.Callback):
         if self._found is not None:
             try:
                 self._state = json.loads((self._found / _STATE).read_text())
-            except (OSError, ValueError) as error:
+                kept = self._state["of"]
+                self.epoch = self._state["epoch"]
+                self.history = self._state["history"]
+                self._stopped = self._state["stopped"]
+            except (OSError, ValueError, KeyError, TypeError) as error:
                 raise _damaged(self._found, error) from error
             if of is not None:
-                _check_same(self._state["of"], self._of, self._found)
-            self.epoch = self._state["epoch"]
-            self.history = self._state["history"]
-            self._stopped = self._state["stopped"]
+                _check_same(kept, self._of, self._found)
 
     def until(self, epochs: int) -> int:
         """The `epochs` for `fit`: those asked for, or those done if early stopping ended it."""
