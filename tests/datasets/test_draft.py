@@ -47,14 +47,14 @@ def expected(schema):
         ("parquet", clicks.write_parquet),
         ("jsonl", clicks.write_jsonl),
         ("tfrecord", clicks.write_tfrecord),
+        ("csv", clicks.write_csv),
     ],
 )
 def test_what_a_log_looks_like_is_drafted_and_the_log_reads_with_it(suffix, write, rows, tmp_path):
     write(tmp_path / f"log.{suffix}", rows)
     schema = datasets.draft(tmp_path)
     expected(schema)
-    read = {"jsonl": datasets.jsonl, "parquet": datasets.parquet, "tfrecord": datasets.tfrecord}
-    assert len(read[suffix](tmp_path, schema).examples(1000)) == 400
+    assert len(datasets.read(tmp_path, schema).examples(1000)) == 400
 
 
 def test_integers_with_gaps_or_from_0_in_a_history_are_hashed(tmp_path):

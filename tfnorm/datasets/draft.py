@@ -78,7 +78,8 @@ def draft(files: Files) -> Schema:
     correct.
 
     Args:
-        files: a path, a folder, a pattern, or a list of them: Parquet, CSV, JSON lines or TFRecord.
+        files: a path, a folder, a pattern, or a list of them: Parquet, JSON lines, TFRecord, or CSV, of which
+            a column that has `|` in a cell is one of lists.
 
     Returns:
         The schema.

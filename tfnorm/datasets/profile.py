@@ -14,7 +14,7 @@ from tfnorm.datasets.logs import arrow
 from tfnorm.datasets.logs.files import Files, find
 from tfnorm.datasets.logs.parquet import SUFFIXES as PARQUET
 from tfnorm.datasets.logs.read import SUFFIXES, kind_of
-from tfnorm.datasets.logs.text import CSV_SUFFIXES, JSON_SUFFIXES
+from tfnorm.datasets.logs.text import CSV_SUFFIXES, JSON_SUFFIXES, SEPARATOR
 from tfnorm.datasets.logs.tf_records import SUFFIXES as TFRECORD
 from tfnorm.errors import InputError
 from tfnorm.files.arrow import open_parquet, pyarrow
@@ -184,8 +184,26 @@ def _parquet(path: Path) -> Iterator[pa.RecordBatch]:
         yield from file.iter_batches(65_536)
 
 
-def _csv(path: Path) -> Iterator[pa.RecordBatch]:
-    yield from pyarrow("csv").open_csv(path)
+def _csv(path: Path) -> Iterator[pa.Table]:
+    for batch in pyarrow("csv").open_csv(path):
+        yield pyarrow().table(list(map(_lists, batch.columns)), batch.schema.names)
+
+
+def _lists(cells: pa.Array) -> pa.Array:
+    """A CSV's column, of lists where a cell has what stands between their values."""
+    pa, compute = pyarrow(), pyarrow("compute")
+    if not pa.types.is_string(cells.type):
+        return cells
+    if not compute.any(compute.match_substring(cells, SEPARATOR)).as_py():
+        return cells
+    lists = compute.split_pattern(cells, SEPARATOR)
+    lists = compute.if_else(compute.equal(cells, ""), pa.scalar([], lists.type), lists)
+    for kind in (pa.int64(), pa.float64()):
+        try:
+            return lists.cast(pa.list_(kind))
+        except pa.ArrowInvalid:
+            continue
+    return lists
 
 
 def _json(path: Path) -> Iterator[pa.Table]:

@@ -22,9 +22,11 @@ from tfnorm.schema import Column, Schema
 
 CSV_SUFFIXES = (".csv", ".csv.gz")
 JSON_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
+SEPARATOR = "|"
+"""What stands between the values of a list in a CSV."""
 
 
-def csv(files: Files, schema: Schema, *, nulls: str = "error", separator: str = "|") -> Log:
+def csv(files: Files, schema: Schema, *, nulls: str = "error", separator: str = SEPARATOR) -> Log:
     """A click log in CSV files whose first line names the columns.
 
     A cell with a list has its values separated by `separator`; an empty one is the empty list. An
