@@ -42,8 +42,8 @@ class Log:
         schema: the features that it holds.
         blocks: the parts of the log that are each read in one go.
         nulls: what is done with nulls and NaN: `error` raises; `missing` takes them as the id 0, the empty
-            string, the number 0 (in all of a vector if one of its numbers is null) or the empty list;
-            `drop` leaves the row out.
+            string, the number 0 (in all of a vector if one of its numbers is null) or the empty list, but
+            not a step of a history's first column; `drop` leaves the row out.
         since: rows before that time are left out; None to leave none out.
         until: rows from that time on are left out; None to leave none out.
         shard: the index of this part and the number of parts, where several workers share a log.
