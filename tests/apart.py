@@ -8,9 +8,14 @@ from __future__ import annotations
 import contextlib
 import io
 import multiprocessing
+import os
+import runpy
 import sys
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
+
+import matplotlib
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tensorflow", "keras"])
@@ -33,3 +38,35 @@ def printed(program: str, *arguments: str) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as shown:
         exec(compile(program, "<program>", "exec"), {"__name__": "__main__"})
     return shown.getvalue()
+
+
+class Module:
+    """`python -m MODULE` in such a process, with what a `subprocess.Popen` has that is waited for."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, command: list[str], *, env: dict[str, str], cwd: str, **_: Any):
+        ours, theirs = FORKS.Pipe()
+        self._process = FORKS.Process(target=_run_module, args=(command[2:], env, cwd, theirs))
+        self._process.start()
+        ours.recv()
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self) -> int | None:
+        self._process.join()
+        return self._process.exitcode
+
+
+def _run_module(command: list[str], env: dict[str, str], cwd: str, started: Connection) -> None:
+    # Who ends it ends its group, which must not be that of the tests.
+    os.setsid()
+    started.send(True)
+    os.environ.update(env)
+    # Keras has imported it, and it looks at its environment when it is imported.
+    matplotlib.rcParams["backend"] = env["MPLBACKEND"]
+    os.chdir(cwd)
+    sys.argv = command
+    runpy.run_module(command[0], run_name="__main__", alter_sys=True)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from apart import Module
+from jupyter_client.provisioning import local_provisioner
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -61,7 +63,10 @@ def test_nothing_else_about_the_machine_is_committed(path):
 
 @pytest.mark.slow
 @every_notebook
-def test_it_runs(path):
+def test_it_runs(path, monkeypatch):
+    # TensorFlow is not imported anew for each.
+    monkeypatch.setattr(local_provisioner, "launch_kernel", Module)
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     executed = run["execute"](path)
     assert_clean(executed)
     kinds = [[o.output_type for o in cell.get("outputs", ())] for cell in executed.cells]
