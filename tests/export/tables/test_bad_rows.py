@@ -102,12 +102,11 @@ def exported(model, tmp_path, examples=None, **settings):
     ).path
 
 
-def check_row(path, rows, name, number, signature="serving_default", place=2):
+def check_row(saved, rows, name, number, signature="serving_default", place=2):
     """One row with a bad id is NaN, and no bit of the others moves."""
     bad = {name: array.copy() for name, array in rows.items()}
     bad[name].reshape(len(bad[name]), -1)[place, -1] = number
-    with SavedModel(path) as saved:
-        before, after = saved.run(rows, signature=signature), saved.run(bad, signature=signature)
+    before, after = saved.run(rows, signature=signature), saved.run(bad, signature=signature)
     for output, expected in before.items():
         assert np.isfinite(expected).all()
         assert np.isnan(after[output][place]).all()
@@ -263,26 +262,27 @@ def covered(tmp_path_factory):
 def test_every_input_every_signature_and_every_output_is_covered(covered, settings):
     path, rows = covered(**settings), users_and_items()
     assert json.loads(tables_file(path).read_text())["outside"] == LACKED
-    for name, number in LACKED.items():
-        check_row(path, rows, name, number)
-        spoilt = {**rows, name: rows[name].copy()}
-        spoilt[name][1] = number
-        serialized = [record.SerializeToString() for record in records(spoilt)]
-        asked = {n: np.stack([a[:3]] * 2) if n in SHOWN else a[:2].copy() for n, a in rows.items()}
-        place = (1, 2) if name in SHOWN else 1
-        asked[name][place] = number
-        with SavedModel(path) as saved:
+    with SavedModel(path) as saved:
+        for name, number in LACKED.items():
+            check_row(saved, rows, name, number)
+            spoilt = {**rows, name: rows[name].copy()}
+            spoilt[name][1] = number
+            serialized = [record.SerializeToString() for record in records(spoilt)]
+            asked = {n: np.stack([a[:3]] * 2) if n in SHOWN else a[:2] for n, a in rows.items()}
+            asked[name] = asked[name].copy()
+            place = (1, 2) if name in SHOWN else 1
+            asked[name][place] = number
             found = saved.run({"examples": np.array(serialized, object)}, signature="tf_example")
             by_user = saved.run(asked, signature=CANDIDATES)
-        lost = np.zeros((2, 3), bool)
-        lost[place] = True
-        for scores in found.values():
-            assert np.isnan(scores.reshape(COUNT, -1)).all(1).tolist() == [
-                n == 1 for n in range(COUNT)
-            ]
-        for scores in by_user.values():
-            nothing = np.isnan(scores.reshape(2, 3, -1))
-            assert (nothing.all(-1) == lost).all() and (nothing.any(-1) == lost).all()
+            lost = np.zeros((2, 3), bool)
+            lost[place] = True
+            for scores in found.values():
+                assert np.isnan(scores.reshape(COUNT, -1)).all(1).tolist() == [
+                    n == 1 for n in range(COUNT)
+                ]
+            for scores in by_user.values():
+                nothing = np.isnan(scores.reshape(2, 3, -1))
+                assert (nothing.all(-1) == lost).all() and (nothing.any(-1) == lost).all()
 
 
 @pytest.mark.parametrize("signature", ["serving_default", CANDIDATES, "tf_example"])
@@ -322,7 +322,8 @@ def test_ids_of_any_dtype_are_told(tmp_path, dtype):
     model = model_of(BETWEEN["a slice"], dtype=dtype)
     rows = {"ids": ids_of(dtype=dtype)}
     path = exported(model, tmp_path, examples=rows)
-    check_row(path, rows, "ids", {"uint8": 200, "int64": 2**40, "float32": 1e20}[dtype])
+    with SavedModel(path) as saved:
+        check_row(saved, rows, "ids", {"uint8": 200, "int64": 2**40, "float32": 1e20}[dtype])
 
 
 def test_ids_that_always_have_a_row_are_never_unknown(tmp_path):
@@ -357,7 +358,8 @@ def test_a_subclassed_model_and_one_example_will_do(tmp_path):
     model(ids_of())
     path = exported(model, tmp_path, examples={"ids": ids_of((1, STEPS))})
     assert json.loads(tables_file(path).read_text())["outside"] == {"ids": ROWS}
-    check_row(path, {"ids": ids_of()}, "ids", ROWS)
+    with SavedModel(path) as saved:
+        check_row(saved, {"ids": ids_of()}, "ids", ROWS)
 
 
 def test_without_examples_random_rows_are_tried_or_it_is_refused(tmp_path):
