@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,18 +14,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
 import pytest
 import ray
-import ray_setup
+from cluster.conftest import FILES
 from command_line import run
 from ray.cluster_utils import Cluster
-from replay.traffic import Module, Numpy, answered, requests, save, write
 
 import tfnorm
 from tfnorm.cluster.connection import OBJECT_STORE, connected
-from tfnorm.errors import InputError
 from tfnorm.pipeline import recalibrate_by_file
 
 # Ray says what its later versions will do, and its threads outlive what they were started for.
@@ -34,7 +30,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
 ]
-FILES = 6
 SECONDS = 240
 
 
@@ -43,47 +38,13 @@ def nodes():
     """A cluster of two nodes with room for one worker each; the second can be removed."""
     size = {"num_cpus": 1, "object_store_memory": OBJECT_STORE}
     head = {**size, "include_dashboard": False}
-    with pytest.MonkeyPatch.context() as patch:
-        # Its workers import what they are to set up.
-        patch.setenv("PYTHONPATH", str(Path(ray_setup.__file__).parent), prepend=os.pathsep)
-        cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         second = cluster.add_node(**size)
         with connected(cluster.address):
             yield cluster, second
     finally:
         cluster.shutdown()
-
-
-@pytest.fixture(scope="module")
-def day(tmp_path_factory):
-    """Files of examples, of which one has none, and a model of two layers that depend on each other."""
-    folder = tmp_path_factory.mktemp("day")
-    rng = np.random.default_rng(0)
-    (folder / "day").mkdir()
-    for n in range(FILES):
-        rows = 0 if n == 3 else 1500 + n
-        x = rng.normal(n, 1 + n, (rows, 4)).astype(np.float32)
-        np.savez(folder / "day" / f"{n}.npz", x=x)
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((4,), name="x")
-    x = tfnorm.BatchNormalization(name="first")(inputs)
-    x = tfnorm.Dice(name="second", momentum_warmup=True)(keras.layers.Dense(3)(x))
-    keras.Model(inputs, keras.layers.Dense(1)(x), name="ranker").save(folder / "model.keras")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory):
-    """A log of several files, what answered it, and another model."""
-    folder = tmp_path_factory.mktemp("log")
-    (folder / "log").mkdir()
-    asked = requests(5, 120)
-    for n in range(3):
-        write(folder / "log" / str(n), answered(Numpy(1), asked[40 * n : 40 * (n + 1)], version=1))
-    for seed in (1, 2):
-        save(Module(seed), folder / f"model-{seed}")
-    return folder
 
 
 def test_recalibration_is_that_of_a_single_process_though_a_node_dies_in_the_middle(nodes, day):
@@ -109,80 +70,23 @@ def test_recalibration_is_that_of_a_single_process_though_a_node_dies_in_the_mid
 
 
 def test_a_replay_gives_verdict_and_numbers_of_a_single_process(nodes, log, capsys, tmp_path):
-    expected = tfnorm.replay(log / "log", log / "model-2", log / "model-1").to_dict()
-    (log / "log" / "9").write_bytes(b"no record of a log")
-    arguments = [str(log / "log"), str(log / "model-2"), "--against", str(log / "model-1")]
+    files = shutil.copytree(log / "log", tmp_path / "log")
+    expected = tfnorm.replay(files, log / "model-2", log / "model-1").to_dict()
+    (files / "9").write_bytes(b"no record of a log")
+    arguments = [str(files), str(log / "model-2"), "--against", str(log / "model-1")]
     file = tmp_path / "report.json"
     skipping = ("--ray", "auto", "--workers", "1", "--skip-damaged", "--json", str(file))
     assert run("replay", *arguments, *skipping) == 1
     assert "1 left out" in capsys.readouterr().out
     found = json.loads(file.read_text())
     (reason,) = found.pop("skipped").values()
-    assert reason.startswith(str(log / "log" / "9"))
+    assert reason.startswith(str(files / "9"))
     for report in (expected, found):
         del report["provenance"]
         for model in (report["model"], report["against"]):
             model["ranking"]["tau"] = round(model["ranking"]["tau"], 9)
     assert found == json.loads(json.dumps(expected))
     assert (found["verdict"], found["against"]["verdict"]) == ("different", "equal")
-
-
-def test_a_report_on_all_rows_and_what_stops_it(nodes, day, capsys, tmp_path):
-    file = tmp_path / "report.json"
-    examples = ("--examples", str(day / "day"), "--ray", "auto", "--workers", "1")
-    assert run("statistics", str(day / "model.keras"), *examples, "--json", str(file)) == 1
-    expected = tfnorm.statistics_report(
-        keras.models.load_model(day / "model.keras"),
-        [np.concatenate([np.load(day / "day" / f"{n}.npz")["x"] for n in range(FILES)])],
-    )
-    found = json.loads(file.read_text())
-    assert [layer["state"] for layer in found["layers"]] == ["never updated", "never updated"]
-    for one, other in zip(found["layers"], expected.to_dict()["layers"], strict=True):
-        assert one["std_ratio"]["worst"] == pytest.approx(other["std_ratio"]["worst"], rel=1e-6)
-    capsys.readouterr()
-    assert run("statistics", str(day / "model.keras"), *examples, "--signature", "x") == 2
-    assert "--signature is given with --ray" in capsys.readouterr().err
-
-
-def test_what_a_worker_can_not_import_is_one_line(nodes, day):
-    with pytest.raises(InputError, match="ModuleNotFoundError: No module named 'our_layers'"):
-        tfnorm.cluster.recalibrate(
-            day / "model.keras", day / "day", workers=1, setup=ray_setup.missing_in_workers
-        )
-
-
-def test_a_file_that_does_not_fit_is_named(nodes, day):
-    np.savez(day / "wide.npz", x=np.zeros((10, 5), np.float32))
-    with pytest.raises(InputError, match=re.escape(f"{day / 'wide.npz'}")):
-        tfnorm.cluster.recalibrate(day / "model.keras", day / "wide.npz", workers=1)
-
-
-def test_files_of_a_relative_folder_with_damaged_and_empty_ones(
-    nodes, day, tmp_path, monkeypatch, capsys
-):
-    """More workers are allowed than there are files."""
-    (tmp_path / "hour").mkdir()
-    x = np.random.default_rng(7).normal(2, 3, (700, 4)).astype(np.float32)
-    for name, rows in (("a", x), ("b", x[:0]), ("c", x)):
-        lists = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 4)
-        pa.parquet.write_table(pa.table({"x": lists}), tmp_path / "hour" / f"{name}.parquet")
-    damaged = tmp_path / "hour" / "c.parquet"
-    damaged.write_bytes(damaged.read_bytes()[:-20])
-    monkeypatch.chdir(tmp_path)
-    command = ("recalibrate", day / "model.keras", "--examples", "hour", "--output", "new.keras")
-    options = ("--ray", "auto", "--workers", "8", "--json", "report.json")
-    assert run(*command, *options) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"tfnorm: {damaged}: it can't be read")
-    assert not list(tmp_path.glob("new*"))
-
-    assert run(*command, *options, "--skip-damaged") == 0
-    told = capsys.readouterr().out
-    assert re.search(r"files +1 left out", told) and "c.parquet" in "".join(told.split())
-    report = json.loads(Path("report.json").read_text())
-    assert report["examples"] == 700 and list(report["skipped"]) == [str(damaged)]
-    model = keras.models.load_model("new.keras")
-    np.testing.assert_allclose(model.get_layer("first").moving_mean, x.mean(0), rtol=1e-5)
 
 
 @pytest.mark.skipif(

@@ -2,89 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from cluster.made_up import STARTED, Died, MadeUp, use
+from ray import cloudpickle
 
 from tfnorm._start.version import __version__
-from tfnorm.cluster import workers
 from tfnorm.cluster.worker import Worker
 from tfnorm.cluster.workers import ATTEMPTS, Workers
 from tfnorm.errors import InputError
 
 FILES = [Path(f"{n}.parquet") for n in range(5)]
-STARTED = ("done", (__version__, "abc"))
-
-
-class RayError(Exception):
-    """Another that only tells of a death."""
-
-
-class Died(RayError):
-    """What the made-up Ray raises of a worker that is no more."""
-
-
-class MadeUp:
-    """Ray, whose workers answer what they are told to, at once and in the order in which they were asked.
-
-    Args:
-        run: gives what a worker says of a file, or raises `Died`.
-        starts: what workers say as they start, one after the other; then all say the last.
-    """
-
-    def __init__(self, run, starts=(STARTED,)):
-        self.run, self.starts = run, list(starts)
-        self.started, self.killed, self.given = 0, [], []
-
-    def __call__(self, part=None):
-        if part == "cloudpickle":
-            return SimpleNamespace(dumps=lambda make: b"pickled")
-        if part == "exceptions":
-            return SimpleNamespace(
-                RayActorError=Died,
-                **dict.fromkeys(
-                    ("WorkerCrashedError", "NodeDiedError", "OutOfMemoryError", "ObjectLostError"),
-                    RayError,
-                ),
-            )
-        return self
-
-    def cluster_resources(self):
-        return {"CPU": 2.0}
-
-    def remote(self, **options):
-        assert options == {"num_cpus": 1, "max_restarts": 0}
-        return lambda cls: SimpleNamespace(remote=self.made)
-
-    def made(self, cores, pickled):
-        assert (cores, pickled) == (1, b"pickled")
-        self.started += 1
-        says = self.starts.pop(0) if len(self.starts) > 1 else self.starts[0]
-        made = SimpleNamespace(name=self.started)
-
-        def start():
-            return object(), lambda: says
-
-        def run(file, arguments):
-            self.given.append((made.name, file, *arguments))
-            return object(), lambda: self.run(made.name, file)
-
-        made.start, made.run = SimpleNamespace(remote=start), SimpleNamespace(remote=run)
-        return made
-
-    def wait(self, pending, timeout):
-        return pending[:1], pending[1:]
-
-    def get(self, future):
-        said = future[1]()
-        if isinstance(said, Exception):
-            raise said
-        return said
-
-    def kill(self, worker):
-        self.killed.append(worker.name)
 
 
 @pytest.fixture
@@ -92,8 +21,7 @@ def on(monkeypatch):
     """What gives workers of a made-up Ray."""
 
     def made(ray, **options):
-        monkeypatch.setattr(workers, "ray", ray)
-        monkeypatch.setattr(workers, "connected", lambda address: contextlib.nullcontext())
+        use(monkeypatch, ray)
         return Workers("somewhere", object, fingerprint="abc", **options)
 
     return made
@@ -220,3 +148,6 @@ def test_a_worker_says_in_a_line_what_it_can_not_do():
     worker._work = fails(KeyError("a mistake of tfnorm's"))
     with pytest.raises(KeyError):
         worker.run("a.npz", ())
+    error = ModuleNotFoundError("No module named 'our_layers'")
+    worker._pickled = cloudpickle.dumps(lambda: fails(error)(None))
+    assert worker.start() == ("refused", "ModuleNotFoundError: No module named 'our_layers'")

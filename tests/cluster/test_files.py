@@ -1,0 +1,79 @@
+"""What workers make of files, by a made-up Ray whose workers work in this process."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from cluster.conftest import FILES
+from cluster.made_up import InProcess, use
+from command_line import run
+
+import tfnorm
+from tfnorm.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def made_up(monkeypatch):
+    made_up = InProcess()
+    use(monkeypatch, made_up)
+    return made_up
+
+
+def test_a_report_on_all_rows_and_what_stops_it(day, capsys, tmp_path):
+    file = tmp_path / "report.json"
+    examples = ("--examples", str(day / "day"), "--ray", "auto", "--workers", "1")
+    assert run("statistics", str(day / "model.keras"), *examples, "--json", str(file)) == 1
+    expected = tfnorm.statistics_report(
+        keras.models.load_model(day / "model.keras"),
+        [np.concatenate([np.load(day / "day" / f"{n}.npz")["x"] for n in range(FILES)])],
+    )
+    found = json.loads(file.read_text())
+    assert [layer["state"] for layer in found["layers"]] == ["never updated", "never updated"]
+    for one, other in zip(found["layers"], expected.to_dict()["layers"], strict=True):
+        assert one["std_ratio"]["worst"] == pytest.approx(other["std_ratio"]["worst"], rel=1e-6)
+    capsys.readouterr()
+    assert run("statistics", str(day / "model.keras"), *examples, "--signature", "x") == 2
+    assert "--signature is given with --ray" in capsys.readouterr().err
+
+
+def test_a_file_that_does_not_fit_is_named(day, tmp_path):
+    file = tmp_path / "wide.npz"
+    np.savez(file, x=np.zeros((10, 5), np.float32))
+    with pytest.raises(InputError, match=re.escape(f"{file}")):
+        tfnorm.cluster.recalibrate(day / "model.keras", file, workers=1)
+
+
+def test_files_of_a_relative_folder_with_damaged_and_empty_ones(
+    day, tmp_path, monkeypatch, capsys, made_up
+):
+    """More workers are allowed than there are files."""
+    (tmp_path / "hour").mkdir()
+    x = np.random.default_rng(7).normal(2, 3, (700, 4)).astype(np.float32)
+    for name, rows in (("a", x), ("b", x[:0]), ("c", x)):
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 4)
+        pa.parquet.write_table(pa.table({"x": lists}), tmp_path / "hour" / f"{name}.parquet")
+    damaged = tmp_path / "hour" / "c.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    monkeypatch.chdir(tmp_path)
+    command = ("recalibrate", day / "model.keras", "--examples", "hour", "--output", "new.keras")
+    options = ("--ray", "auto", "--workers", "8", "--json", "report.json")
+    assert run(*command, *options) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"tfnorm: {damaged}: it can't be read")
+    assert not list(tmp_path.glob("new*"))
+    assert made_up.started == len(made_up.killed) == 3
+
+    assert run(*command, *options, "--skip-damaged") == 0
+    told = capsys.readouterr().out
+    assert re.search(r"files +1 left out", told) and "c.parquet" in "".join(told.split())
+    report = json.loads(Path("report.json").read_text())
+    assert report["examples"] == 700 and list(report["skipped"]) == [str(damaged)]
+    model = keras.models.load_model("new.keras")
+    np.testing.assert_allclose(model.get_layer("first").moving_mean, x.mean(0), rtol=1e-5)
