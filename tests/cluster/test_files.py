@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import keras
@@ -77,3 +78,31 @@ def test_files_of_a_relative_folder_with_damaged_and_empty_ones(
     assert report["examples"] == 700 and list(report["skipped"]) == [str(damaged)]
     model = keras.models.load_model("new.keras")
     np.testing.assert_allclose(model.get_layer("first").moving_mean, x.mean(0), rtol=1e-5)
+
+
+def test_where_every_file_is_damaged_it_is_one_line_that_shows_one(day, log, tmp_path, capsys):
+    (tmp_path / "day").mkdir()
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / "day" / name).write_text('{"x": [')
+    for command in (
+        ("replay", tmp_path / "day", log / "model-1"),
+        ("statistics", day / "model.keras", "--examples", tmp_path / "day"),
+    ):
+        assert run(*command, "--ray", "auto", "--skip-damaged") == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("tfnorm: no file is left: 2 were left out, such as ")
+        assert line.count(".jsonl") == 1
+
+
+def test_workers_replay_the_version_that_was_the_newest_though_a_newer_one_comes(log, tmp_path):
+    versions = tmp_path / "versions"
+    shutil.copytree(log / "model-1", versions / "1")
+
+    def setup():
+        """In the worker, and not before, there is another version."""
+        if (tmp_path / "begun").exists():
+            shutil.copytree(log / "model-2", versions / "2")
+        (tmp_path / "begun").touch()
+
+    assert tfnorm.cluster.replay(log / "log", versions, workers=1, setup=setup).report.passed
+    assert (versions / "2").exists()

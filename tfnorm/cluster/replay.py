@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfnorm.cluster.workers import Workers, everywhere
+from tfnorm.cluster.workers import Workers, everywhere, none_taken
 from tfnorm.errors import InputError
 from tfnorm.replay.parts import Basis, Part
 from tfnorm.replay.replayer import Replayer
 from tfnorm.replay.report.report import ReplayReport
 from tfnorm.reports.provenance import fingerprint
+from tfnorm.session import find_saved_model
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def replay(
     """
     if setup is not None:
         setup()
-    targets = tuple(everywhere(x) for x in (model, against) if x is not None)
+    targets = tuple(_place(x) for x in (model, against) if x is not None)
     log = everywhere(log)
     labels = options.get("labels")
     if labels is not None and Path(labels).is_file():
@@ -102,7 +103,7 @@ def replay(
                 else:
                     whole.merge(part)
             if whole is None:
-                raise InputError(f"no file can be taken: {'; '.join(pool.skipped.values())}")
+                raise none_taken(pool.skipped)
             return Replayed(replayer.report(whole), pool.skipped)
 
 
@@ -134,7 +135,7 @@ class _Replay:
 def _basis(replayer: Replayer, skip_damaged: bool) -> tuple[Basis, dict[str, str]]:
     """What the log's first calls decide, and the files that could not be read for it."""
     skipped: dict[str, str] = {}
-    while True:
+    while replayer.files:
         try:
             return replayer.basis, skipped
         except InputError as error:
@@ -145,6 +146,15 @@ def _basis(replayer: Replayer, skip_damaged: bool) -> tuple[Basis, dict[str, str
             file = max(damaged, key=lambda path: len(str(path)))
             skipped[str(file)] = str(error)
             replayer.files.remove(file)
+    raise none_taken(skipped)
+
+
+def _place(target: str | Path) -> str:
+    """Where a model is on all machines: of versions the newest one now, as later there may be another."""
+    place = everywhere(target)
+    if "://" in place or place.endswith(".keras"):
+        return place
+    return str(find_saved_model(place))
 
 
 def _fingerprint(targets: tuple[str, ...]) -> str | None:

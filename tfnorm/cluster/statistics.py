@@ -9,8 +9,7 @@ from pathlib import Path
 
 import keras
 
-from tfnorm.cluster.workers import Workers, everywhere
-from tfnorm.errors import InputError
+from tfnorm.cluster.workers import Workers, everywhere, none_taken
 from tfnorm.examples.files import found
 from tfnorm.export.tracing.batches import batches_of_file
 from tfnorm.reports.provenance import fingerprint
@@ -211,8 +210,7 @@ def _observed(
         elif part is not None:
             whole.merge(part)
     if whole is None:
-        why = "; ".join(pool.skipped.values()) or "they hold no examples"
-        raise InputError(f"none of the {len(files)} files can be taken: {why}")
+        raise none_taken(pool.skipped)
     return whole
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,14 @@ def everywhere(place: str | Path) -> str:
     """A path, a pattern or an address as it is in any folder: workers may run in others."""
     text = str(place)
     return text if "://" in text else str(Path(text).absolute())
+
+
+def none_taken(skipped: Mapping[str, str]) -> InputError:
+    """What is said where no file is left, of which there may be thousands."""
+    if not skipped:
+        return InputError("the files hold no examples")
+    first = next(iter(skipped.values()))
+    return InputError(f"no file is left: {len(skipped):,} were left out, such as {first}")
 
 
 class Workers:
