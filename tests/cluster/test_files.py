@@ -94,6 +94,17 @@ def test_where_every_file_is_damaged_it_is_one_line_that_shows_one(day, log, tmp
         assert line.count(".jsonl") == 1
 
 
+def test_where_no_file_has_rows_it_is_one_line(day, log, tmp_path, capsys):
+    (tmp_path / "day").mkdir()
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / "day" / name).touch()
+    assert run("statistics", day / "model.keras", "--examples", tmp_path / "day", "--ray", "x") == 2
+    assert capsys.readouterr().err == "tfnorm: the files hold no examples\n"
+    assert run("replay", tmp_path / "day", log / "model-1", "--ray", "x") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("no request can be replayed: it holds none")
+
+
 def test_workers_replay_the_version_that_was_the_newest_though_a_newer_one_comes(log, tmp_path):
     versions = tmp_path / "versions"
     shutil.copytree(log / "model-1", versions / "1")

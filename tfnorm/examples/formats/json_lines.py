@@ -163,6 +163,9 @@ def numbered_values(path: Path) -> Iterator[tuple[int, object]]:
     """
     with io.TextIOWrapper(opened(path), encoding="utf-8") as file:
         first = file.readline()
+        if not first:
+            # Engines write such a file for a part that has no rows.
+            return
         try:
             yield 1, _value(first, 1)
         except json.JSONDecodeError:
