@@ -10,7 +10,7 @@ from distribute import replicas, training_worker
 from distribute.test_multi_worker import free_ports
 
 from tfnorm.errors import InputError
-from tfnorm.training import strategy_scope, train
+from tfnorm.training import fit, strategy_scope, train
 
 pytestmark = pytest.mark.slow
 
@@ -89,6 +89,7 @@ def _configs():
 @pytest.mark.parametrize(
     "config",
     [
+        "",
         "{",
         "[]",
         '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
@@ -103,6 +104,25 @@ def test_a_config_that_names_no_worker_is_one_clear_error(monkeypatch, config):
         strategy_scope("multi-worker"),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"batch_size": 16}, "batch_size 16, and worker 0 8"),
+        ({"checkpoints": True}, "checkpoints True, and worker 0 False"),
+        ({"train": "abc"}, "train abc, and worker 0 "),
+    ],
+)
+def test_workers_that_are_given_different_things_are_told_before_they_wait_for_each_other(
+    folder, monkeypatch, other, told
+):
+    monkeypatch.setattr(fit, "place", lambda: (1, 2))
+    monkeypatch.setattr(fit, "of_all", lambda given: [given, {**given, **other}])
+    with pytest.raises(
+        InputError, match=f"worker 1 was given {told}.*; accepted: the same command"
+    ):
+        train(click_rows.splits(folder), replicas.RECIPE)
 
 
 def test_a_strategy_that_there_is_not_is_an_error():

@@ -124,7 +124,7 @@ def train(
     Raises:
         InputError: `checkpoints` has the state of another training, TensorBoard isn't installed, the log
             can't be read, it has too few users to keep some of for early stopping, or another worker has
-            gone.
+            gone or was given something else.
 
     Example:
 
@@ -152,6 +152,7 @@ def _train(
 ) -> Trained:
     chief = place()[0] == 0
     splits = as_splits(log)
+    _check_same_settings(splits, recipe, checkpoints, recalibrate)
     if tf.distribute.has_strategy():
         together = splits.train.read_together(*place(), of_all)
         splits = replace(splits, train=together)
@@ -277,6 +278,28 @@ def _check_rows(log: Log) -> None:
     log.examples(1)
     for _ in log.parts():
         pass
+
+
+def _check_same_settings(
+    splits: Splits, recipe: Recipe, checkpoints: Path | None, recalibrate: bool
+) -> None:
+    """Raise InputError where workers were given different things: they would wait for each other for ever."""
+    if place()[1] == 1:
+        return
+    logs = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    given: dict[str, Any] = {
+        name: None if log is None else log.fingerprint[:12] for name, log in logs.items()
+    }
+    given |= asdict(recipe)
+    given |= {"checkpoints": checkpoints is not None, "recalibrate": recalibrate}
+    first, *others = of_all(given)
+    for number, other in enumerate(others, 1):
+        for name, value in other.items():
+            if value != first[name]:
+                raise InputError(
+                    f"worker {number} was given {name} {value}, and worker 0 {first[name]}; accepted: the "
+                    "same command on each worker, and the same files"
+                )
 
 
 def _check_same_checkpoint(checkpoints: Path, epoch: int) -> None:

@@ -147,8 +147,6 @@ def loss_of_workers_told(next_step: str) -> Iterator[None]:
 
 
 def _check_config(text: str) -> None:
-    if not text:
-        return
     accepted = 'accepted: {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
     try:
         config: Any = json.loads(text)
