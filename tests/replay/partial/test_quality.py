@@ -1,4 +1,5 @@
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -43,6 +44,21 @@ def test_parts_merge_to_the_whole_and_are_json():
     other.add(labels[700:], logits[700:])
     one.merge(Quality.from_dict(json.loads(json.dumps(other.to_dict()))))
     assert (one.auc, one.error, one.rows) == (whole.auc, whole.error, whole.rows)
+
+
+def test_parts_merge_whose_arrays_another_process_has_made_read_only():
+    """Ray hands out what its object store has."""
+    parts, (labels, scores) = [], drawn(0)
+    for rows in (slice(700), slice(700, None)):
+        part, buffers = Quality(), []
+        part.add(labels[rows], scores[rows])
+        sent = pickle.dumps(part, 5, buffer_callback=buffers.append)
+        parts.append(pickle.loads(sent, buffers=[bytes(buffer) for buffer in buffers]))
+    one, other = parts
+    one.merge(other)
+    whole = Quality()
+    whole.add(labels, scores)
+    assert (one.auc, one.rows) == (whole.auc, whole.rows)
 
 
 def test_rows_without_a_label_are_left_out_and_nan_has_no_auc():

@@ -71,7 +71,8 @@ class Quality:
 
     def merge(self, other: Quality) -> None:
         """Add what another has counted."""
-        self._counts += other._counts
+        # What has come from another process may be read-only.
+        self._counts = self._counts + other._counts
         self._loss += other._loss
         self.rows += other.rows
         self.outside += other.outside
