@@ -26,6 +26,7 @@ from tfnorm.training.negatives import Negatives
 from tfnorm.training.ranking_metrics import RankingMetrics
 from tfnorm.training.recipe import Recipe
 from tfnorm.training.resume import Resume
+from tfnorm.training.stopping import Stopping
 from tfnorm.training.workers import check_strategy, loss_of_workers_told, of_all, outside, place
 
 Progress = Callable[[str, int, int], None]
@@ -166,14 +167,13 @@ def _train(
     if stops_early and validation is None:
         examples, validation = _kept_aside(examples, recipe)
     callbacks: list[keras.callbacks.Callback] = []
-    stopping = None
+    stopping: Stopping | None = None
     if validation is not None:
-        callbacks.append(RankingMetrics(validation))
-    if stops_early:
-        stopping = keras.callbacks.EarlyStopping(
-            "val_auc", mode="max", patience=recipe.patience, restore_best_weights=True
-        )
-        callbacks.append(stopping)
+        metrics = RankingMetrics(validation)
+        callbacks.append(metrics)
+        if stops_early:
+            stopping = Stopping(metrics, recipe.patience)
+            callbacks.append(stopping)
     if tensorboard is not None and chief:
         sample = splits.train if validation is None else validation
         callbacks += [
@@ -274,9 +274,12 @@ def _recalibrated(model: keras.Model, log: Log) -> Recalibration:
 
 
 def _check_rows(log: Log) -> None:
-    """Find what is wrong with a log that is scored before the training, which would be lost after it."""
+    """Find what is wrong with a log that is scored before the training, which would be lost after it.
+
+    Each worker looks at what it will score.
+    """
     log.examples(1)
-    for _ in log.parts():
+    for _ in log.sharded(*place()).parts():
         pass
 
 

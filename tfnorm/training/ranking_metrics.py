@@ -33,6 +33,7 @@ class Ranking:
             exact.
         log_loss: the mean log loss of an example.
         rows: how many examples there are.
+        clicks: how many of them have a click.
 
     Example:
 
@@ -46,6 +47,7 @@ class Ranking:
     gauc_error: float
     log_loss: float
     rows: int
+    clicks: int
 
     def logs(self, prefix: str) -> dict[str, float]:
         """Its figures by name; those that aren't known, and the errors of exact figures, are left out."""
@@ -68,7 +70,8 @@ class RankingMetrics(keras.callbacks.Callback):
     hash, with at most a million rows, and `val_gauc_error` is its standard error. The log loss is exact in
     both cases. Weights of examples don't count.
 
-    It must come before the callbacks that look at its figures, such as `keras.callbacks.EarlyStopping`.
+    It must come before the callbacks that look at its figures, such as `keras.callbacks.EarlyStopping`. Its
+    attribute `ranking` is what it has measured last, or None.
 
     Under a `tf.distribute` strategy of several workers each scores its shard of the log, and the figures are
     those of all.
@@ -109,11 +112,12 @@ class RankingMetrics(keras.callbacks.Callback):
         self._exact = exact
         self._prefix = prefix
         self._scored: keras.Model | None = None
+        self.ranking: Ranking | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        found = self.measure(self.model).logs(self._prefix)
+        self.ranking = self.measure(self.model)
         if logs is not None:
-            logs.update(found)
+            logs.update(self.ranking.logs(self._prefix))
 
     def measure(self, model: keras.Model) -> Ranking:
         """How well a model ranks the log.
@@ -192,6 +196,7 @@ class _Exact:
             0.0,
             log_loss(labels, scores),
             len(labels),
+            int(labels.sum()),
         )
 
 
@@ -256,6 +261,7 @@ class _Bounded:
             error,
             self._losses / self._rows,
             self._rows,
+            int(positives.sum()),
         )
 
     def _by_user(self) -> tuple[float | None, float]:

@@ -50,9 +50,9 @@ class Recipe:
         linear_scaling: multiply the learning rate by batch size / 256.
         warmup: the share of all steps in which the learning rate rises from 0 to its full value.
         decay: let the learning rate fall to 0 by a cosine in the steps after the warm-up.
-        patience: stop after so many epochs without a better validation AUC, and keep the best weights:
-            a further epoch may learn rare ids by heart. 0 trains all epochs, on all examples, as
-            `epochs=1` does.
+        patience: stop after so many epochs whose validation AUC is lower than the best one by its
+            standard error or more, and go back to the weights of the epoch before them: a further epoch
+            may learn rare ids by heart. 0 trains all epochs, on all examples, as `epochs=1` does.
         validation_share: the share of the users whose examples are kept from training for that AUC,
             unless the log has a validation split.
         embedding_l2: the factor of the L2 penalty on those rows of the embeddings that a batch has.
