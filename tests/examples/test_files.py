@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import tensorflow as tf
 from written_examples import ONE, example, write_lines, write_records
 
 from tfnorm.errors import InputError
+from tfnorm.examples.files import found
 from tfnorm.examples.load import load
 
 
@@ -66,3 +68,19 @@ def test_a_file_that_is_not_there_says_what_is_accepted(tmp_path):
 def test_a_folder_is_no_file_of_examples(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         load(tmp_path, ONE)
+
+
+def test_a_link_to_nothing_is_one_of_the_files_so_that_it_is_told(tmp_path):
+    (tmp_path / "a.npz").touch()
+    (tmp_path / "b.npz").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "c.npz").mkdir()
+    expected = [tmp_path / "a.npz", tmp_path / "b.npz"]
+    assert found(tmp_path) == found(tmp_path / "*.npz") == expected
+    with pytest.raises(InputError, match=r"b\.npz does not exist"):
+        load(tmp_path / "b.npz", ONE)
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/day", Path("gs://bucket/day/*.npz")])
+def test_an_address_is_no_path(place):
+    with pytest.raises(InputError, match="is an address; accepted: a path"):
+        found(place)

@@ -28,7 +28,8 @@ _NOT_THERE = re.compile(r"(?:ModuleNotFoundError|ImportError): (.*)")
 def everywhere(place: str | Path) -> str:
     """A path, a pattern or an address as it is in any folder: workers may run in others."""
     text = str(place)
-    return text if "://" in text else str(Path(text).absolute())
+    # As a path, an address has lost a slash.
+    return text if ":/" in text else str(Path(text).absolute())
 
 
 def none_taken(skipped: Mapping[str, str]) -> InputError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,9 @@ ACCEPTED = (
     "Serving's PredictionLog"
 )
 
+# A path has lost a slash.
+_ADDRESS = re.compile(r"[a-z][a-z0-9]+://?")
+
 # Of one that holds something, and of one that holds nothing.
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
@@ -37,19 +41,22 @@ _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 def found(place: str | Path) -> list[Path]:
     """The files of a path: itself, those that a folder holds, or those that a pattern fits.
 
-    Names that begin with `.` or `_` are left out in folders: engines write marks by such names.
+    Names that begin with `.` or `_` are left out in folders: engines write marks by such names. A link to
+    nothing counts as a file, so that what is missing is told where it is read.
 
     Raises:
-        InputError: a folder holds none, or a pattern fits none.
+        InputError: a folder holds none, a pattern fits none, or it is an address.
     """
     path = Path(place)
+    if _ADDRESS.match(str(place)) and not path.exists():
+        raise InputError(f"{place} is an address; accepted: a path, such as where it is mounted")
     if path.is_dir():
-        below = (p for p in sorted(path.rglob("*")) if p.is_file())
+        below = (p for p in sorted(path.rglob("*")) if not p.is_dir())
         files = [p for p in below if all(x[0] not in "._" for x in p.relative_to(path).parts)]
     elif any(sign in str(place) for sign in "*?[") and not path.exists():
         # A whole path may be a pattern.
         fitting = glob.glob(str(place), recursive=True)  # noqa: PTH207
-        files = [p for p in map(Path, sorted(fitting)) if p.is_file()]
+        files = [p for p in map(Path, sorted(fitting)) if not p.is_dir()]
     else:
         return [path]
     if not files:
