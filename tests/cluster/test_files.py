@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 
 import keras
@@ -49,6 +50,44 @@ def test_a_file_that_does_not_fit_is_named(day, tmp_path):
     np.savez(file, x=np.zeros((10, 5), np.float32))
     with pytest.raises(InputError, match=re.escape(f"{file}")):
         tfnorm.cluster.recalibrate(day / "model.keras", file, workers=1)
+
+
+def test_a_file_of_several_that_has_nan_is_named(day, tmp_path, capsys):
+    files = shutil.copytree(day / "day", tmp_path / "day")
+    x = np.load(files / "2.npz")["x"]
+    x[7, 1] = np.nan
+    np.savez(files / "2.npz", x=x)
+    output = tmp_path / "new.keras"
+    command = ("recalibrate", day / "model.keras", "--examples", files, "--output", output)
+    assert run(*command, "--ray", "auto") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "tfnorm: the inputs of layer 'first' are not finite in 1 of its 4 channels"
+    )
+    assert line.endswith(f"they are so in 1 of 6 files, such as {files / '2.npz'}")
+    assert not output.exists()
+
+
+def test_a_report_on_all_rows_says_how_long_the_reading_took(day, tmp_path):
+    def setup():
+        """In the worker, and not before, it takes its time."""
+        if (tmp_path / "begun").exists():
+            time.sleep(2)
+        (tmp_path / "begun").touch()
+
+    files = (day / "model.keras", day / "day")
+    report = tfnorm.cluster.statistics_report(*files, workers=1, setup=setup).report
+    assert report.provenance.seconds > 2
+
+
+def test_an_address_instead_of_a_path_is_one_line(day, log, capsys):
+    for command in (
+        ("replay", "s3://bucket/day", log / "model-1"),
+        ("statistics", day / "model.keras", "--examples", "s3://bucket/day"),
+    ):
+        assert run(*command, "--ray", "auto") == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("tfnorm: s3:/bucket/day is an address; accepted: a path")
 
 
 def test_files_of_a_relative_folder_with_damaged_and_empty_ones(

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from tfnorm.cluster.workers import Workers, everywhere, none_taken
+from tfnorm.errors import InputError
 from tfnorm.examples.files import found
 from tfnorm.export.tracing.batches import batches_of_file
-from tfnorm.reports.provenance import fingerprint
+from tfnorm.reports.provenance import Stopwatch, fingerprint
 from tfnorm.scorers.keras_model import load_keras_file
-from tfnorm.statistics.compare import statistics_report as report_on
+from tfnorm.statistics.compare import partial_report
 from tfnorm.statistics.moves import Recalibration
 from tfnorm.statistics.observation.moving import Statistics
 from tfnorm.statistics.observation.observe import Observer
 from tfnorm.statistics.observation.partial import Partial
-from tfnorm.statistics.recalibrator import Recalibrator
+from tfnorm.statistics.recalibrator import NotFiniteError, Recalibrator
 from tfnorm.statistics.report.report import StatisticsReport
 
 Progress = Callable[[str, int, int], None]
@@ -108,7 +110,16 @@ def recalibrate(
     with _workers(observing, address, workers, skip_damaged) as pool:
         while recalibrator.done is None:
             statistics, label = recalibrator.statistics, recalibrator.label
-            recalibrator.take(_observed(pool, files, statistics, _stage(progress, label)))
+            whole, not_finite = _observed(pool, files, statistics, _stage(progress, label))
+            try:
+                recalibrator.take(whole)
+            except NotFiniteError as error:
+                places = not_finite.get(error.layer)
+                if not places:
+                    raise
+                raise InputError(
+                    f"{error}; they are so in {len(places):,} of {len(files):,} files, such as {places[0]}"
+                ) from error
         return Recalibrated(loaded, recalibrator.done, pool.skipped)
 
 
@@ -145,12 +156,15 @@ def statistics_report(
     """
     if setup is not None:
         setup()
+    watch = Stopwatch()
     loaded = load_keras_file(model)
     files = found(everywhere(examples))
     observing = _Observing(everywhere(model), None, len(files) > 1, setup)
     with _workers(observing, address, workers, skip_damaged) as pool:
-        whole = _observed(pool, files, None, _stage(progress, "reading"))
-        return Reported(report_on(loaded, whole), pool.skipped)
+        whole, _ = _observed(pool, files, None, _stage(progress, "reading"))
+        report = partial_report(loaded, whole)
+        provenance = watch.provenance({"model": loaded})
+        return Reported(replace(report, provenance=provenance), pool.skipped)
 
 
 @dataclass(frozen=True)
@@ -174,14 +188,15 @@ class _Observe:
         self._of_several = asked.of_several
         self._observer = Observer(model, training=asked.training)
 
-    def __call__(self, file: str, statistics: Statistics | None) -> Partial | None:
-        """What the layers are given in a file; None where that has no rows."""
+    def __call__(self, file: str, statistics: Statistics | None) -> tuple[str, Partial] | None:
+        """The file, and what the layers are given in it; None where that has no rows."""
         model = self._observer.model
         batches = batches_of_file(model, Path(file), of_several=self._of_several)()
         first = next(batches, None)
         if first is None:
             return None
-        return self._observer.observe(itertools.chain([first], batches), statistics=statistics)
+        rows = itertools.chain([first], batches)
+        return file, self._observer.observe(rows, statistics=statistics)
 
 
 def _workers(
@@ -201,17 +216,24 @@ def _observed(
     files: Sequence[Path],
     statistics: Statistics | None,
     progress: Callable[[int, int], None] | None,
-) -> Partial:
-    """What the layers are given in all files."""
+) -> tuple[Partial, dict[str, list[str]]]:
+    """What the layers are given in all files, and layer -> the files in which that is not finite."""
     whole: Partial | None = None
-    for part in pool.map(files, lambda: (statistics,), progress):
+    not_finite: dict[str, list[str]] = {}
+    for observed in pool.map(files, lambda: (statistics,), progress):
+        if observed is None:
+            continue
+        file, part = observed
+        for name, population in part.layers.items():
+            if not np.isfinite(population.M2).all():
+                not_finite.setdefault(name, []).append(file)
         if whole is None:
             whole = part
-        elif part is not None:
+        else:
             whole.merge(part)
     if whole is None:
         raise none_taken(pool.skipped)
-    return whole
+    return whole, not_finite
 
 
 def _stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:

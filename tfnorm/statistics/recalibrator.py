@@ -31,6 +31,18 @@ SETTLED = 1e-6
 FLOAT32_STEP = float(np.finfo(np.float32).eps)
 
 
+class NotFiniteError(InputError):
+    """A layer is given what is not finite.
+
+    Attributes:
+        layer: its name.
+    """
+
+    def __init__(self, layer: str, message: str):
+        super().__init__(message)
+        self.layer = layer
+
+
 class Recalibrator:
     """Makes a model's moving statistics those of a dataset that others read: what recalibration decides.
 
@@ -155,9 +167,10 @@ class Recalibrator:
         most = np.finfo(layer.moving_mean.dtype).max
         broken = ~(np.abs(population.mean) <= most) | ~(variance(layer, population) <= most)
         if broken.any():
-            raise InputError(
+            raise NotFiniteError(
+                name,
                 f"the inputs of layer {name!r} are not finite in {broken.sum()} of its {broken.size} "
-                "channels; look for NaN or infinite values in the dataset or in the model's weights"
+                "channels; look for NaN or infinite values in the dataset or in the model's weights",
             )
 
 
