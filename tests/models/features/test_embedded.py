@@ -377,3 +377,11 @@ def test_columns_may_be_called_as_layers_are(cls, tmp_path):
     model.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras")
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize("cls", [DIN, DIEN])
+def test_a_model_of_other_columns_and_its_inner_layers_takes_them_by_their_names(cls, examples):
+    model = make(cls)
+    inner = keras.Model(model.inputs, model.get_layer("interest").output)
+    found = inner.predict(tensors(examples), verbose=0)
+    assert found.shape == (12, model.get_layer("interest").output.shape[-1])

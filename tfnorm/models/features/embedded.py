@@ -19,6 +19,13 @@ from tfnorm.models.masked_mean import MaskedMean, MaskedSum
 from tfnorm.ops.replicas import has_several_replicas
 from tfnorm.schema import Column, History, Id, Number, Schema, item_schema
 
+# What the names of the models' own layers are, or end in.
+_OWN = re.compile(
+    "(.*_)?(target|history|mean|sum|attention|product|interest|normalization|score|extractor|evolution"
+    "|weighted|padded|auxiliary|numbers|normalized|beside|steps|kept|rows|scaled|table"
+    "|(dense|dice|prelu|dropout)_[0-9]+)",
+    re.DOTALL,
+)
 # What no name of a scope may have in TensorFlow, or begin with.
 _NO_SCOPE = re.compile(r"^[^A-Za-z0-9.]|[^A-Za-z0-9_.-]")
 
@@ -227,7 +234,9 @@ def scale(number: Number) -> NumberScale:
 
 
 def _input(column: Column) -> keras.KerasTensor:
-    """The input of a column, which any column may be: no other layer has the name of its layer."""
+    """The input of a column; its layer has the same name, unless another layer may have that."""
+    if "/" not in column.name and not _OWN.fullmatch(column.name):
+        return keras.Input(column.shape, name=column.name, dtype=column.dtype)
     layer = f"{layer_name(column.name)}.input"
     tensor = keras.Input(column.shape, name=layer, dtype=column.dtype)
     tensor.name = column.name
