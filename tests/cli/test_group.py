@@ -39,7 +39,9 @@ def test_every_module_of_the_commands_is_one_and_is_listed_in_the_order_of_the_w
     ]
     for name in listed:
         found = tfnorm.get_command(None, name)
-        assert isinstance(found, Command) and found.name == name
+        assert found.name == name
+        # It loads TensorFlow by itself, for files that need it.
+        assert isinstance(found, Command) or name == "schema"
 
 
 @pytest.mark.parametrize("name", ["nonesuch", "__init__", "..group"])

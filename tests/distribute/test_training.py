@@ -109,7 +109,7 @@ def test_a_config_that_names_no_worker_is_one_clear_error(monkeypatch, config):
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        ({"batch_size": 16}, "batch_size 16, and worker 0 8"),
+        ({"batch_size": 16}, "batch_size 16, and worker 0 10"),
         ({"checkpoints": True}, "checkpoints True, and worker 0 False"),
         ({"train": "abc"}, "train abc, and worker 0 "),
     ],
