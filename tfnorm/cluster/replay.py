@@ -9,6 +9,7 @@ from typing import Any
 
 from tfnorm.cluster.workers import Workers, everywhere, none_taken
 from tfnorm.errors import InputError
+from tfnorm.examples.files import is_address
 from tfnorm.replay.parts import Basis, Part
 from tfnorm.replay.replayer import Replayer
 from tfnorm.replay.report.report import ReplayReport
@@ -152,7 +153,7 @@ def _basis(replayer: Replayer, skip_damaged: bool) -> tuple[Basis, dict[str, str
 def _place(target: str | Path) -> str:
     """Where a model is on all machines: of versions the newest one now, as later there may be another."""
     place = everywhere(target)
-    if "://" in place or place.endswith(".keras"):
+    if is_address(place) or place.endswith(".keras"):
         return place
     return str(find_saved_model(place))
 

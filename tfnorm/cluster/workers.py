@@ -14,6 +14,7 @@ from tfnorm._start.version import __version__
 from tfnorm.cluster.connection import connected, ray
 from tfnorm.cluster.worker import Said, Work, Worker
 from tfnorm.errors import InputError
+from tfnorm.examples.files import is_address
 
 ATTEMPTS = 3
 """How many workers may die in the middle of a file, or as they start, until it is given up."""
@@ -27,9 +28,7 @@ _NOT_THERE = re.compile(r"(?:ModuleNotFoundError|ImportError): (.*)")
 
 def everywhere(place: str | Path) -> str:
     """A path, a pattern or an address as it is in any folder: workers may run in others."""
-    text = str(place)
-    # As a path, an address has lost a slash.
-    return text if ":/" in text else str(Path(text).absolute())
+    return str(place if is_address(place) else Path(place).absolute())
 
 
 def none_taken(skipped: Mapping[str, str]) -> InputError:

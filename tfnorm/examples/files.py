@@ -31,11 +31,15 @@ ACCEPTED = (
     "Serving's PredictionLog"
 )
 
-# A path has lost a slash.
-_ADDRESS = re.compile(r"[a-z][a-z0-9]+://?")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9]+://?")
 
 # Of one that holds something, and of one that holds nothing.
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def is_address(place: str | Path) -> bool:
+    """Whether it is like `s3://bucket/day`, which as a path has lost a slash, and no path that there is."""
+    return _ADDRESS.match(str(place)) is not None and not Path(place).exists()
 
 
 def found(place: str | Path) -> list[Path]:
@@ -48,7 +52,7 @@ def found(place: str | Path) -> list[Path]:
         InputError: a folder holds none, a pattern fits none, or it is an address.
     """
     path = Path(place)
-    if _ADDRESS.match(str(place)) and not path.exists():
+    if is_address(place):
         raise InputError(f"{place} is an address; accepted: a path, such as where it is mounted")
     if path.is_dir():
         below = (p for p in sorted(path.rglob("*")) if not p.is_dir())
