@@ -279,8 +279,9 @@ def _check_whole(where: str, key: str, value: object) -> None:
 
 
 def _is_number(value: object) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and abs(value) <= _LARGEST_NUMBER  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) <= _LARGEST_NUMBER
 
 
 def _vocabulary(where: str, given: object) -> tuple[str, ...] | tuple[int, ...]:
