@@ -12,6 +12,7 @@ import tfnorm
 from tfnorm.errors import InputError
 from tfnorm.models import DIEN, DIN
 from tfnorm.models.dien import negative
+from tfnorm.models.features import embedded
 from tfnorm.schema import History, Id, Number, Schema
 
 SCHEMA = Schema(
@@ -385,3 +386,13 @@ def test_a_model_of_other_columns_and_its_inner_layers_takes_them_by_their_names
     inner = keras.Model(model.inputs, model.get_layer("interest").output)
     found = inner.predict(tensors(examples), verbose=0)
     assert found.shape == (12, model.get_layer("interest").output.shape[-1])
+
+
+@pytest.mark.parametrize("cls", [DIN, DIEN])
+def test_layers_of_the_models_are_called_as_it_is_known_that_they_are(cls):
+    """A column by the name of such a layer needs another layer."""
+    model = make(cls, dropout=0.1)
+    tables = {embedded.table_layer(SCHEMA, feature) for feature in SCHEMA.ids}
+    for layer in model.layers:
+        known = embedded._OWN.fullmatch(layer.name) or layer.name in {*SCHEMA.columns, *tables}
+        assert known, layer.name

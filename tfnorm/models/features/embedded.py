@@ -235,9 +235,9 @@ def scale(number: Number) -> NumberScale:
 
 def _input(column: Column) -> keras.KerasTensor:
     """The input of a column; its layer has the same name, unless another layer may have that."""
-    if "/" not in column.name and not _OWN.fullmatch(column.name):
-        return keras.Input(column.shape, name=column.name, dtype=column.dtype)
-    layer = f"{layer_name(column.name)}.input"
+    layer = column.name
+    if "/" in layer or _OWN.fullmatch(layer):
+        layer = f"{layer_name(layer)}.input"
     tensor = keras.Input(column.shape, name=layer, dtype=column.dtype)
     tensor.name = column.name
     return tensor
