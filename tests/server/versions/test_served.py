@@ -77,8 +77,8 @@ def test_a_request_in_flight_finishes_on_the_version_that_it_began_on(serve, pub
     model = serve()
     with model.version() as old:
         publish(2, 2)
-        eventually(lambda: score(model) == 2)
-        assert states(model) == {2: "AVAILABLE", 1: "UNLOADING"}
+        eventually(lambda: states(model) == {2: "AVAILABLE", 1: "UNLOADING"})
+        assert score(model) == 2
         assert old.number == 1
         assert old.run({"x": X}, signature="serving_default")["score"][0] == 1
     assert states(model) == {2: "AVAILABLE", 1: "END"}
