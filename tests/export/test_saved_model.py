@@ -123,6 +123,20 @@ def test_examples_are_kept_in_the_dtypes_of_the_signature(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("User", "user"), ("_x", "x"), ("x_", "_X"), ("a b", "a_b"), ("tfnorm_input_1", "é")],
+)
+def test_inputs_whose_names_are_one_to_tensorflow_are_two(names, tmp_path):
+    a, b = keras.Input((1,), name="first"), keras.Input((1,), name="second")
+    a.name, b.name = names
+    model = keras.Model(dict(zip(names, (a, b), strict=True)), a - 2 * b)
+    export_saved_model(model, tmp_path)
+    x = {names[0]: np.float32([[1], [7]]), names[1]: np.float32([[2], [5]])}
+    with SavedModel(tmp_path / "1") as saved:
+        assert saved.run(x)["score"].tolist() == [[-3], [-3]]
+
+
 def test_lookup_tables_are_saved_with_the_model(tmp_path):
     class Tables(keras.layers.Layer):
         def __init__(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, MutableSequence
 from pathlib import Path
 
@@ -35,9 +36,11 @@ def finish(
     (meta_graph,) = saved.meta_graphs
     for signature, specs in inputs.items():
         infos = meta_graph.signature_def[signature].inputs
-        for made, name in names.items():
-            infos[name].CopyFrom(infos[made])
+        renamed = {name: copy.deepcopy(infos[made]) for made, name in names.items()}
+        for made in names:
             del infos[made]
+        for name, info in renamed.items():
+            infos[name].CopyFrom(info)
         for name, spec in specs.items():
             if spec.shape.rank is not None:
                 infos[name].tensor_shape.CopyFrom(spec.shape.as_proto())

@@ -86,7 +86,8 @@ class DIEN(keras.Model):
 
     Raises:
         InputError: there is no such activation, neither a schema nor both counts are given, the
-            schema has no history, its numbers lack a mean, or training is not given the negatives.
+            schema has no history, its numbers lack a mean, a column or another input for negatives has
+            the name of one for negatives, or training is not given the negatives.
 
     Example:
 
@@ -150,6 +151,7 @@ class DIEN(keras.Model):
         )
         super().__init__(inputs=features.inputs, outputs=score, **kwargs)
         self.schema = found
+        self._check_names()
         self._of_items = of_items
         if of_items:
             self.item_count, self.category_count = (feature.size for feature in found.ids)
@@ -248,6 +250,17 @@ class DIEN(keras.Model):
             )
             embedded += self.get_layer(f"{prefix}numbers")(normalized)
         return embedded
+
+    def _check_names(self) -> None:
+        taken = {name: f"the column {name!r}" for name in self.schema.columns}
+        for column in (c for history in self.schema.histories for c in history.of.values()):
+            name = negative(column)
+            if name in taken:
+                raise InputError(
+                    f"the input for negatives of {column!r} is called {name!r}, as is {taken[name]}; "
+                    "accepted: another name for one of these columns"
+                )
+            taken[name] = f"that of {column!r}"
 
     def _check_negatives(self, x: Any) -> None:
         given = x if isinstance(x, Mapping) else {}

@@ -380,6 +380,23 @@ def test_columns_may_be_called_as_layers_are(cls, tmp_path):
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
+@pytest.mark.parametrize(
+    ("column", "other", "told"),
+    [
+        ("seen", Number("negative_seen"), "the column 'negative_seen'"),
+        ("history_seen", Number("negative_seen"), "the column 'negative_seen'"),
+        ("history_seen", History("short", of={"item": "seen"}), "that of 'history_seen'"),
+    ],
+)
+def test_an_input_for_negatives_has_a_name_of_its_own(column, other, told):
+    schema = Schema(
+        [Id("item", size=9, width=2), History("long", of={"item": column}), other], target="item"
+    )
+    DIN(schema, units=(3,))
+    with pytest.raises(InputError, match=f"is called 'negative_seen', as is {told}; accepted"):
+        DIEN(schema, units=(3,))
+
+
 @pytest.mark.parametrize("cls", [DIN, DIEN])
 def test_a_model_of_other_columns_and_its_inner_layers_takes_them_by_their_names(cls, examples):
     model = make(cls)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import keyword
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,9 @@ from tfnorm.errors import InputError
 from tfnorm.export.tracing.checks import check_graph
 from tfnorm.export.tracing.interface import Interface
 from tfnorm.scorers.messages import one_line
+
+# What the names of arguments begin with that are not called as their inputs.
+_MADE = "tfnorm_input_"
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def trace(
     """
     model = interface.model
     known = len(model.variables)
-    arguments = {name: _argument(name, i) for i, name in enumerate(interface.inputs)}
+    arguments = _arguments(list(interface.inputs))
 
     def score(features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return interface.score({name: features[arguments[name]] for name in arguments})
@@ -102,10 +106,20 @@ def trace(
     )
 
 
-def _argument(name: str, index: int) -> str:
-    """`name` if Python takes it for an argument's, as `tf.saved_model.save` asks for."""
+def _arguments(names: Sequence[str]) -> dict[str, str]:
+    """Input name -> what its argument is called: as the input, if `tf.saved_model.save` takes that."""
+    # To TensorFlow, arguments whose names differ in this alone are one.
+    alike = Counter(name.lower().strip("_") for name in names)
+    return {
+        name: name if _is_argument(name) and alike[name.lower().strip("_")] == 1 else f"{_MADE}{i}"
+        for i, name in enumerate(names)
+    }
+
+
+def _is_argument(name: str) -> bool:
+    """Whether Python takes it for the name of an argument, and it is none of ours."""
     usable = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
-    return name if usable and name != "self" else f"tfnorm_input_{index}"
+    return usable and name != "self" and not name.lower().startswith(_MADE)
 
 
 def _check_resources(function: tf.types.experimental.ConcreteFunction, module: tf.Module) -> None:
