@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfnorm.ops.moments import along_axis, broadcast_mask, channel_moments
+from tfnorm.ops.moments import along_axis, broadcast_mask
 from tfnorm.statistics.observation.population import Population, about
 
 
@@ -46,16 +46,17 @@ class Sums:
 
     def add(self, inputs: tf.Tensor, mask: tf.Tensor | None, by_batch: bool) -> None:
         """Add what the layer is given in a call, and whether it normalizes that by the batch."""
-        x = tf.cast(inputs, tf.float64)
-        part = channel_moments(x, self._axis, mask)
-        shift = part.mean - self._pivot
-        total = part.count * shift
-        called = tf.cast(part.count > 0, tf.float64)
-        squares = part.M2 + total * shift
+        of_rows = self._of_rows(tf.cast(inputs, tf.float64), mask)
+        count, total, squares = tf.unstack(tf.reduce_sum(of_rows, 0))
+        called = tf.cast(count > 0, tf.float64)
         self.variable.assign_add(
-            tf.stack([part.count, total, squares, called, called if by_batch else 0.0 * called])
+            tf.stack([count, total, squares, called, called if by_batch else 0.0 * called])
         )
-        self._batch.assign_add(self._by_example(x, mask))
+        # A call that has several rows an example, as where a layer is shared by steps, or that has not all
+        # examples, has them in their order.
+        rows, examples = tf.shape(of_rows)[0], tf.shape(self._batch)[0]
+        owners = tf.range(rows) * examples // tf.maximum(rows, 1)
+        self._batch.assign_add(tf.math.unsorted_segment_sum(of_rows[:, :2], owners, examples))
 
     def end(self) -> None:
         """The batch has been."""
@@ -76,16 +77,12 @@ class Sums:
         """Whether any of it was normalized by the batch."""
         return bool(self.variable.numpy()[4].any())
 
-    def _by_example(self, x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-        """`[examples, 2, C]`, how many values each example has and the sum of their deviations.
-
-        A call that has several rows an example, as where a layer is shared by steps, or that has not all
-        examples, has them in their order.
-        """
+    def _of_rows(self, x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+        """`[rows, 3, C]`: how many values each row has, the sum of their deviations and of the squares."""
         axis = self._axis % x.shape.rank
         outer, *inner = (other for other in range(x.shape.rank) if other != axis)
 
-        def of_rows(values: tf.Tensor) -> tf.Tensor:
+        def summed(values: tf.Tensor) -> tf.Tensor:
             total = tf.reduce_sum(values, inner) if inner else values
             return total if outer < axis else tf.transpose(total)
 
@@ -94,7 +91,4 @@ class Sums:
         if mask is not None:
             counted = tf.cast(tf.broadcast_to(broadcast_mask(mask, x), tf.shape(x)), x.dtype)
             deviations = tf.where(counted > 0, deviations, 0.0)
-        rows, examples = tf.shape(x)[outer], tf.shape(self._batch)[0]
-        owners = tf.range(rows) * examples // tf.maximum(rows, 1)
-        of_each = tf.stack([of_rows(counted), of_rows(deviations)], 1)
-        return tf.math.unsorted_segment_sum(of_each, owners, examples)
+        return tf.stack([summed(counted), summed(deviations), summed(deviations * deviations)], 1)
