@@ -1,15 +1,25 @@
 """What is said of a cluster that can't be reached, before anything of Ray's has started."""
 
 import re
+import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import grpc
 import pytest
 import ray
 from command_line import free_port, run
 
+from tfnorm.cluster import connection
 from tfnorm.cluster.connection import connected
 from tfnorm.errors import InputError
+
+ASKED = {
+    "": "/ray.rpc.NodeInfoGcsService/GetClusterId",
+    "ray://": "/ray.rpc.RayletDriver/ClusterInfo",
+}
 
 
 def test_an_address_at_which_nothing_is_is_one_line_within_seconds(ranker, capsys):
@@ -25,6 +35,76 @@ def test_an_address_at_which_nothing_is_is_one_line_within_seconds(ranker, capsy
     )
     assert time.monotonic() - began < 30
     assert not (ranker.parent / "new.keras").exists()
+
+
+@contextmanager
+def answering(answers):
+    """The place of a gRPC server that has these methods."""
+
+    class Handler(grpc.GenericRpcHandler):
+        def service(self, call):
+            method = answers.get(call.method)
+            return method and grpc.unary_unary_rpc_method_handler(method)
+
+    server = grpc.server(ThreadPoolExecutor(1), [Handler()])
+    place = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        yield place
+    finally:
+        server.stop(None).wait()
+
+
+@pytest.fixture
+def reached(monkeypatch):
+    """The addresses that Ray was given, which connects to none."""
+    reached = []
+    monkeypatch.setattr(ray, "init", lambda address, **options: reached.append(address))
+    return reached
+
+
+@pytest.mark.parametrize("scheme", ASKED)
+def test_what_answers_nothing_is_told(monkeypatch, scheme, reached):
+    """Ray itself would ask it for minutes."""
+    monkeypatch.setattr(connection, "_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"{scheme}127.0.0.1:{listener.getsockname()[1]}"
+        message = f"'{address}' can't be reached: what listens there does not answer as Ray does"
+        with pytest.raises(InputError, match=message), connected(address):
+            pass
+    assert reached == []
+
+
+@pytest.mark.parametrize(("scheme", "other"), [("", "ray://"), ("ray://", "")])
+def test_what_answers_as_ray_is_connected_to_and_another_is_told(scheme, other, reached):
+    """Of a cluster's two addresses each is of one scheme only."""
+    with answering({ASKED[scheme]: lambda request, context: b""}) as place:
+        with connected(scheme + place):
+            assert reached == [scheme + place]
+        with (
+            pytest.raises(InputError, match=r"not answer as Ray does \(UNIMPLEMENTED\); accepted"),
+            connected(other + place),
+        ):
+            pass
+    assert reached == [scheme + place]
+
+
+def test_a_cluster_that_asks_for_a_token_is_told(reached):
+    def refused(request, context):
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "no token")
+
+    with (
+        answering({ASKED[""]: refused}) as place,
+        pytest.raises(InputError, match=r"it asks for a token, .* where RAY_AUTH_MODE is token"),
+        connected(place),
+    ):
+        pass
+
+
+def test_the_address_in_the_environment_is_asked_likewise(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    with pytest.raises(InputError, match=r"'auto' can't be reached: .*refused"), connected("auto"):
+        pass
 
 
 @pytest.mark.parametrize("address", ["somewhere", "ray://somewhere", "host:port"])

@@ -1,6 +1,7 @@
 """Training by the recipe on replicas and on workers gives what one device gives."""
 
 import json
+import socket
 
 import click_rows
 import numpy as np
@@ -104,6 +105,18 @@ def test_a_config_that_names_no_worker_is_one_clear_error(monkeypatch, config):
         strategy_scope("multi-worker"),
     ):
         pass
+
+
+def test_a_port_that_is_taken_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        task = {"type": "worker", "index": 0}
+        config = json.dumps({"cluster": {"worker": [place, "127.0.0.1:1"]}, "task": task})
+        command = ("train", "--strategy", "multi-worker")
+        ((status, told),) = apart(training_worker.by_command, (config, command))
+    assert status == 2
+    assert told.startswith(f"tfnorm: this worker can't listen at {place}, which TF_CONFIG gives")
+    assert told.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,14 @@ LOCAL = "local"
 OBJECT_STORE = 100 << 20
 """Bytes of the object store of a cluster that is started here, which only hands on partial results."""
 
-_SECONDS = 10
-"""That an address has to answer."""
+_SECONDS = 15
+"""That an address has for a connection, and again to answer as Ray does."""
+
+_ASKED = {
+    "": ("/ray.rpc.NodeInfoGcsService/GetClusterId", b""),
+    "ray": ("/ray.rpc.RayletDriver/ClusterInfo", b"\x08\x06"),  # of the type PING
+}
+"""Scheme of an address -> what Ray answers there without more ado, and the request, as protobuf writes it."""
 
 _STARTS = 3
 """How often it is tried to start a cluster here."""
@@ -53,7 +59,7 @@ def connected(address: str) -> Iterator[None]:
             cores = os.cpu_count() or 1
             _start(module, num_cpus=cores, object_store_memory=OBJECT_STORE, **quiet)
         else:
-            _check_answers(address)
+            _check_answers(os.environ.get("RAY_ADDRESS", address) if address == "auto" else address)
             del quiet["include_dashboard"]
             module.init(address, **quiet)
     # Ray raises Exception itself where its processes take too long to start.
@@ -83,9 +89,23 @@ def _start(module: ModuleType, **options: Any) -> None:
 
 
 def _check_answers(address: str) -> None:
-    """Ray itself waits a minute for an address at which nothing is."""
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if colon and port.isdecimal():
-        socket.create_connection((host, int(port)), _SECONDS).close()
-    elif address != "auto":
+    """Ray itself waits minutes for an address at which nothing is, or another than Ray."""
+    import grpc
+
+    if address == "auto":
+        return
+    scheme, _, place = address.rpartition("://")
+    host, colon, port = place.rpartition(":")
+    if not colon or not port.isdecimal() or scheme not in _ASKED:
         raise ValueError("it is no address")
+    socket.create_connection((host, int(port)), _SECONDS).close()
+    method, request = _ASKED[scheme]
+    with ray("_private.gcs_utils").create_gcs_channel(place) as channel:
+        try:
+            channel.unary_unary(method)(request, timeout=_SECONDS)
+        except grpc.RpcError as error:
+            code = error.code().name
+            reason = f"what listens there does not answer as Ray does ({code})"
+            if code == "UNAUTHENTICATED":
+                reason = "it asks for a token, which Ray sends where RAY_AUTH_MODE is token"
+            raise ValueError(reason) from error

@@ -66,8 +66,15 @@ def _strategy(name: StrategyName) -> tf.distribute.Strategy:
         raise InputError(f"strategy is {name!r}; accepted: {', '.join(map(repr, STRATEGIES))}")
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
-    _check_config(os.environ.get("TF_CONFIG", ""))
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    place = _configured_place(os.environ.get("TF_CONFIG", ""))
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    # TensorFlow has no more to say of a port that it can't listen on.
+    except tf.errors.UnknownError as error:
+        raise InputError(
+            f"this worker can't listen at {place}, which TF_CONFIG gives it: {error.message}; accepted: a "
+            "port of this machine on which nothing listens"
+        ) from error
 
 
 def check_strategy() -> None:
@@ -146,14 +153,16 @@ def loss_of_workers_told(next_step: str) -> Iterator[None]:
         ) from error
 
 
-def _check_config(text: str) -> None:
+def _configured_place(text: str) -> str:
+    """HOST:PORT of this worker."""
     accepted = 'accepted: {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
     try:
         config: Any = json.loads(text)
         cluster, task = config["cluster"], config["task"]
-        known = cluster[task["type"]]
-        fits = isinstance(known, list) and 0 <= int(task["index"]) < len(known)
+        known, index = cluster[task["type"]], int(task["index"])
+        fits = isinstance(known, list) and 0 <= index < len(known)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"TF_CONFIG is {text[:80]!r}; {accepted}") from error
     if not fits or not set(cluster) <= {"chief", "worker"}:
         raise InputError(f"TF_CONFIG is {text[:80]!r}; {accepted}")
+    return str(known[index])
