@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from tfnorm.scorers.saved_model import SavedModelScorer
 from tfnorm.session import DEFAULT_SIGNATURE
 from tfnorm.session.memory import large_in_place
 from tfnorm.statistics.moves import Recalibration
+from tfnorm.statistics.observation.observe import Observer
 from tfnorm.statistics.recalibrate import recalibrate_statistics
+from tfnorm.statistics.recalibrator import NotFiniteError
 from tfnorm.training import Progress, Recipe, Trained, train
 from tfnorm.verify import InvarianceReport, verify_batch_invariance
 
@@ -114,7 +116,17 @@ def recalibrate_by_file(model: keras.Model, examples: Path) -> Recalibration:
     """
     files = found(examples)
     streams = [batches_of_file(model, file, of_several=len(files) > 1) for file in files]
-    return recalibrate_statistics(model, lambda: chain.from_iterable(x() for x in streams))
+    try:
+        return recalibrate_statistics(model, lambda: chain.from_iterable(x() for x in streams))
+    except NotFiniteError as error:
+        observer, layer = Observer(model), error.layer
+
+        def is_so_in(batches: Iterator[tuple[Any]]) -> bool:
+            first = list(islice(batches, 1))
+            return bool(first) and layer in observer.observe(chain(first, batches)).not_finite
+
+        places = [file for file, x in zip(files, streams, strict=True) if is_so_in(x())]
+        raise error.in_files(places, len(files)) from error
 
 
 def deliver(

@@ -52,20 +52,35 @@ def test_a_file_that_does_not_fit_is_named(day, tmp_path):
         tfnorm.cluster.recalibrate(day / "model.keras", file, workers=1)
 
 
-def test_a_file_of_several_that_has_nan_is_named(day, tmp_path, capsys):
+@pytest.fixture
+def files_with_nan(day, tmp_path):
     files = shutil.copytree(day / "day", tmp_path / "day")
     x = np.load(files / "2.npz")["x"]
     x[7, 1] = np.nan
     np.savez(files / "2.npz", x=x)
-    output = tmp_path / "new.keras"
+    return files
+
+
+@pytest.mark.parametrize("options", [(), ("--ray", "auto")], ids=["plain", "on a cluster"])
+def test_a_file_of_several_that_has_nan_is_named(day, files_with_nan, tmp_path, capsys, options):
+    files, output = files_with_nan, tmp_path / "new.keras"
     command = ("recalibrate", day / "model.keras", "--examples", files, "--output", output)
-    assert run(*command, "--ray", "auto") == 2
+    assert run(*command, *options) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
         "tfnorm: the inputs of layer 'first' are not finite in 1 of its 4 channels"
     )
     assert line.endswith(f"they are so in 1 of 6 files, such as {files / '2.npz'}")
     assert not output.exists()
+
+
+def test_a_report_on_all_rows_names_the_file_that_has_nan(day, files_with_nan, tmp_path, capsys):
+    examples = ("--examples", files_with_nan, "--ray", "auto", "--json", tmp_path / "report.json")
+    assert run("statistics", day / "model.keras", *examples) == 1
+    file = str(files_with_nan / "2.npz")
+    assert f"notfinite{file}" in "".join(capsys.readouterr().out.split())
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert found["not_finite"] == {"first": [file], "second": [file]}
 
 
 def test_a_report_on_all_rows_says_how_long_the_reading_took(day, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -78,7 +78,12 @@ def add_skipped(table: Table, skipped: Mapping[str, str]) -> None:
     """How many files were left out, and of the first few why."""
     if skipped:
         table.add_row("files", f"{len(skipped)} left out")
-    for reason in list(skipped.values())[:3]:
-        table.add_row("skipped", reason)
-    if len(skipped) > 3:
-        table.add_row("skipped", f"and {len(skipped) - 3} files more")
+    add_files(table, "skipped", list(skipped.values()))
+
+
+def add_files(table: Table, label: str, files: Sequence[str]) -> None:
+    """The first few of what may be thousands."""
+    for file in files[:3]:
+        table.add_row(label, file)
+    if len(files) > 3:
+        table.add_row(label, f"and {len(files) - 3} files more")

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from tfnorm.cluster.workers import Workers, everywhere, none_taken
-from tfnorm.errors import InputError
 from tfnorm.examples.files import found
 from tfnorm.export.tracing.batches import batches_of_file
 from tfnorm.reports.provenance import Stopwatch, fingerprint
@@ -55,6 +53,7 @@ class Reported:
     Attributes:
         report: as `tfnorm.statistics_report` has it.
         skipped: the files that were left out -> why.
+        not_finite: the name of a layer -> the files that give it what is NaN or infinite.
 
     Example:
 
@@ -63,6 +62,7 @@ class Reported:
 
     report: StatisticsReport
     skipped: dict[str, str] = field(default_factory=dict)
+    not_finite: dict[str, list[str]] = field(default_factory=dict)
 
 
 def recalibrate(
@@ -114,12 +114,7 @@ def recalibrate(
             try:
                 recalibrator.take(whole)
             except NotFiniteError as error:
-                places = not_finite.get(error.layer)
-                if not places:
-                    raise
-                raise InputError(
-                    f"{error}; they are so in {len(places):,} of {len(files):,} files, such as {places[0]}"
-                ) from error
+                raise error.in_files(not_finite.get(error.layer, []), len(files)) from error
         return Recalibrated(loaded, recalibrator.done, pool.skipped)
 
 
@@ -161,10 +156,10 @@ def statistics_report(
     files = found(everywhere(examples))
     observing = _Observing(everywhere(model), None, len(files) > 1, setup)
     with _workers(observing, address, workers, skip_damaged) as pool:
-        whole, _ = _observed(pool, files, None, _stage(progress, "reading"))
+        whole, not_finite = _observed(pool, files, None, _stage(progress, "reading"))
         report = partial_report(loaded, whole)
         provenance = watch.provenance({"model": loaded})
-        return Reported(replace(report, provenance=provenance), pool.skipped)
+        return Reported(replace(report, provenance=provenance), pool.skipped, not_finite)
 
 
 @dataclass(frozen=True)
@@ -224,9 +219,8 @@ def _observed(
         if observed is None:
             continue
         file, part = observed
-        for name, population in part.layers.items():
-            if not np.isfinite(population.M2).all():
-                not_finite.setdefault(name, []).append(file)
+        for name in part.not_finite:
+            not_finite.setdefault(name, []).append(file)
         if whole is None:
             whole = part
         else:

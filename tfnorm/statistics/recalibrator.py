@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -41,6 +42,13 @@ class NotFiniteError(InputError):
     def __init__(self, layer: str, message: str):
         super().__init__(message)
         self.layer = layer
+
+    def in_files(self, files: Sequence[str | Path], total: int) -> NotFiniteError:
+        """It with where to look: the files in which that is so, of how many."""
+        if not files:
+            return self
+        where = f"they are so in {len(files):,} of {total:,} files, such as {files[0]}"
+        return NotFiniteError(self.layer, f"{self}; {where}")
 
 
 class Recalibrator:

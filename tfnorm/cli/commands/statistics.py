@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tfnorm.cli.cluster import add_skipped, cluster_options, on_cluster, refuse_on_cluster
+from tfnorm.cli.cluster import (
+    add_files,
+    add_skipped,
+    cluster_options,
+    on_cluster,
+    refuse_on_cluster,
+)
 from tfnorm.cli.command import Command
 from tfnorm.cli.custom import custom_options
 from tfnorm.cli.files import json_option, report_option, write_json, write_views
@@ -86,10 +93,12 @@ def _of_all_rows(
         raise InputError("--ray needs --examples, the files that the workers read")
     with stages("files") as progress:
         found = engine.statistics_report(target, examples, progress=progress, **cluster)
-    write_json(json_file, {**found.report.to_dict(), "skipped": found.skipped})
+    of_files = {"skipped": found.skipped, "not_finite": found.not_finite}
+    write_json(json_file, {**found.report.to_dict(), **of_files})
     show(with_provenance(found.report.__rich__(), found.report.provenance))
-    if found.skipped:
+    if found.skipped or found.not_finite:
         table = two_columns("cluster", cluster["address"])
         add_skipped(table, found.skipped)
+        add_files(table, "not finite", list(dict.fromkeys(chain(*found.not_finite.values()))))
         show(table)
     return 0 if found.report.passed else 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from tfnorm.errors import InputError
 from tfnorm.statistics.observation.population import Population
 
@@ -96,6 +98,11 @@ class Partial:
         self.called_again |= other.called_again
         self.examples += other.examples
         self.batches += other.batches
+
+    @property
+    def not_finite(self) -> list[str]:
+        """The names of the layers that are given what is NaN or infinite."""
+        return [name for name, found in self.layers.items() if not np.isfinite(found.M2).all()]
 
     def to_dict(self) -> dict[str, Any]:
         """It as plain data, as JSON has it but for what is no number."""
