@@ -161,6 +161,11 @@ def test_a_cluster_that_starts_too_slowly_is_started_again(monkeypatch):
         assert tried == [("local",)] * 2
 
 
+def test_a_replay_by_no_workers_is_told_before_anything_is_read(ranker, capsys):
+    assert run("replay", "no.jsonl", ranker, "--ray", "local", "--workers", "0") == 2
+    assert capsys.readouterr().err == "tfnorm: workers is 0; accepted: 1 or more\n"
+
+
 @pytest.mark.parametrize(
     ("option", "instead"), [("--limit", "fewer files"), ("--rows", "rows stay where")]
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfnorm.cluster.workers import Workers, everywhere, none_taken
+from tfnorm.cluster.workers import Workers, check_count, everywhere, none_taken
 from tfnorm.errors import InputError
 from tfnorm.examples.files import is_address
 from tfnorm.replay.parts import Basis, Part
@@ -75,6 +75,7 @@ def replay(
         replayed = tfnorm.cluster.replay("day/*.tfrecord", "exports/ranker", address="auto")
         print(replayed.report.verdict)
     """
+    check_count(workers)
     if setup is not None:
         setup()
     targets = tuple(_place(x) for x in (model, against) if x is not None)

@@ -39,6 +39,12 @@ def none_taken(skipped: Mapping[str, str]) -> InputError:
     return InputError(f"no file is left: {len(skipped):,} were left out, such as {first}")
 
 
+def check_count(count: int | None) -> None:
+    """Raise InputError where it is no number of workers."""
+    if count is not None and count < 1:
+        raise InputError(f"workers is {count}; accepted: 1 or more")
+
+
 class Workers:
     """Processes of a cluster that each load a model once, and then work on files.
 
@@ -69,8 +75,7 @@ class Workers:
         count: int | None = None,
         skip_damaged: bool = False,
     ):
-        if count is not None and count < 1:
-            raise InputError(f"workers is {count}; accepted: 1 or more")
+        check_count(count)
         self.skipped: dict[str, str] = {}
         self._fingerprint, self._skip = fingerprint, skip_damaged
         self._make = ray("cloudpickle").dumps(make)
