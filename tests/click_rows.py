@@ -5,7 +5,6 @@ import pyarrow as pa
 import pyarrow.parquet
 import tensorflow as tf
 
-from tfnorm import datasets
 from tfnorm.schema import History, Id, Number, Schema
 
 COUNT = 30
@@ -115,9 +114,3 @@ def assert_same(found, expected):
     for name, array in expected.items():
         assert found[name].dtype.kind == array.dtype.kind, name
         np.testing.assert_array_equal(found[name], array, err_msg=name)
-
-
-def splits(folder):
-    """The log in the folders `train`, `validation` and `test`, in Parquet."""
-    parts = (datasets.parquet(folder / part, SCHEMA) for part in ("train", "test", "validation"))
-    return datasets.Splits("clicks", *parts)

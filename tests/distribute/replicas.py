@@ -2,20 +2,33 @@
 
 import gc
 
-import click_rows
 import tensorflow as tf
 
+from tfnorm import datasets
+from tfnorm.schema import History, Id, Number, Schema
 from tfnorm.training import Recipe, train
 
 REPLICAS = 2
-RECIPE = Recipe(
-    epochs=2,
-    batch_size=10,
-    patience=2,
-    validation_share=0.1,
-    embedding_l2=1e-3,
-    positive_weight=2.0,
+RECIPE = Recipe(epochs=4, batch_size=8, patience=4, embedding_l2=1e-3, positive_weight=2.0)
+# Most of the time goes by while a model is traced, so it has few inputs.
+SCHEMA = Schema(
+    [
+        Id("user", size=50, hashed=True),
+        Id("item", size=101),
+        Number("price", scale="log"),
+        History("history", of={"item": "hist_items"}, length=4),
+    ],
+    target=["item"],
+    label="click",
+    group="user",
+    time="ts",
 )
+
+
+def splits(folder):
+    """The log of click_rows in the folders `train`, `validation` and `test`, in Parquet."""
+    parts = (datasets.parquet(folder / part, SCHEMA) for part in ("train", "test", "validation"))
+    return datasets.Splits("clicks", *parts)
 
 
 def outcome(trained):
@@ -39,4 +52,4 @@ def main(folder):
     )
     strategy = tf.distribute.MirroredStrategy([f"CPU:{n}" for n in range(REPLICAS)])
     with strategy.scope():
-        return outcome(train(click_rows.splits(folder), RECIPE))
+        return outcome(train(splits(folder), RECIPE))

@@ -25,8 +25,14 @@ def folder(tmp_path_factory):
         for n in range(files):
             rows = click_rows.rows(30 + n, start=start + 50 * n)
             click_rows.write_parquet(folder / split / f"{n}.parquet", rows, row_group_size=20)
-    click_rows.SCHEMA.save(folder / "schema.json")
+    replicas.SCHEMA.save(folder / "schema.json")
     return folder
+
+
+@pytest.fixture(scope="module")
+def expected(folder):
+    """What one device learns."""
+    return replicas.outcome(train(replicas.splits(folder), replicas.RECIPE))
 
 
 def assert_alike(found, expected, rtol):
@@ -36,22 +42,24 @@ def assert_alike(found, expected, rtol):
             np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol, err_msg=name)
 
 
-def test_replicas_learn_what_one_device_learns(folder):
+def test_replicas_learn_what_one_device_learns(folder, expected):
     (found,) = apart(replicas.main, (folder,))
-    assert_alike(found, replicas.outcome(train(click_rows.splits(folder), replicas.RECIPE)), 1e-4)
+    assert_alike(found, expected, 1e-4)
 
 
 @pytest.mark.timeout(2 * SECONDS)
-def test_workers_of_which_one_is_killed_are_started_again_and_learn_what_one_process_learns(folder):
+def test_workers_of_which_one_is_killed_are_started_again_and_learn_what_one_process_learns(
+    folder, expected
+):
     configs = _configs()
     files = [f"--{split}={folder}/{split}/*.parquet" for split in ("train", "validation", "test")]
-    recipe = training_worker.RECIPE
+    recipe = replicas.RECIPE
     arguments = [
         *("train", "--strategy", "multi-worker"),
         *(f"--schema={folder}/schema.json", *files, f"--checkpoints={folder}/checkpoints"),
         *(f"--epochs={recipe.epochs}", f"--batch-size={recipe.batch_size}"),
-        *(f"--learning-rate={recipe.learning_rate}", f"--warmup={recipe.warmup}", "--no-decay"),
-        f"--patience={recipe.patience}",
+        *(f"--patience={recipe.patience}", f"--embedding-l2={recipe.embedding_l2}"),
+        f"--positive-weight={recipe.positive_weight}",
         f"--output={folder}/din.keras",
     ]
     other = FORKS.Process(target=training_worker.killed, args=(configs[1], folder))
@@ -68,12 +76,11 @@ def test_workers_of_which_one_is_killed_are_started_again_and_learn_what_one_pro
 
     first, second = apart(training_worker.main, *((config, folder) for config in _configs()))
     assert (first.pop("writes"), second.pop("writes")) == (True, False)
-    blocks = [block.where for block in click_rows.splits(folder).train.blocks]
+    blocks = [block.where for block in replicas.splits(folder).train.blocks]
     assert (first.pop("read"), second.pop("read")) == (set(blocks[2::2]), set(blocks[1::2]))
     for name in ("weights", "statistics"):
         for one, other in zip(first[name], second[name], strict=True):
             np.testing.assert_array_equal(one, other)
-    expected = replicas.outcome(train(click_rows.splits(folder), recipe))
     assert len(first["loss"]) == recipe.epochs and "val_auc" in expected
     assert_alike(first, expected, 1e-4)
     assert_alike(second, expected, 1e-4)
@@ -122,7 +129,7 @@ def test_a_port_that_is_taken_is_one_line():
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        ({"batch_size": 16}, "batch_size 16, and worker 0 10"),
+        ({"batch_size": 16}, "batch_size 16, and worker 0 8"),
         ({"checkpoints": True}, "checkpoints True, and worker 0 False"),
         ({"train": "abc"}, "train abc, and worker 0 "),
     ],
@@ -135,7 +142,7 @@ def test_workers_that_are_given_different_things_are_told_before_they_wait_for_e
     with pytest.raises(
         InputError, match=f"worker 1 was given {told}.*; accepted: the same command"
     ):
-        train(click_rows.splits(folder), replicas.RECIPE)
+        train(replicas.splits(folder), replicas.RECIPE)
 
 
 def test_a_strategy_that_there_is_not_is_an_error():

@@ -7,20 +7,17 @@ import os
 import signal
 from dataclasses import replace
 
-import click_rows
 from command_line import run
-from distribute.replicas import outcome
+from distribute.replicas import RECIPE, outcome, splits
 
-from tfnorm.training import Recipe, strategy_scope, train
-
-RECIPE = Recipe(epochs=4, batch_size=8, learning_rate=1e-3, warmup=0, decay=False, patience=0)
+from tfnorm.training import strategy_scope, train
 
 
 def main(config, folder):
     os.environ["TF_CONFIG"] = config
     gc.disable()  # It ends before its garbage matters.
     with strategy_scope("multi-worker") as writes:
-        log, read = watched(click_rows.splits(folder))
+        log, read = watched(splits(folder))
         trained = train(log, RECIPE, checkpoints=folder / "checkpoints")
     return {"writes": writes, "read": read, **outcome(trained)}
 
@@ -34,8 +31,7 @@ def killed(config, folder):
             os.kill(os.getpid(), signal.SIGKILL)
 
     with strategy_scope("multi-worker"):
-        splits = click_rows.splits(folder)
-        train(splits, RECIPE, checkpoints=folder / "checkpoints", progress=step)
+        train(splits(folder), RECIPE, checkpoints=folder / "checkpoints", progress=step)
 
 
 def by_command(config, arguments):
@@ -45,13 +41,13 @@ def by_command(config, arguments):
         return run(*arguments), told.getvalue()
 
 
-def watched(splits):
+def watched(whole):
     """The log, and which blocks of its training split are read, but for the first, which tells the dtypes."""
     read = set()
 
     def block(one):
         return replace(one, read=lambda: read.add(one.where) or one.read())
 
-    first, *others = splits.train.blocks
-    log = replace(splits.train, blocks=(first, *map(block, others)))
-    return replace(splits, train=log), read
+    first, *others = whole.train.blocks
+    log = replace(whole.train, blocks=(first, *map(block, others)))
+    return replace(whole, train=log), read
