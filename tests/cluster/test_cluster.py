@@ -21,7 +21,7 @@ from command_line import run
 from ray.cluster_utils import Cluster
 
 import tfnorm
-from tfnorm.cluster.connection import OBJECT_STORE, connected
+from tfnorm.cluster.connection import OBJECT_STORE, connected, started
 from tfnorm.pipeline import recalibrate_by_file
 
 # Ray says what its later versions will do, and its threads outlive what they were started for.
@@ -37,14 +37,24 @@ SECONDS = 240
 def nodes():
     """A cluster of two nodes with room for one worker each; the second can be removed."""
     size = {"num_cpus": 1, "object_store_memory": OBJECT_STORE}
-    head = {**size, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    clusters = []
+
+    def start():
+        cluster = Cluster()
+        clusters.append(cluster)
+        cluster.add_node(**size, include_dashboard=False)
+        return cluster, cluster.add_node(**size)
+
+    def end():
+        while clusters:
+            clusters.pop().shutdown()
+
     try:
-        second = cluster.add_node(**size)
+        cluster, second = started(start, end)
         with connected(cluster.address):
             yield cluster, second
     finally:
-        cluster.shutdown()
+        end()
 
 
 def test_recalibration_is_that_of_a_single_process_though_a_node_dies_in_the_middle(nodes, day):

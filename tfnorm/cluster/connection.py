@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import TypeVar
 
 from tfnorm.errors import InputError, optional
+
+_T = TypeVar("_T")
 
 LOCAL = "local"
 OBJECT_STORE = 100 << 20
@@ -57,7 +59,8 @@ def connected(address: str) -> Iterator[None]:
         if address == LOCAL:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             cores = os.cpu_count() or 1
-            _start(module, num_cpus=cores, object_store_memory=OBJECT_STORE, **quiet)
+            options = {"num_cpus": cores, "object_store_memory": OBJECT_STORE, **quiet}
+            started(lambda: module.init(LOCAL, **options), module.shutdown)
         else:
             _check_answers(os.environ.get("RAY_ADDRESS", address) if address == "auto" else address)
             del quiet["include_dashboard"]
@@ -75,16 +78,22 @@ def connected(address: str) -> Iterator[None]:
         module.shutdown()
 
 
-def _start(module: ModuleType, **options: Any) -> None:
-    """Start a cluster here, again where a busy machine was too slow for the 30 s that Ray gives itself."""
-    for left in reversed(range(_STARTS)):
+def started(start: Callable[[], _T], end: Callable[[], object]) -> _T:
+    """What starts here, again where a busy machine was too slow for the 30 s that Ray gives itself.
+
+    Args:
+        start: starts it.
+        end: ends what there is of it.
+    """
+    left = _STARTS
+    while True:
         try:
-            module.init(LOCAL, **options)
-            return
+            return start()
         # Ray raises Exception itself.
         except Exception as error:
-            module.shutdown()
-            if not left or "timed out" not in str(error):
+            end()
+            left -= 1
+            if not left or "timed out" not in str(error).lower():
                 raise
 
 
