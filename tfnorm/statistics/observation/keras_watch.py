@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfnorm._keras import probe_detector, producer
-from tfnorm._tensorflow import inlined_functions
+from tfnorm._keras import is_symbolic, probe_detector, producer
+from tfnorm._tensorflow import functions_are_inlined, inlined_functions
 from tfnorm.layers.moving_statistics import Observer
 from tfnorm.ops.moments import channel_moments
 from tfnorm.statistics.judgement import Moments, Used, merged
@@ -18,7 +18,10 @@ from tfnorm.statistics.observation.moving import moving_variables, read, statist
 from tfnorm.statistics.observation.watched import watched
 from tfnorm.statistics.watch import Arrays, Unseen, Watched
 
-Score = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
+Tensors = Mapping[str, tf.Tensor]
+Score = Callable[[Tensors], Tensors]
+# The scores, and the moments of what layers are given: count, mean and M2 of each.
+Shown = tuple[dict[str, tf.Tensor], list[tuple[tf.Tensor, ...]]]
 
 
 class KerasWatch:
@@ -49,6 +52,9 @@ class KerasWatch:
         self._watched: dict[keras.layers.Layer, Watched] = {}
         self._score = score
         self._is_probe = probe_detector()
+        self._traces = is_symbolic(model) and not functions_are_inlined()
+        self._graphs: dict[Callable[[Tensors], Shown], Callable[[Tensors], Shown]] = {}
+        self._seen: list[keras.layers.Layer] = []
 
     @property
     def empty(self) -> bool:
@@ -56,11 +62,25 @@ class KerasWatch:
         return not self._layers
 
     def used(self, features: Arrays) -> tuple[dict[str, np.ndarray], dict[Watched, Moments]]:
+        with _kept(self._layers):
+            outputs, found = self._ran(self._show_moments, features)
         seen: dict[Watched, list[Moments]] = {}
+        for layer, moments in zip(self._seen, found, strict=True):
+            seen.setdefault(self._watch(layer), []).append(Moments(*(v.numpy() for v in moments)))
+        return outputs, {layer: merged(moments) for layer, moments in seen.items()}
+
+    def own(self, features: Arrays) -> dict[str, np.ndarray]:
+        with _kept(self._layers):
+            return self._ran(self._use_own, features)[0]
+
+    def _show_moments(self, features: Tensors) -> Shown:
+        """The scores, and the moments of what each of the layers that are `_seen` is given."""
+        self._seen = []
+        found: list[tuple[tf.Tensor, ...]] = []
 
         def showing(layer: keras.layers.Layer) -> Observer:
             def observe(inputs: tf.Tensor, mask: tf.Tensor | None, by_batch: bool) -> None:
-                if tf.inside_function():
+                if tf.compat.v1.get_default_graph() is not around and tf.inside_function():
                     raise Unseen("a layer is called inside a function that was traced before")
                 if self._is_probe():
                     return
@@ -68,21 +88,18 @@ class KerasWatch:
                     if self._layers[layer] not in self.by_batch:
                         self.by_batch.append(self._layers[layer])
                 else:
-                    found = channel_moments(tf.cast(inputs, tf.float64), layer.axis, mask)
-                    moments = Moments(*(v.numpy() for v in found))
-                    seen.setdefault(self._watch(layer), []).append(moments)
+                    self._seen.append(layer)
+                    found.append(channel_moments(tf.cast(inputs, tf.float64), layer.axis, mask))
 
             return observe
 
-        with (
-            _kept(self._layers),
-            watched({layer: showing(layer) for layer in self._layers}),
-            inlined_functions(),
-        ):
-            outputs = self._scores(features)
-        return outputs, {layer: merged(moments) for layer, moments in seen.items()}
+        around = tf.compat.v1.get_default_graph()
+        with watched({layer: showing(layer) for layer in self._layers}), inlined_functions():
+            return self._scores(features), found
 
-    def own(self, features: Arrays) -> dict[str, np.ndarray]:
+    def _use_own(self, features: Tensors) -> Shown:
+        """The scores with the statistics of these features."""
+
         # Not by training=True: ghost batches would be normalized apart, and renorm by running statistics.
         def owning(layer: keras.layers.Layer) -> Observer:
             def observe(inputs: tf.Tensor, mask: tf.Tensor | None, by_batch: bool) -> None:
@@ -97,12 +114,22 @@ class KerasWatch:
 
             return observe
 
-        with (
-            _kept(self._layers),
-            watched({layer: owning(layer) for layer in self._layers}),
-            inlined_functions(),
-        ):
-            return self._scores(features)
+        with watched({layer: owning(layer) for layer in self._layers}), inlined_functions():
+            return self._scores(features), []
+
+    def _ran(
+        self, score: Callable[[Tensors], Shown], features: Arrays
+    ) -> tuple[dict[str, np.ndarray], list[tuple[tf.Tensor, ...]]]:
+        """What it gives: of a graph, which runs again at little cost, unless a layer is called in a loop."""
+        tensors = {name: tf.constant(array) for name, array in features.items()}
+        if self._traces and score not in self._graphs:
+            try:
+                self._graphs[score] = _graph_of(score, tensors)
+            except Unseen:
+                self._traces = False
+        run = self._graphs.get(score, score)
+        outputs, found = run(tensors)
+        return {name: output.numpy() for name, output in outputs.items()}, found
 
     def _watch(self, layer: keras.layers.Layer) -> Watched:
         if layer not in self._watched:
@@ -124,13 +151,24 @@ class KerasWatch:
             self.called.append(self._watched[layer])
         return self._watched[layer]
 
-    def _scores(self, features: Arrays) -> dict[str, np.ndarray]:
-        outputs = self._score({name: tf.constant(array) for name, array in features.items()})
+    def _scores(self, features: Tensors) -> dict[str, tf.Tensor]:
         return {
-            name: tf.cast(output, tf.float64).numpy()
-            for name, output in outputs.items()
+            name: tf.cast(output, tf.float64)
+            for name, output in self._score(features).items()
             if output.dtype.is_floating
         }
+
+
+def _graph_of(score: Callable[[Tensors], Shown], like: Tensors) -> Callable[[Tensors], Shown]:
+    """It traced, for any number of rows."""
+    names = list(like)
+
+    def of_list(*tensors: tf.Tensor) -> Shown:
+        return score(dict(zip(names, tensors, strict=True)))
+
+    specs = [tf.TensorSpec([None, *x.shape[1:]], x.dtype) for x in like.values()]
+    traced = tf.function(of_list, input_signature=specs, autograph=False).get_concrete_function()
+    return lambda tensors: traced(*(tensors[name] for name in names))
 
 
 def _is_settled(layer: keras.layers.Layer, inputs: list[keras.KerasTensor]) -> bool:
