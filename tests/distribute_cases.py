@@ -162,7 +162,7 @@ def train_dien(strategy, by_loop):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = DIEN(30, 7, 3, units=(5,), activation="prelu", batch_normalization=False)
-        model.compile(keras.optimizers.SGD(0.5), "binary_crossentropy", jit_compile=False)
+        model.compile(keras.optimizers.SGD(0.5), "binary_crossentropy")
         # `fit` traces its step twice if that makes the optimizer's variables.
         model.optimizer.build(model.trainable_variables)
         if by_loop:
