@@ -146,6 +146,25 @@ def test_batches_of_a_model_that_takes_them_so_are_under_way_together_after_the_
     assert budget.spent == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize(("seconds", "threads"), [(0.0005, 1), (0.002, 2)])
+def test_short_batches_go_one_by_one(seconds, threads, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    by = []
+
+    def score(feeds):
+        by.append(threading.current_thread().name)
+        return _double(feeds)
+
+    clock = (seconds * number for number in range(1000))
+    runner = Runner(
+        FunctionScorer(score, concurrent=True), 18, budget=Budget(60.0, lambda: next(clock))
+    )
+    runner.scored(PAIRS, ROWS)
+    by.clear()
+    runner.scored(PAIRS, ROWS)
+    assert (threading.main_thread().name in by) == (threads == 1)
+
+
 @pytest.mark.parametrize("attributes", [{}, {"concurrent": True, "remote": True}])
 def test_batches_of_a_server_and_of_a_model_that_does_not_take_them_so_go_one_by_one(attributes):
     under_way = []

@@ -21,6 +21,9 @@ CLIENTS = 8
 _MOST_THREADS = 4
 """Batches of a model on this machine that are under way at the same time: large ones take memory each."""
 
+_LEAST_SECONDS = 1e-3
+"""That a batch takes at least which has a thread of its own: shorter ones wait for each other's Python."""
+
 Rows = Mapping[str, np.ndarray]
 Scored = dict[str, np.ndarray]
 
@@ -113,7 +116,11 @@ class Runner:
         if composition.kind == "concurrent":
             return CLIENTS
         # What scores for the first time may be traced in it, and tells only then what it is like.
-        overlap = self._scorer.concurrent and not self._scorer.remote and self.done > 0
+        each = self.budget.expected([composition]) / max(1, len(composition.batches))
+        is_short = 0 < each < _LEAST_SECONDS
+        overlap = (
+            self._scorer.concurrent and not self._scorer.remote and self.done > 0 and not is_short
+        )
         most = min(_MOST_THREADS, os.cpu_count() or 1) if overlap else 1
         return max(1, min(most, len(composition.batches)))
 
