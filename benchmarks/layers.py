@@ -250,7 +250,7 @@ def parsed_shape(context, option, values: tuple[str, ...]) -> tuple[tuple[int, .
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
 def main(layer, shapes, modes, works, rounds, runs, torch_python, json_file) -> None:
     """Time the layers beside their peers."""
-    console = Console()
+    console = Console(width=200)
     results = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         for name in layer or ("BatchNormalization", "Dice"):

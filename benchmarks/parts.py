@@ -70,7 +70,7 @@ def parts_of(layer: type, shape: tuple[int, ...]) -> dict:
 @click.option("--runs", type=click.IntRange(3), default=3, show_default=True)
 def main(shapes, rounds, runs) -> None:
     """Time the parts of a training step."""
-    console = Console()
+    console = Console(width=200)
     table = Table("layer", "shape", *PARTS, title="milliseconds")
     cases = [
         (layer, shape) for layer in (tfnorm.BatchNormalization, tfnorm.Dice) for shape in shapes
