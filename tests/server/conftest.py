@@ -74,7 +74,7 @@ def client(server, connect):
 def eventually():
     """Waits until `condition` holds."""
 
-    def eventually(condition, seconds=20):
+    def eventually(condition, seconds=60):
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, "it did not happen in time"

@@ -72,11 +72,11 @@ def test_over_both_apis_a_request_ends_when_its_client_goes(
             else:
                 feeds = {"x": np.array(TEXT, object)}
                 asked = pool.submit(client.predict, feeds, signature="echo_string")
-            eventually(lambda: waits, 10)
+            eventually(lambda: waits)
             assert isinstance(asked.exception(20), grpc.RpcError | requests.Timeout)
         for one in opened:
             one.close()
-        eventually(lambda: not waits and budget.taken == full.taken, 10)
+        eventually(lambda: not waits and budget.taken == full.taken)
         full.close()
     assert budget.taken == 0
 
