@@ -134,6 +134,23 @@ def test_files_of_a_relative_folder_with_damaged_and_empty_ones(
     np.testing.assert_allclose(model.get_layer("first").moving_mean, x.mean(0), rtol=1e-5)
 
 
+def test_a_file_that_can_not_be_read_in_a_later_pass_is_left_out_of_those_before(day, tmp_path):
+    files = shutil.copytree(day / "day", tmp_path / "day")
+    last = files / f"{FILES - 1}.npz"
+
+    def step(label, done, total):
+        if label != "pass 1" and done == 1:
+            last.unlink(missing_ok=True)
+
+    found = tfnorm.cluster.recalibrate(
+        day / "model.keras", files, workers=1, skip_damaged=True, progress=step
+    )
+    assert list(found.skipped) == [str(last)]
+    x = np.concatenate([np.load(file)["x"] for file in sorted(files.iterdir())])
+    np.testing.assert_allclose(found.model.get_layer("first").moving_mean, x.mean(0), rtol=1e-5)
+    assert (found.done.examples, found.done.passes) == (len(x), 2)
+
+
 def test_where_every_file_is_damaged_it_is_one_line_that_shows_one(day, log, tmp_path, capsys):
     (tmp_path / "day").mkdir()
     for name in ("a.jsonl", "b.jsonl"):

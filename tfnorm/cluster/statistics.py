@@ -104,13 +104,19 @@ def recalibrate(
     if setup is not None:
         setup()
     loaded = load_keras_file(model)
-    recalibrator = Recalibrator(loaded)
+    recalibrator, left_out = Recalibrator(loaded), None
     files = found(everywhere(examples))
     observing = _Observing(everywhere(model), False, len(files) > 1, setup)
     with _workers(observing, address, workers, skip_damaged) as pool:
         while recalibrator.done is None:
             statistics, label = recalibrator.statistics, recalibrator.label
             whole, not_finite = _observed(pool, files, statistics, _stage(progress, label))
+            if left_out not in (None, len(pool.skipped)):
+                # What the passes before have made has a file in it that is left out now.
+                recalibrator.undo()
+                recalibrator, left_out = Recalibrator(loaded), None
+                continue
+            left_out = len(pool.skipped)
             try:
                 recalibrator.take(whole)
             except NotFiniteError as error:
