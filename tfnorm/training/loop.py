@@ -80,13 +80,17 @@ def fit(
     for epoch in range(first, epochs):
         told.on_epoch_begin(epoch)
         total, rows = 0.0, 0
+        for metric in model.metrics:
+            metric.reset_state()
         for number, ((x, y, *weights), size) in enumerate(zip(batches, sizes, strict=True)):
             told.on_train_batch_begin(number)
             clicks = tf.where(tf.round(y) == 1, positive_weight, 1.0)
             loss = step(x, y, clicks * weights[0] if weights else clicks, tf.constant(size))
             total, rows = total + float(loss) * size, rows + size
             told.on_train_batch_end(number, {"loss": total / rows})
-        told.on_epoch_end(epoch, {"loss": total / rows})
+        # Read here, their variables are those of all replicas together.
+        measured = {metric.name: float(metric.result()) for metric in model.metrics}
+        told.on_epoch_end(epoch, {**measured, "loss": total / rows})
         if model.stop_training:
             break
     told.on_train_end()
