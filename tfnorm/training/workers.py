@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from tfnorm.training.recipe import STRATEGIES, StrategyName
 
 _T = TypeVar("_T")
 _WORD = 8
+_ADDRESS = re.compile(r".+:[0-9]+")
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -155,14 +157,26 @@ def loss_of_workers_told(next_step: str) -> Iterator[None]:
 
 def _configured_place(text: str) -> str:
     """HOST:PORT of this worker."""
-    accepted = 'accepted: {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
+    accepted = (
+        'accepted: {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}, '
+        "each address once, and no more than one chief"
+    )
     try:
         config: Any = json.loads(text)
         cluster, task = config["cluster"], config["task"]
         known, index = cluster[task["type"]], int(task["index"])
-        fits = isinstance(known, list) and 0 <= index < len(known)
-    except (ValueError, KeyError, TypeError) as error:
+        addresses = [address for of_type in cluster.values() for address in of_type]
+        fits = (
+            set(cluster) <= {"chief", "worker"}
+            and all(isinstance(of_type, list) for of_type in cluster.values())
+            and len(cluster.get("chief", ())) <= 1
+            and all(isinstance(x, str) and _ADDRESS.fullmatch(x) for x in addresses)
+            and len(set(addresses)) == len(addresses)
+            and 0 <= index < len(known)
+            and str(index) == str(task["index"])
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"TF_CONFIG is {text[:80]!r}; {accepted}") from error
-    if not fits or not set(cluster) <= {"chief", "worker"}:
+    if not fits:
         raise InputError(f"TF_CONFIG is {text[:80]!r}; {accepted}")
     return str(known[index])

@@ -146,8 +146,10 @@ def test_batches_of_a_model_that_takes_them_so_are_under_way_together_after_the_
     assert budget.spent == pytest.approx(3.0)
 
 
-@pytest.mark.parametrize(("seconds", "threads"), [(0.0005, 1), (0.002, 2)])
-def test_short_batches_go_one_by_one(seconds, threads, monkeypatch):
+@pytest.mark.parametrize(
+    ("seconds", "inputs", "threads"), [(1e-4, 2, 1), (1e-3, 2, 2), (1e-3, 300, 1), (1e-2, 300, 2)]
+)
+def test_batches_whose_time_is_mostly_pythons_go_one_by_one(seconds, inputs, threads, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     by = []
 
@@ -155,13 +157,14 @@ def test_short_batches_go_one_by_one(seconds, threads, monkeypatch):
         by.append(threading.current_thread().name)
         return _double(feeds)
 
+    rows = {"x": np.arange(6.0), **{f"x{number}": np.arange(6) for number in range(1, inputs)}}
     clock = (seconds * number for number in range(1000))
     runner = Runner(
         FunctionScorer(score, concurrent=True), 18, budget=Budget(60.0, lambda: next(clock))
     )
-    runner.scored(PAIRS, ROWS)
+    runner.scored(PAIRS, rows)
     by.clear()
-    runner.scored(PAIRS, ROWS)
+    runner.scored(PAIRS, rows)
     assert (threading.main_thread().name in by) == (threads == 1)
 
 

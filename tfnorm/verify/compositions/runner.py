@@ -21,7 +21,7 @@ CLIENTS = 8
 _MOST_THREADS = 4
 """Batches of a model on this machine that are under way at the same time: large ones take memory each."""
 
-_LEAST_SECONDS = 1e-3
+_LEAST_SECONDS, _SECONDS_AN_INPUT = 2e-4, 1e-5
 """That a batch takes at least which has a thread of its own: shorter ones wait for each other's Python."""
 
 Rows = Mapping[str, np.ndarray]
@@ -68,7 +68,7 @@ class Runner:
             InputError: it refuses a batch, or stops answering.
         """
         scored: list[Scored] = []
-        threads = self._threads(composition)
+        threads = self._threads(composition, len(rows))
         answers = self._answers(composition, rows, threads)
         for start in range(0, len(composition.batches), threads):
             before = self.budget.clock()
@@ -111,13 +111,13 @@ class Runner:
             return str(error)
         return None
 
-    def _threads(self, composition: Composition) -> int:
+    def _threads(self, composition: Composition, inputs: int) -> int:
         """How many batches of the composition are under way at the same time."""
         if composition.kind == "concurrent":
             return CLIENTS
         # What scores for the first time may be traced in it, and tells only then what it is like.
         each = self.budget.expected([composition]) / max(1, len(composition.batches))
-        is_short = 0 < each < _LEAST_SECONDS
+        is_short = 0 < each < _LEAST_SECONDS + _SECONDS_AN_INPUT * inputs
         overlap = (
             self._scorer.concurrent and not self._scorer.remote and self.done > 0 and not is_short
         )
