@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 
 import numpy as np
 
@@ -21,8 +23,8 @@ CLIENTS = 8
 _MOST_THREADS = 4
 """Batches of a model on this machine that are under way at the same time: large ones take memory each."""
 
-_LEAST_SECONDS, _SECONDS_AN_INPUT = 2e-4, 1e-5
-"""That a batch takes at least which has a thread of its own: shorter ones wait for each other's Python."""
+_SECONDS_AN_INPUT = 1e-5
+"""That the shortest batch takes at least where threads are worth it: else they wait for Python by turns."""
 
 Rows = Mapping[str, np.ndarray]
 Scored = dict[str, np.ndarray]
@@ -50,6 +52,7 @@ class Runner:
         self._progress = progress
         self.budget = budget or Budget()
         self.done = 0
+        self._shortest = math.inf
 
     def scored(
         self,
@@ -116,10 +119,9 @@ class Runner:
         if composition.kind == "concurrent":
             return CLIENTS
         # What scores for the first time may be traced in it, and tells only then what it is like.
-        each = self.budget.expected([composition]) / max(1, len(composition.batches))
-        is_short = 0 < each < _LEAST_SECONDS + _SECONDS_AN_INPUT * inputs
+        is_python = self._shortest < _SECONDS_AN_INPUT * inputs
         overlap = (
-            self._scorer.concurrent and not self._scorer.remote and self.done > 0 and not is_short
+            self._scorer.concurrent and not self._scorer.remote and self.done > 0 and not is_python
         )
         most = min(_MOST_THREADS, os.cpu_count() or 1) if overlap else 1
         return max(1, min(most, len(composition.batches)))
@@ -131,7 +133,10 @@ class Runner:
             feeds = {name: array[batch] for name, array in rows.items()}
             if composition.padding is not None:
                 feeds = composition.padding.apply(feeds)
-            return self._scorer.score(feeds)
+            began = perf_counter()
+            scored = self._scorer.score(feeds)
+            self._shortest = min(self._shortest, perf_counter() - began)
+            return scored
 
         if threads == 1:
             yield from map(answer, composition.batches)
