@@ -143,8 +143,9 @@ def test_batches_of_a_model_that_takes_them_so_are_under_way_together_after_the_
     scored = [*runner.scored(alone.part(0, 1), rows), *runner.scored(alone.part(1), rows)]
     np.testing.assert_array_equal([outputs["score"] for outputs in scored], 2 * rows["x"][:, None])
     assert seen == [(number, count) for number in range(1, count + 1)]
-    # A second for each batch or so many together, but for the first batch of all.
-    assert budget.spent == pytest.approx(3.0)
+    # A second passes from the first of those that are under way together to the last.
+    assert budget.spent == pytest.approx(1.0)
+    assert budget.expected([alone.part(1)]) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("inputs", "threads"), [(2, 2), (300, 1)])

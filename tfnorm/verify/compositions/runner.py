@@ -73,25 +73,29 @@ class Runner:
         scored: list[Scored] = []
         threads = self._threads(composition, len(rows))
         answers = self._answers(composition, rows, threads)
-        for start in range(0, len(composition.batches), threads):
-            before = self.budget.clock()
-            together = composition.batches[start : start + threads]
-            for batch in together:
-                try:
-                    outputs = next(answers)
-                except InputError as error:
-                    self.budget.lose(self.budget.clock() - before)
-                    where = f"{composition.name!r}, in a batch of {len(batch)}"
-                    raise self._stopped(where, error) from error
-                if composition.padding is not None:
-                    outputs = {
-                        name: cropped(array, (shapes or {}).get(name, array.shape[1:]))
-                        for name, array in outputs.items()
-                    }
-                scored.append(outputs)
-                self.skip_to(self.done + len(batch))
-            share = (self.budget.clock() - before) / len(together)
-            for batch in together:
+        began = self.budget.clock()
+        for batch in composition.batches:
+            try:
+                outputs = next(answers)
+            except InputError as error:
+                self.budget.lose(self.budget.clock() - began)
+                where = f"{composition.name!r}, in a batch of {len(batch)}"
+                raise self._stopped(where, error) from error
+            if composition.padding is not None:
+                outputs = {
+                    name: cropped(array, (shapes or {}).get(name, array.shape[1:]))
+                    for name, array in outputs.items()
+                }
+            scored.append(outputs)
+            self.skip_to(self.done + len(batch))
+            if threads == 1:
+                ended = self.budget.clock()
+                self.budget.record(len(batch), ended - began)
+                began = ended
+        if threads > 1:
+            # Those that are under way together may come back at once.
+            share = (self.budget.clock() - began) / len(composition.batches)
+            for batch in composition.batches:
                 self.budget.record(len(batch), share)
         return scored
 
