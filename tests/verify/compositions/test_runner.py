@@ -132,6 +132,7 @@ def test_batches_of_a_model_that_takes_them_so_are_under_way_together_after_the_
     cores, monkeypatch
 ):
     monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("tfnorm.verify.compositions.runner._SECONDS_AN_INPUT", 0.0)
     threads = min(cores, 4)
     count = 1 + 3 * threads
     rows = {"x": np.arange(float(count))}
