@@ -10,11 +10,7 @@ now over that of before, and both over Keras's. Where others use the machine, `t
 
 from __future__ import annotations
 
-import io
-import statistics
-import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,11 +21,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 from layers import KerasDice, call_of, keras_run, parsed_shape
+from packages import ROOT, unpack
 from rich.console import Console
 from rich.table import Table
-from timing import medians
+from timing import medians, spread_of
 
-ROOT = Path(__file__).parents[1]
 LAYERS = ("BatchNormalization", "Dice")
 SHAPES = ("256x80", "1024x200", "8192x200", "4096x1024")
 
@@ -45,15 +41,6 @@ def layers_of(folder: Path) -> dict[str, Callable[[], keras.layers.Layer]]:
         sys.path.remove(str(folder))
     assert Path(layers.__file__).is_relative_to(folder)
     return {name: getattr(layers, name) for name in LAYERS}
-
-
-def unpack(commit: str, folder: Path) -> None:
-    """Put the package as it was at a commit in a folder."""
-    packed = subprocess.run(
-        ["git", "archive", commit, "tfnorm"], cwd=ROOT, capture_output=True, check=True
-    )
-    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(folder, filter="data")
 
 
 def ratios(makes: dict[str, Callable], shape: tuple[int, ...], mode: str, rounds: int) -> list:
@@ -84,10 +71,7 @@ def main(commit: str, shapes, modes, rounds: int, repeats: int) -> None:
             for mode in modes or ("graph", "xla"):
                 for shape in shapes:
                     found = [ratios(makes, shape, mode, rounds) for _ in range(repeats)]
-                    cells = [
-                        f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})"
-                        for each in zip(*found, strict=True)
-                    ]
+                    cells = [spread_of(each).shown(2) for each in zip(*found, strict=True)]
                     table.add_row(name, mode, " x ".join(map(str, shape)), *cells)
     Console().print(table)
 

@@ -29,7 +29,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from timing import copier, medians, spread_of, versions
+from timing import Spread, copier, medians, spread_of, versions
 
 import tfnorm
 
@@ -217,18 +217,17 @@ def case_of(layer: str, shape: tuple[int, ...], mode: str, work: str, runs: list
 def table_of(layer: str, work: str, cases: list[dict]) -> Table:
     peers = list(dict.fromkeys(name for case in cases for name in case["ratios"]))
     title = f"{layer}, {work}: tfnorm's milliseconds, and each peer's time over tfnorm's"
-
-    def shown(spread: dict[str, float], digits: int) -> str:
-        least, median, most = (f"{spread[of]:.{digits}f}" for of in ("least", "median", "most"))
-        return f"{median} ({least} to {most})"
-
     table = Table("shape", "mode", "tfnorm", *peers, title=title, title_justify="left")
     for column in table.columns[2:]:
         column.justify = "right"
     for case in cases:
-        ratios = (shown(case["ratios"][p], 2) if p in case["ratios"] else "" for p in peers)
+        ratios = (
+            Spread(**case["ratios"][p]).shown(2) if p in case["ratios"] else "" for p in peers
+        )
         shape = " x ".join(map(str, case["shape"]))
-        table.add_row(shape, case["mode"], shown(case["milliseconds"]["tfnorm"], 3), *ratios)
+        table.add_row(
+            shape, case["mode"], Spread(**case["milliseconds"]["tfnorm"]).shown(3), *ratios
+        )
     return table
 
 

@@ -109,7 +109,7 @@ def main(rounds: int) -> None:
                 }
                 np.testing.assert_allclose(calls[SESSION]()[0], calls[ONNX]()[0], atol=1e-5)
                 took = spreads(calls, rounds=rounds, progress=progress, clock=time.process_time)
-                cells = [f"{t.median:.3f} ({t.least:.3f} to {t.most:.3f})" for t in took.values()]
+                cells = [spread.shown(3) for spread in took.values()]
                 ratio = f"{took[ONNX].median / took[SESSION].median:.2f}"
                 drawn.add_row(name, str(rows), *cells, ratio, str(nodes(saved, feeds)))
             saved.close()

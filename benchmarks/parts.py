@@ -80,8 +80,7 @@ def main(shapes, rounds, runs) -> None:
             medians(parts_of(layer, shape), rounds=rounds, clock=time.process_time)
             for _ in range(runs)
         ]
-        found = (spread_of([run[part] for run in times]) for part in PARTS)
-        shown = (f"{median:.2f} ({least:.2f} to {most:.2f})" for least, median, most in found)
+        shown = (spread_of([run[part] for run in times]).shown(2) for part in PARTS)
         table.add_row(layer.__name__, " x ".join(map(str, shape)), *shown)
     console.print(table)
 

@@ -13,15 +13,13 @@ it is there.
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import click
+from packages import ROOT, Package, unpack
+from timing import spread_of
 
 ROWS = {1: 40, 64: 10, 1024: 3}
 """Batch size -> calls in a round."""
@@ -89,33 +87,12 @@ def make_exports(folder: Path) -> list[str]:
     return list(models)
 
 
-class Package:
-    """A process with one of the two packages."""
-
-    def __init__(self, package: Path, exports: Path, clock: str):
-        verify = "verify_batch_invariance"
-        if f'"{verify}"' not in (package / "tfnorm" / "verify" / "_public.py").read_text():
-            verify = "batch_invariance"
-        code = WORKER % {"verify": verify}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code, str(exports), clock],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=package,
-            env=os.environ | {"PYTHONPATH": str(package), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )
-        assert self._process.stdout.readline() == "ready\n"
-
-    def ask(self, *question: object) -> tuple[float, object]:
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
-        return tuple(json.loads(self._process.stdout.readline()))
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
+def worker(package: Path) -> str:
+    """What a process with that package runs."""
+    verify = "verify_batch_invariance"
+    if f'"{verify}"' not in (package / "tfnorm" / "verify" / "_public.py").read_text():
+        verify = "batch_invariance"
+    return WORKER % {"verify": verify}
 
 
 @click.command()
@@ -126,29 +103,28 @@ class Package:
 )
 def main(commit: str, rounds: int, clock: str) -> None:
     """Time scoring and verification as they are and as they were at COMMIT."""
-    from before import ROOT, unpack
-
     counter = {"processor": "process_time", "wall": "perf_counter"}[clock]
     print("model | work | now / before | before | now | same")
     all_same = True
     with tempfile.TemporaryDirectory() as old, tempfile.TemporaryDirectory() as exports:
         names = make_exports(Path(exports))
         unpack(commit, Path(old))
-        packages = [Package(Path(folder), Path(exports), counter) for folder in (old, ROOT)]
+        packages = [
+            Package(folder, worker(folder), exports, counter) for folder in (Path(old), ROOT)
+        ]
         work = [(name, rows, calls) for name in names for rows, calls in ROWS.items()]
         for name, rows, calls in [*work, *((name, 0, 1) for name in VERIFIED)]:
             answers = [
-                [package.ask(name, rows, calls) for package in packages]
+                [package.ask((name, rows, calls)) for package in packages]
                 for _ in range(rounds if rows else 3)
             ]
             was, now = ([took for took, _ in each] for each in zip(*answers, strict=True))
-            found = sorted(b / a for a, b in zip(was, now, strict=True))
+            found = spread_of([b / a for a, b in zip(was, now, strict=True)])
             same = all(one[0][1] == one[1][1] for one in answers)
             all_same &= same
             work_done = f"batch of {rows}" if rows else f"verification of {max(ROWS):,}"
-            ratio = f"{statistics.median(found):.2f} ({found[0]:.2f} to {found[-1]:.2f})"
             took = " | ".join(f"{statistics.median(each) * 1e3:,.2f} ms" for each in (was, now))
-            print(f"{name} | {work_done} | {ratio} | {took} | {same}", flush=True)
+            print(f"{name} | {work_done} | {found.shown(2)} | {took} | {same}", flush=True)
         for package in packages:
             package.close()
     if not all_same:

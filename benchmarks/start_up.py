@@ -18,7 +18,7 @@ from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from timing import Spread, spread_of, versions
+from timing import spread_of, versions
 
 PAIRS = {
     "import tfnorm": (["-c", "import tfnorm"], "import keras", ["-c", "import keras"]),
@@ -38,10 +38,6 @@ def milliseconds(arguments: list[str]) -> float:
     return 1e3 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def shown(spread: Spread, digits: int) -> str:
-    return f"{spread.median:.{digits}f} ({spread.least:.{digits}f} to {spread.most:.{digits}f})"
-
-
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--rounds", default=15, show_default=True, type=click.IntRange(3))
 def main(rounds: int) -> None:
@@ -59,10 +55,10 @@ def main(rounds: int) -> None:
         ratios = [mine / other for mine, other in took]
         drawn.add_row(
             name,
-            shown(spread_of(ours), 0),
+            spread_of(ours).shown(0),
             beside,
-            shown(spread_of(theirs), 0),
-            shown(spread_of(ratios), 2),
+            spread_of(theirs).shown(0),
+            spread_of(ratios).shown(2),
         )
     Console(width=140).print(drawn)
 

@@ -31,6 +31,10 @@ class Spread(NamedTuple):
     median: float
     most: float
 
+    def shown(self, digits: int) -> str:
+        """The median, with the least and the most."""
+        return f"{self.median:.{digits}f} ({self.least:.{digits}f} to {self.most:.{digits}f})"
+
 
 class Turn:
     """Calls `call` until it has taken three milliseconds, and says how many of `clock` one call took.

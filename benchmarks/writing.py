@@ -10,14 +10,11 @@ the most; a ratio is that of two turns of one round. Each row is printed once it
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import click
+from packages import ROOT, Package, unpack
 from timing import spread_of
 
 WORKER = """
@@ -68,54 +65,24 @@ def make_models(folder: Path) -> list[str]:
     return list(models)
 
 
-class Exporter:
-    """A process that exports with one of the packages, or by Keras's own."""
-
-    def __init__(self, package: Path, models: Path, by: str):
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(models), by],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=package,
-            env=os.environ | {"PYTHONPATH": str(package), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )
-        assert self._process.stdout.readline() == "ready\n"
-
-    def seconds(self, name: str) -> float:
-        self._process.stdin.write(json.dumps(name) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
-
-
 @click.command()
 @click.argument("commit")
 @click.option("--rounds", type=click.IntRange(3), default=5, show_default=True)
 def main(commit: str, rounds: int) -> None:
     """Time exports as they are, as they were at COMMIT, and Keras's own."""
-    from before import ROOT, unpack
-
-    def shown(values: list[float]) -> str:
-        return "{1:.2f} ({0:.2f} to {2:.2f})".format(*spread_of(values))
-
     print("model | now | before | keras | now / before | now / keras")
     with tempfile.TemporaryDirectory() as old, tempfile.TemporaryDirectory() as models:
         names = make_models(Path(models))
         unpack(commit, Path(old))
         exporters = [
-            Exporter(folder, Path(models), by)
+            Package(folder, WORKER, models, by)
             for folder, by in ((ROOT, "tfnorm"), (Path(old), "tfnorm"), (ROOT, "keras"))
         ]
         for name in names:
-            took = [[one.seconds(name) for one in exporters] for _ in range(rounds)]
-            columns = [list(column) for column in zip(*took, strict=True)]
+            took = [[one.ask(name) for one in exporters] for _ in range(rounds)]
             ratios = [[turn[0] / turn[other] for turn in took] for other in (1, 2)]
-            print(" | ".join([name, *map(shown, columns), *map(shown, ratios)]), flush=True)
+            columns = [spread_of(column).shown(2) for column in (*zip(*took, strict=True), *ratios)]
+            print(" | ".join([name, *columns]), flush=True)
         for one in exporters:
             one.close()
 
