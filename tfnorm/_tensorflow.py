@@ -13,7 +13,7 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,21 @@ def inlined_functions() -> Iterator[None]:
 def functions_are_inlined() -> bool:
     """Whether this thread's functions are, by `inlined_functions` or for the whole process."""
     return bool(_inlining.depth) or tf.config.functions_run_eagerly()
+
+
+def traced_by_name(
+    function: Callable[[dict[str, tf.Tensor]], Any], specs: Mapping[str, tf.TensorSpec]
+) -> tf.types.experimental.ConcreteFunction:
+    """A function of tensors by name as a graph, which takes them in the order of `specs`.
+
+    TensorFlow takes some names for one another's, and others for no argument's.
+    """
+
+    def of_list(*tensors: tf.Tensor) -> Any:
+        return function(dict(zip(specs, tensors, strict=True)))
+
+    made = tf.function(of_list, input_signature=list(specs.values()), autograph=False)
+    return made.get_concrete_function()
 
 
 def make_callable_here(function: tf.types.experimental.ConcreteFunction) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm._keras import built_shape, loading_in_place, output_names
+from tfnorm._tensorflow import traced_by_name
 from tfnorm.errors import InputError
 from tfnorm.graph.varying import remembers
 from tfnorm.scorers.inputs import by_path, check_names, declared, is_shape, packed
@@ -139,12 +140,8 @@ class KerasScorer(Scorer):
             raise InputError(f"{self.name} can't be saved: {one_line(error)}") from error
 
     def _traced(self, specs: dict[str, tf.TensorSpec]) -> tf.types.experimental.ConcreteFunction:
-        def scores(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._outputs(dict(zip(specs, tensors, strict=True)))
-
-        function = tf.function(scores, input_signature=list(specs.values()), autograph=False)
         try:
-            return function.get_concrete_function()
+            return traced_by_name(self._outputs, specs)
         except (TypeError, ValueError, KeyError, tf.errors.OpError) as error:
             raise InputError(
                 f"{self.name} can't be called on {', '.join(specs)}: {one_line(error)}"

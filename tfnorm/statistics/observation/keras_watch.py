@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm._keras import is_symbolic, probe_detector, producer
-from tfnorm._tensorflow import functions_are_inlined, inlined_functions
+from tfnorm._tensorflow import functions_are_inlined, inlined_functions, traced_by_name
 from tfnorm.layers.moving_statistics import Observer
 from tfnorm.ops.moments import channel_moments
 from tfnorm.statistics.judgement import Moments, Used, merged
@@ -161,14 +161,9 @@ class KerasWatch:
 
 def _graph_of(score: Callable[[Tensors], Shown], like: Tensors) -> Callable[[Tensors], Shown]:
     """It traced, for any number of rows."""
-    names = list(like)
-
-    def of_list(*tensors: tf.Tensor) -> Shown:
-        return score(dict(zip(names, tensors, strict=True)))
-
-    specs = [tf.TensorSpec([None, *x.shape[1:]], x.dtype) for x in like.values()]
-    traced = tf.function(of_list, input_signature=specs, autograph=False).get_concrete_function()
-    return lambda tensors: traced(*(tensors[name] for name in names))
+    specs = {name: tf.TensorSpec([None, *x.shape[1:]], x.dtype) for name, x in like.items()}
+    traced = traced_by_name(score, specs)
+    return lambda tensors: traced(*(tensors[name] for name in specs))
 
 
 def _is_settled(layer: keras.layers.Layer, inputs: list[keras.KerasTensor]) -> bool:
