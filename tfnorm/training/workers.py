@@ -157,7 +157,8 @@ def loss_of_workers_told(next_step: str) -> Iterator[None]:
 
 def _configured_place(text: str) -> str:
     """HOST:PORT of this worker."""
-    accepted = (
+    refusal = InputError(
+        f"TF_CONFIG is {text[:80]!r}; "
         'accepted: {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}, '
         "each address once, and no more than one chief"
     )
@@ -175,8 +176,8 @@ def _configured_place(text: str) -> str:
             and 0 <= index < len(known)
             and str(index) == str(task["index"])
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"TF_CONFIG is {text[:80]!r}; {accepted}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise refusal from error
     if not fits:
-        raise InputError(f"TF_CONFIG is {text[:80]!r}; {accepted}")
+        raise refusal
     return str(known[index])

@@ -122,8 +122,8 @@ class Runner:
         """How many batches of the composition are under way at the same time."""
         if composition.kind == "concurrent":
             return CLIENTS
-        # What scores for the first time may be traced in it, and tells only then what it is like.
         is_python = self._shortest < _SECONDS_AN_INPUT * inputs
+        # What scores for the first time may be traced in it, and tells only then what it is like.
         overlap = (
             self._scorer.concurrent and not self._scorer.remote and self.done > 0 and not is_python
         )
