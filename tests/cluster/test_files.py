@@ -19,6 +19,7 @@ from command_line import run
 
 import tfnorm
 from tfnorm.errors import InputError
+from tfnorm.reports.provenance import fingerprint
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +94,7 @@ def test_a_report_on_all_rows_says_how_long_the_reading_took(day, tmp_path):
     files = (day / "model.keras", day / "day")
     report = tfnorm.cluster.statistics_report(*files, workers=1, setup=setup).report
     assert report.provenance.seconds > 2
+    assert report.provenance.fingerprints["model"] == fingerprint(day / "model.keras")
 
 
 def test_an_address_instead_of_a_path_is_one_line(day, log, capsys):

@@ -164,7 +164,7 @@ def statistics_report(
     with _workers(observing, address, workers, skip_damaged) as pool:
         whole, not_finite = _observed(pool, files, None, _stage(progress, "reading"))
         report = partial_report(loaded, whole)
-        provenance = watch.provenance({"model": loaded})
+        provenance = watch.provenance({"model": Path(model)})
         return Reported(replace(report, provenance=provenance), pool.skipped, not_finite)
 
 
