@@ -88,3 +88,20 @@ def test_an_interrupt_while_the_model_loads_is_no_error(everything_directory, mo
 
     monkeypatch.setattr(server, "_load", interrupted)
     serve(server)
+
+
+def test_an_interrupt_while_the_server_says_where_it_listens_leaves_nothing(
+    everything_directory, monkeypatch
+):
+    before = tfnorm_threads()
+    told = []
+
+    def interrupted(handler, record):
+        told.append(record.getMessage())
+        if "stand-in" in told[-1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(logging.StreamHandler, "emit", interrupted)
+    serve(Server(everything_directory, "ranker", port=0, rest_port=0))
+    assert any("stand-in" in line for line in told)
+    assert not tfnorm_threads() - before

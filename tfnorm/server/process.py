@@ -58,12 +58,16 @@ def serve(server: Server, max_model_megabytes: int = MAX_MODEL_MEGABYTES) -> Non
             contextlib.suppress(KeyboardInterrupt),
             tensor_memory(),
             _isolated(server, max_model_megabytes),
-            server,
         ):
-            # What is there from now on is looked through in no time.
-            gc.freeze()
-            while not server.wait(GIVE_BACK_SECONDS):
-                give_back()
+            # Not `with server`: an interrupt could come as it is entered.
+            try:
+                server.start()
+                # What is there from now on is looked through in no time.
+                gc.freeze()
+                while not server.wait(GIVE_BACK_SECONDS):
+                    give_back()
+            finally:
+                server.stop()
     finally:
         log.setLevel(level)
         log.removeHandler(handler)

@@ -149,16 +149,21 @@ class Server:
             thread = threading.Thread(
                 target=web.run, args=([listener],), name="tfnorm-rest", daemon=True
             )
+            stack.callback(_drain, models, rpc, web, thread)
+            # From here on `stop` ends all of it, whenever Ctrl-C comes.
+            self._running = stack.pop_all()
+        try:
             rpc.start()
             thread.start()
-            stack.callback(_drain, models, rpc, web, thread)
-            self._running = stack.pop_all()
-        _log.info(
-            "tfnorm's development server, a stand-in for TensorFlow Serving: %s and %s serve %s",
-            self.grpc_url,
-            self.rest_url,
-            self.directory,
-        )
+            _log.info(
+                "tfnorm's development server, a stand-in for TensorFlow Serving: %s and %s serve %s",
+                self.grpc_url,
+                self.rest_url,
+                self.directory,
+            )
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop listening, give requests in flight a second, and free everything."""
@@ -255,7 +260,9 @@ def _drain(models: Models, rpc: grpc.Server, web: uvicorn.Server, thread: thread
     web.should_exit = True
     ended = rpc.stop(_GRACE)
     models.flush()
-    thread.join()
+    # An interrupt may have come before it started.
+    if thread.is_alive():
+        thread.join()
     ended.wait(_GRACE)
 
 
