@@ -23,6 +23,7 @@ from written_examples import (
     write_records,
 )
 
+import tfnorm
 from tfnorm.errors import InputError
 from tfnorm.examples.load import load
 from tfnorm.examples.stream import Stream
@@ -114,6 +115,39 @@ def test_single_values_in_parquet_are_what_they_are_row_by_row(tmp_path):
     assert part.keys() == rows.keys()
     for name, array in part.items():
         np.testing.assert_array_equal(array, rows[name], strict=True)
+
+
+ITEMS, SEEN, CLICKS = [0, 12, -3], [[0, 7], [5], [3]], [0, 1, 1]
+WHOLE = [{"item": i, "seen": s, "labels": c} for i, s, c in zip(ITEMS, SEEN, CLICKS, strict=True)]
+WHOLE_NUMBERS = {
+    "x.parquet": lambda p: pq.write_table(pa.Table.from_pylist(WHOLE), p),
+    "x.csv": lambda p: write_lines(p, "item,seen,labels", "0,0|7,0", "12,5,1", "-3,3,1"),
+    "x.jsonl": lambda p: write_lines(p, *map(json.dumps, WHOLE)),
+    "x.tfrecord": lambda p: write_records(
+        p, [example(item=[row["item"]], seen=row["seen"], labels=[row["labels"]]) for row in WHOLE]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE_NUMBERS)
+def test_whole_numbers_are_strings_where_training_reads_them_so(tmp_path, name):
+    """The id 0 is one, unlike the empty string, which is padding."""
+    WHOLE_NUMBERS[name](tmp_path / name)
+    features = [
+        tfnorm.schema.Id("item", size=10, hashed=True),
+        tfnorm.schema.History("history", of={"item": "seen"}, length=2),
+    ]
+    schema = tfnorm.Schema(features, target=["item"], label="labels")
+    scorer = SimpleNamespace(
+        name="any", inputs=schema.inputs, constants={}, places={}, signature=None, defaults={}
+    )
+    (part,) = Stream(tmp_path / name, scorer)
+    trained = tfnorm.datasets.read(tmp_path / name, schema).examples(3)
+    assert part["seen"].tolist() == [[b"0", b"7"], [b"5", b""], [b"3", b""]]
+    for rows in (part, load(tmp_path / name, scorer).rows):
+        assert rows.keys() == {"item", "seen"}
+        for name, values in rows.items():
+            np.testing.assert_array_equal(values, trained.features[name])
 
 
 def large(path, rows):

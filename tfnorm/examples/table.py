@@ -83,10 +83,16 @@ def as_tensor(value: object, spec: tf.TensorSpec | None) -> np.ndarray:
 
 
 def numbers(array: np.ndarray, spec: tf.TensorSpec | None) -> np.ndarray:
-    """Whole numbers, which are often written for others (1 stands for 1.0), as floats where those belong."""
-    if spec is not None and spec.dtype.is_floating and array.dtype.kind in "iu":
-        return array.astype(np.float64)
-    return array
+    """Whole numbers as what is taken: floats, or their decimal digits where strings are.
+
+    They are often written for floats (1 stands for 1.0), and ids that a schema hashes may be whole numbers in
+    a log and strings in the model, which training reads the same.
+    """
+    if spec is None or array.dtype.kind not in "iu":
+        return array
+    if spec.dtype == tf.string:
+        return array.astype("S").astype(object)
+    return array.astype(np.float64) if spec.dtype.is_floating else array
 
 
 def stacked(

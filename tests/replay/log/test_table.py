@@ -150,3 +150,13 @@ def test_a_null_in_a_column_that_may_be_no_score_leaves_the_others(path):
     columns["ctr"] = [None, *COLUMNS["score"][1:]]
     with pytest.raises(InputError, match="row 0: 'ctr' is null"):
         calls(write(path, **columns))
+
+
+def test_whole_numbers_are_strings_where_the_model_takes_those(tmp_path):
+    path = write(tmp_path / "log.parquet", word=[0, 12, -3, 1, 2, 3])
+    _, found = calls(path)
+    assert [one.inputs["word"].tolist() for one in found] == [
+        [b"0", b"12"],
+        [b"-3"],
+        [b"1", b"2", b"3"],
+    ]

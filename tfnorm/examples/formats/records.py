@@ -20,6 +20,7 @@ from tfnorm.examples.table import (
     Skip,
     Table,
     check_some_left,
+    numbers,
     of_another_signature,
     stacked,
 )
@@ -242,7 +243,7 @@ def _feature_value(feature: tf.train.Feature, spec: tf.TensorSpec | None, name: 
     kind = feature.WhichOneof("kind")
     values = list(getattr(feature, kind).value) if kind else []
     dtype = {"bytes_list": object, "float_list": np.float32, "int64_list": np.int64}.get(kind)
-    array = np.array(values, dtype)
+    array = numbers(np.array(values, dtype), spec)
     if spec is None or not spec.shape.rank:
         return array.reshape(()) if array.size == 1 else array
     shape = [-1 if size is None else size for size in spec.shape.as_list()[1:]]

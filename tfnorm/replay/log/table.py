@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfnorm.errors import InputError
-from tfnorm.examples.table import Inputs, as_tensor, stacked
+from tfnorm.examples.table import Inputs, as_tensor, numbers, stacked
 from tfnorm.files.arrow import open_parquet, pyarrow
 from tfnorm.replay.log.call import Call, Passed
 
@@ -192,7 +192,7 @@ class TableLog:
             _refuse_null(column, name, first)
         if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
             array: np.ndarray = (column.cast("float64") if column.null_count else column).to_numpy()
-            return array
+            return numbers(array, spec)
         values = column.to_pylist()
         if types.is_string(kind) and spec is not None and _is_list(spec):
             number = float if spec.dtype.is_floating else int if spec.dtype.is_integer else str
