@@ -169,7 +169,7 @@ def computed_in(tmp_path_factory):
     files = {**calls, "another": scoring(tf.matmul, 1.1)}
     for name, call in files.items():
         tf.saved_model.save(served, str(directory / name), signatures=call)
-    with Server(directory / "served", "computed", port=0) as server:
+    with Server(directory / "served", "computed", port=0, rest_port=0) as server:
         yield server.grpc_url, {name: directory / name for name in files}
 
 

@@ -97,7 +97,7 @@ def next_item(inputs, rng):
 
 CHANGES = {
     replaced: None,
-    scaled: "'x'[1] was 0.27027 times what is logged",
+    scaled: "'x'[1] was 0.2703 times what is logged",
     shifted: "'x'[0] was what is logged - 0.9",
     swapped: "the rows of a request had each other's 'item'",
     zeroed: None,

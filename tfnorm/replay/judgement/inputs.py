@@ -201,8 +201,8 @@ def _linear(trial: Trial, place: Place) -> tuple[str, Agreement] | None:
     agreement = trial.agreement(_applied(place, function), all_of_them=True)
     if not agreement.whole:
         return None
-    times = "what is logged" if a == 1 else f"{a:g} times what is logged"
-    added = f" {'+' if b > 0 else '-'} {abs(b):g}" if b else ""
+    times = "what is logged" if a == 1 else f"{a:.4g} times what is logged"
+    added = f" {'+' if b > 0 else '-'} {abs(b):.4g}" if b else ""
     return f"{place} was {times}{added} when it was scored", agreement
 
 
