@@ -1,14 +1,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint docs notebooks matrix
+.PHONY: help demo test test-all lint docs notebooks matrix
 
 # On two cores: the first figure where nobody else uses them, the second where somebody does.
 help:
 	@echo 'make demo       trains, exports, serves and verifies a DIN      1 to 4 minutes'
 	@echo 'make lint       formatting, lint, import contracts, types       half a minute to 2'
 	@echo 'make docs       the documentation, strictly, into site/         half a minute to 1'
-	@echo 'make test       all tests; PYTEST_ARGS are given to pytest      7 to 27 minutes'
+	@echo 'make test       the tests but for the slow ones                 5 to 12 minutes'
+	@echo 'make test-all   all tests                                       8 to 27 minutes'
 	@echo 'make notebooks  executes the notebooks into build/notebooks     2 to 6 minutes'
 	@echo 'make matrix     the tests with the oldest and newest versions   an hour to 5; MATRIX_ARGS name a part'
 	@echo 'The first of each installs what it needs into .venv             a few minutes'
@@ -18,8 +19,9 @@ demo: .venv/installed-serving
 
 # Three processes keep two cores busy, as some tests wait: for servers, for the disk, for a time that must pass.
 # What pytest makes of the tests' assertions is kept for the next run, whatever the environment says.
-test: .venv/installed-test
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_ARGS)
+# PYTEST_ARGS are given to pytest.
+test test-all: .venv/installed-test
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal $(if $(filter test,$@),-m "not slow") $(PYTEST_ARGS)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

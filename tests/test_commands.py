@@ -211,6 +211,7 @@ done = set()
 """What has run on another page, and need not run again unless its page goes on from it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in PAGES if Path(n).stem not in WITH_PYTHON | OWN_LOG])
 def test_the_commands_of_a_page_run_as_printed(name, clone, server, monkeypatch, capsys):
     ports = {"8500": str(server.grpc_port), "8501": str(server.rest_port)}

@@ -32,6 +32,7 @@ def run_commands(block, capsys):
         assert re.search(pattern, printed), f"{command}\nshown: {shown}\nprinted: {printed}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
 def test_a_tutorial_runs_as_it_stands(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -102,6 +102,7 @@ def test_help_and_version_load_no_tensorflow_keras_or_numpy(arguments):
     assert not packages & {"tensorflow", "keras", "numpy"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["parquet", "tfrecord"])
 def test_a_schema_is_drafted_without_tensorflow_but_of_its_own_files(suffix, tmp_path):
     getattr(clicks, f"write_{suffix}")(tmp_path / f"log.{suffix}", clicks.rows(60))

@@ -84,6 +84,7 @@ def test_a_report_on_all_rows_names_the_file_that_has_nan(day, files_with_nan, t
     assert found["not_finite"] == {"first": [file], "second": [file]}
 
 
+@pytest.mark.slow
 def test_a_report_on_all_rows_says_how_long_the_reading_took(day, tmp_path):
     def setup():
         """In the worker, and not before, it takes its time."""

@@ -81,6 +81,7 @@ def test_allowing_untrained_statistics_does_not_allow_trained_ones_that_are_off(
         )
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_exported_with_statistics_recalibrated_for_them(tmp_path):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((12,), name="x")

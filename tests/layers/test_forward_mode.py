@@ -78,6 +78,7 @@ def make(Layer, first, second, **arguments):
     return layer
 
 
+@pytest.mark.slow
 @LAYERS
 @pytest.mark.parametrize(
     ("mode", "rows", "path"),
@@ -103,6 +104,7 @@ def test_a_training_call_has_its_derivative_and_so_has_its_gradient(Layer, mode,
     assert_close(jvp(MODES[mode](slope(call)), x, tangent), expected, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("Layer", "mode"), [(Dice, "graph"), (BatchNormalization, "xla")])
 def test_so_it_has_where_the_accumulator_or_the_tape_is_on_the_other_side_of_the_function(
     Layer, mode

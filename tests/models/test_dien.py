@@ -228,6 +228,7 @@ def test_the_auxiliary_loss_takes_sample_and_class_weights():
     assert found["loss"][0] == pytest.approx(plain + auxiliary(model, classes), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_auxiliary_loss_has_a_metric_in_training_alone():
     model = make_model(auxiliary_weight=0.3)
     model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy", run_eagerly=True)

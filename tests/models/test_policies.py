@@ -66,6 +66,7 @@ def test_scores_are_float32_or_wider_and_tell_rows_apart(Model, policy, features
     assert len(np.unique(found)) > 0.98 * ROWS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("Model", "policy"),
     [(DIN, "mixed_float16"), (DIEN, "mixed_bfloat16")],
@@ -85,6 +86,7 @@ def test_they_learn_in_half_precision_as_in_float32(Model, policy, features):
     assert_close(scores(half, features), scores(single, features), 0.05)
 
 
+@pytest.mark.slow
 @MODELS
 def test_a_short_training_leaves_nothing_of_the_initial_statistics(Model, features):
     """Ten updates of momentum 0.99 would leave nine tenths of them."""

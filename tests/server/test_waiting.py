@@ -51,6 +51,7 @@ def test_a_request_that_waits_for_memory_ends_when_its_client_goes():
     assert budget.taken == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rest", [False, True])
 def test_over_both_apis_a_request_ends_when_its_client_goes(
     everything_directory, rest, eventually, monkeypatch

@@ -36,6 +36,7 @@ def verdicts(case):
     return [fit.verdict for fit in found]
 
 
+@pytest.mark.slow
 def test_a_short_training_is_off_and_recalibrated_it_is_not(trained):
     case, features = trained
     assert verdicts(case) == ["off", "off"]

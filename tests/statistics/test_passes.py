@@ -54,6 +54,7 @@ def random_dag(seed: int) -> tuple[keras.Model, list[tuple[keras.layers.Layer, l
     return keras.Model(inputs, tensors[1:]), nodes, max(depths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_any_model_takes_as_many_passes_as_it_is_deep_and_is_exact(seed, rows, outputs_of):
     """The oracle sets one layer after the other, in NumPy and float64."""

@@ -59,6 +59,7 @@ def test_what_is_wrong_with_a_row_that_is_scored_is_found_before_the_training(sp
     assert not steps
 
 
+@pytest.mark.slow
 def test_training_stops_early_and_keeps_the_weights_before_the_worse_epoch(log):
     recipe = Recipe(
         model="base", epochs=30, batch_size=400, learning_rate=0.05, warmup=0, decay=False
@@ -75,6 +76,7 @@ def test_training_stops_early_and_keeps_the_weights_before_the_worse_epoch(log):
     assert best.auc == pytest.approx(trained.auc, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_some_users_are_kept_aside_unless_nothing_can_stop_early(log, monkeypatch):
     taken = []
     split = datasets.Log.split_by_user
@@ -132,6 +134,7 @@ def kill_after(share):
     return progress
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_ends_with_the_model_of_an_undisturbed_one(log, tmp_path):
     recipe = Recipe(model="base", batch_size=400, warmup=0.5, dropout=0.2, patience=0)
     with pytest.raises(Killed):
@@ -150,6 +153,7 @@ def test_a_training_that_was_killed_ends_with_the_model_of_an_undisturbed_one(lo
         np.testing.assert_array_equal(weight, expected)
 
 
+@pytest.mark.slow
 def test_one_that_was_killed_before_the_model_was_saved_is_not_lost(log, tmp_path):
     recipe = Recipe(model="base", epochs=5, batch_size=1200, patience=1, learning_rate=0.05)
     first = train(log, recipe, checkpoints=tmp_path)
@@ -167,6 +171,7 @@ def test_a_checkpoint_of_another_log_is_refused(log, tmp_path):
         train(other, recipe, checkpoints=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_log_of_any_features_is_trained_on(tmp_path):
     clicks.write_parquet(tmp_path / "train.parquet", clicks.rows(96), row_group_size=32)
     clicks.write_parquet(tmp_path / "test.parquet", clicks.rows(40, start=96))
@@ -192,6 +197,7 @@ def test_what_is_wrong_with_a_row_in_the_middle_of_an_epoch_is_told_in_a_line(tm
         train(datasets.Splits("clicks", log, log), Recipe(model="base", epochs=1, batch_size=16))
 
 
+@pytest.mark.slow
 def test_statistics_are_those_of_the_training_log_unless_that_is_turned_off(log):
     recipe = Recipe(model="base", epochs=1, batch_size=1200)
     trained = training.train(log, recipe)

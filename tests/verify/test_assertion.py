@@ -11,6 +11,7 @@ from tfnorm.verify import assert_batch_invariant, batch_invariance
 EXAMPLES = examples()
 
 
+@pytest.mark.slow
 def test_a_model_that_depends_on_the_batch_fails_with_the_report():
     model = ranker(BatchDice())
     with pytest.raises(AssertionError) as error:

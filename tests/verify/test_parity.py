@@ -166,6 +166,7 @@ def test_identical_bits_may_be_asked_of_another_model_too():
     assert "next identical bits were asked for" in said
 
 
+@pytest.mark.slow
 def test_a_server_may_be_either_of_the_two(tmp_path):
     inputs = keras.Input((), name="x")
     model = keras.Model(inputs, keras.layers.Dense(1, name="score")(inputs[:, None]))

@@ -98,6 +98,7 @@ print(*largest)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux alone")
 def test_a_file_larger_than_what_may_be_held_is_streamed(tmp_path):
     """A file of 120 MB takes less than half of that beyond what one of 12 MB has taken."""

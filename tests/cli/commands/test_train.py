@@ -43,6 +43,7 @@ def test_train_follows_the_recipe_and_reports_it(tmp_path, capsys):
         assert name in shown and f"{found[value]:.4f}" in shown
 
 
+@pytest.mark.slow
 def test_a_log_of_ones_own_is_trained_on_and_leaves_examples_to_export_with(tmp_path):
     clicks.write_parquet(tmp_path / "train.parquet", clicks.rows(64))
     clicks.write_parquet(tmp_path / "test.parquet", clicks.rows(30, start=64))

@@ -114,6 +114,7 @@ def watched(log, read):
     return dataclasses.replace(log, blocks=tuple(map(block, log.blocks)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 11])
 def test_workers_that_read_together_have_the_batches_of_one_and_read_only_what_is_theirs(
     log, count

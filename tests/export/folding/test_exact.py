@@ -122,6 +122,7 @@ def errors(model, layers, examples, directory, **options):
     return worst, dict(report.folded) | dict(report.not_folded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distance", [0, 10, 16, 100])
 def test_an_export_is_as_exact_as_training_however_far_the_means_are_from_zero(distance, tmp_path):
     rng = np.random.default_rng(0)

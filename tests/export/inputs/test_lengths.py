@@ -91,6 +91,7 @@ def as_records(rows):
     return np.array([record.SerializeToString() for record in made], object)
 
 
+@pytest.mark.slow
 def test_records_of_any_lengths_score_in_one_batch_as_the_schema_cuts_them(model, exported):
     given = rows(24)
     cut = {name: tf.constant(array) for name, array in model.schema.examples(given).items()}
@@ -133,6 +134,7 @@ def test_requests_and_records_without_any_history_score_as_padded_ones_do(model,
     np.testing.assert_array_equal(loaded(**tensors)["score"], expected)
 
 
+@pytest.mark.slow
 def test_a_server_batches_it_and_is_verified_under_that_configuration(exported):
     found = find_batching(exported.path)
     assert found == Batching((4, 16), pads=False)

@@ -258,6 +258,7 @@ def covered(tmp_path_factory):
     return covered
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"batch_invariance": "bitwise"}, {"embeddings": "int8"}])
 def test_every_input_every_signature_and_every_output_is_covered(covered, settings):
     path, rows = covered(**settings), users_and_items()

@@ -176,6 +176,7 @@ def test_stored_rows_are_within_what_is_stated(kind):
     assert eighth[0].tolist() == [0, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["float16", "int8"])
 def test_tables_in_fewer_bytes_score_the_same_within_what_is_told(exported, store):
     report = exported(embeddings=store, unknown_ids="nan", signatures=["candidates", "tf_example"])

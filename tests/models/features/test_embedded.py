@@ -155,6 +155,7 @@ def test_the_inputs_are_the_columns_of_the_schema(din):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [DIN, DIEN])
 def test_a_model_of_a_schema_is_saved_and_loaded_with_it(cls, examples, tmp_path):
     model = make(cls)
@@ -166,6 +167,7 @@ def test_a_model_of_a_schema_is_saved_and_loaded_with_it(cls, examples, tmp_path
     )
 
 
+@pytest.mark.slow
 def test_its_export_takes_raw_columns_and_records_and_does_not_depend_on_the_batch(
     din, examples, tmp_path
 ):
@@ -214,6 +216,7 @@ def test_longer_histories_are_cut_in_the_graph_as_the_reader_cuts_them(cls):
     assert np.abs(model(tensors(oldest)) - expected).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_longer_histories_have_the_same_bits_in_every_batch_of_a_bitwise_export(din, tmp_path):
     rows, whole = longer(6)
     tfnorm.export_saved_model(
@@ -270,6 +273,7 @@ def with_negatives(examples, model):
     return {**examples, **drawn}
 
 
+@pytest.mark.slow
 def test_dien_learns_from_negatives_of_each_of_its_histories(examples):
     model = make(DIEN)
     assert model.negatives == {
@@ -319,6 +323,7 @@ def test_a_schema_that_no_model_can_be_made_of_is_refused(cls):
         cls()
 
 
+@pytest.mark.slow
 def test_a_table_for_which_there_is_no_memory_is_told():
     """TensorFlow's allocator waits ten seconds for some to be freed."""
     features = [Id("item", size=9), Id("u", size=2 * 10**9, width=10**6)]
@@ -350,6 +355,7 @@ def test_a_vocabulary_of_integers_and_hashed_integers_are_looked_up():
     assert found[1].ravel().tolist()[:2] == [0, 1 + bucket]
 
 
+@pytest.mark.slow
 def test_columns_have_names_that_tensorflow_has_no_scopes_for(tmp_path):
     item, word = Id("item id", vocabulary=[3, 5], width=2), Id("größe", hashed=True, size=9)
     tags = Id("_tags/many", vocabulary=["a"], many=True, width=2)

@@ -222,6 +222,7 @@ def test_a_request_without_rows_or_outputs_is_run_alone(batcher):
     assert [len(x) for x in model.asked] == [0, 1]
 
 
+@pytest.mark.slow
 def test_requests_for_the_same_outputs_share_a_batch_and_others_do_not(everything_directory):
     parameters = BatchingParameters(max_batch_size=2, batch_timeout_micros=LONG)
     with closing(LocalModel(everything_directory)) as model, ThreadPoolExecutor(3) as pool:

@@ -60,6 +60,7 @@ class Strange:
         return os.mkdir, (str(self.folder),)
 
 
+@pytest.mark.slow
 def test_inputs_that_do_not_fit_are_never_taken_for_a_message(hungry, tmp_path):
     folder = tmp_path / "strange"
     message = pickle.dumps(Strange(folder))
@@ -253,6 +254,7 @@ def test_a_model_whose_files_are_gone_is_unavailable_once_its_process_has_ended(
             ask(model)
 
 
+@pytest.mark.slow
 def test_where_processes_come_from_is_replaced_as_well(hungry_directory, launcher):
     with closing(IsolatedModel(hungry_directory, launcher, MOST)) as before:
         os.kill(launcher._nursery.pid, signal.SIGKILL)
@@ -260,6 +262,7 @@ def test_where_processes_come_from_is_replaced_as_well(hungry_directory, launche
             assert ask(before)["y"].tolist() == ask(after)["y"].tolist() == [2, 4]
 
 
+@pytest.mark.slow
 def test_nothing_is_started_to_end_what_is_left_of_a_process_that_was_killed(
     hungry_directory, eventually
 ):

@@ -198,6 +198,7 @@ def test_layers_that_were_frozen_are_left_out_of_an_export_too(tmp_path):
     assert (report.passed, [layer.name for layer in report.fit.layers]) == (True, ["free"])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
 def test_what_a_mask_left_out_is_left_out_of_the_judgement_of_an_export(tmp_path):
     inputs = keras.Input((6,), name="x", dtype="int32")
