@@ -19,9 +19,14 @@ demo: .venv/installed-serving
 
 # Three processes keep two cores busy, as some tests wait: for servers, for the disk, for a time that must pass.
 # What pytest makes of the tests' assertions is kept for the next run, whatever the environment says.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal
+
 # PYTEST_ARGS are given to pytest.
-test test-all: .venv/installed-test
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal $(if $(filter test,$@),-m "not slow") $(PYTEST_ARGS)
+test: .venv/installed-test
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+test-all: .venv/installed-test
+	$(PYTEST) $(PYTEST_ARGS)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -114,6 +114,7 @@ def expected(ranker, normalizations, tmp_path_factory):
     return [(x.moving_mean.numpy(), x.moving_variance.numpy()) for x in normalizations]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_file_gives_a_schema_s_model_the_statistics_of_the_log(
     tmp_path, ranker, normalizations, expected, name

@@ -222,6 +222,7 @@ def test_fit_takes_data_whose_channels_are_unknown_as_that_of_a_generator_is(lay
     assert model.predict(data, verbose=0).shape == (8, 3)
 
 
+@pytest.mark.slow
 @LAYERS
 @pytest.mark.parametrize("mode", ["eager", "graph"])
 def test_large_batches_train_while_every_op_is_checked_for_nan_and_afterwards(Layer, mode, rng):

@@ -215,6 +215,7 @@ def auxiliary(model, weights):
     return np.mean(losses)
 
 
+@pytest.mark.slow
 def test_the_auxiliary_loss_takes_sample_and_class_weights():
     model = make_model(batch_normalization=False, activation="prelu")
     model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy", run_eagerly=True)

@@ -267,6 +267,7 @@ EXPORTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPORTS)
 def test_scores_have_the_bits_of_a_plain_run_of_the_session(name, tmp_path):
     keras.utils.set_random_seed(1)

@@ -119,6 +119,7 @@ def seeded():
     return make_model()
 
 
+@pytest.mark.slow
 def test_what_dropout_draws_goes_on_too(tmp_path):
     whole = seeded()
     fit(whole, tmp_path / "whole", 4)

@@ -11,6 +11,8 @@ from command_line import run
 import tfnorm
 from tfnorm.statistics import recalibrate_statistics
 
+pytestmark = pytest.mark.slow
+
 ITEMS, LENGTH = 60, 6
 
 
@@ -62,7 +64,6 @@ def examples(files):
     return ["--examples", files / "examples.npz"]
 
 
-@pytest.mark.slow
 def test_the_export_stops_it_and_lets_it_go_once_it_is_recalibrated(
     files, examples, tmp_path, capsys
 ):
@@ -98,7 +99,6 @@ def test_each_gate_stops_it_in_every_form(gate, target, files, examples, capsys)
     assert "tfnorm recalibrate MODEL --examples FILE --output NEW" in said
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gate", "target"),
     [
@@ -121,7 +121,6 @@ def test_a_user_may_go_on(gate, files, examples, capsys):
     assert "warning" in said and "do not fit" in said
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("target", ["short.keras", "keras_export"])
 def test_without_examples_nothing_is_looked_at_nor_claimed(target, files, capsys):
     assert run("inspect", files / target) == 0

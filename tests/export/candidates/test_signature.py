@@ -22,6 +22,8 @@ from tfnorm.server import Server
 from tfnorm.session import SavedModel
 from tfnorm.verify import verify_batch_invariance
 
+pytestmark = pytest.mark.slow
+
 COUNT, STEPS = 24, 6
 
 
@@ -112,7 +114,6 @@ def exported(tmp_path_factory):
     return exported
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["DIN", "DIEN"])
 def test_candidates_score_as_the_model_does_a_row_each(exported, name):
     model, report = exported(name)
@@ -149,7 +150,6 @@ def test_an_attention_without_softmax_and_no_attention_have_candidates_too():
         np.testing.assert_allclose(tf.reshape(scores["score"], [-1, 1]), expected, rtol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["small DIN", "DIEN"])
 def test_candidates_of_a_bitwise_export_have_the_same_bits(exported, name):
     model, report = exported(name, "bitwise")
@@ -181,7 +181,6 @@ def ops_of(path):
     return meta_graph.graph_def
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["DIN", "DIEN"])
 def test_it_loads_in_plain_tensorflow_with_stock_ops_alone(exported, name):
     model, report = exported(name)
@@ -198,7 +197,6 @@ def test_it_loads_in_plain_tensorflow_with_stock_ops_alone(exported, name):
     assert all(hasattr(tf.raw_ops, op) for op in ops - functions)
 
 
-@pytest.mark.slow
 def test_the_verifier_finds_candidates_independent_of_each_other_in_the_file_and_behind_a_server(
     exported,
 ):
@@ -214,7 +212,6 @@ def test_the_verifier_finds_candidates_independent_of_each_other_in_the_file_and
             assert verify_batch_invariance(url, kept, **settings).passed
 
 
-@pytest.mark.slow
 def test_users_of_one_request_are_verified_as_any_rows_are(exported):
     _, report = exported("DIN")
     asked, _ = request(examples(), report.candidates, np.arange(6), 3)
@@ -269,7 +266,6 @@ def functional():
     return keras.Model([user, history, item, age], {"score": score, "interest": state})
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("invariance", ["tolerance", "bitwise"])
 def test_any_functional_model_has_candidates_by_the_names_of_their_inputs(tmp_path, invariance):
     keras.utils.set_random_seed(2)

@@ -100,6 +100,7 @@ def test_records_of_any_lengths_score_in_one_batch_as_the_schema_cuts_them(model
     np.testing.assert_allclose(scores, model(cut), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_signature_declares_the_length_and_the_graph_takes_any(model, exported):
     assert exported.inputs["items"].shape.as_list() == [None, LENGTH]
     with SavedModel(exported.path) as saved:

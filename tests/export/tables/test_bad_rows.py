@@ -286,6 +286,7 @@ def test_every_input_every_signature_and_every_output_is_covered(covered, settin
                 assert (nothing.all(-1) == lost).all() and (nothing.any(-1) == lost).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signature", ["serving_default", CANDIDATES, "tf_example"])
 def test_the_verifier_puts_bad_rows_among_those_of_every_signature(covered, signature):
     path = covered(batch_invariance="bitwise")
