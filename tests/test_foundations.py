@@ -390,7 +390,8 @@ def test_a_saved_model_loads_into_a_session_without_a_warning(saved, caplog, rec
     assert not recwarn.list
 
 
-def test_a_session_is_called_without_its_checks_in_the_thread_of_the_caller():
+@pytest.mark.parametrize("one_thread", [True, False])
+def test_a_session_is_called_without_its_checks_in_the_thread_of_the_caller_or_its_own(one_thread):
     threads = []
 
     def note(x):
@@ -401,15 +402,17 @@ def test_a_session_is_called_without_its_checks_in_the_thread_of_the_caller():
         fed = tf.compat.v1.placeholder(tf.float32, [None, 3], "fed")
         tf.multiply(tf.numpy_function(note, [fed], tf.float32), 2.0, name="doubled")
         tf.reduce_sum(fed, 0, name="summed")
-        call = _tensorflow.session_callable(session, ["fed:0"], ["summed:0", "doubled:0"])
+        call = _tensorflow.session_callable(
+            session, ["fed:0"], ["summed:0", "doubled:0"], one_thread=one_thread
+        )
         summed, doubled = call(np.ones(4, np.float32))
         for feeds, fetches in ((["fed:0"], ["none:0"]), (["none:0"], ["summed:0"])):
             with pytest.raises(tf.errors.InvalidArgumentError, match=r"none:0.*not found"):
-                _tensorflow.session_callable(session, feeds, fetches)
+                _tensorflow.session_callable(session, feeds, fetches, one_thread=one_thread)
         with pytest.raises(tf.errors.InvalidArgumentError, match="expect float"):
             call(np.ones(4))
     assert (summed, doubled.tolist()) == (4, [2, 2, 2, 2])
-    assert threads == [threading.get_ident()]
+    assert (threads == [threading.get_ident()]) is one_thread
     with pytest.raises(tf.errors.CancelledError, match="closed"):
         call(np.ones(4, np.float32))
 

@@ -233,20 +233,27 @@ def load_into_session(
 
 
 def session_callable(
-    session: tf.compat.v1.Session, feeds: Sequence[str], fetches: Sequence[str]
+    session: tf.compat.v1.Session, feeds: Sequence[str], fetches: Sequence[str], *, one_thread: bool
 ) -> Callable[..., list[np.ndarray]]:
     """What takes an array for each tensor of `feeds` and gives one for each of `fetches`, which are no feeds.
 
     `Session.run`, and what `Session.make_callable` gives, look at the fetches and the feeds anew in each
     call, which takes longer than many a model. Here an array is taken as it lies in memory, whatever its
-    byte order is, and its shape is not compared with the placeholder's. A call runs its ops in its own
-    thread: a small model takes twice as long where each op waits for another thread.
+    byte order is, and its shape is not compared with the placeholder's.
+
+    Args:
+        session: has the graph.
+        feeds: names of tensors.
+        fetches: names of others.
+        one_thread: whether a call runs its ops one after another in its own thread, instead of in those of
+            the session.
 
     Raises:
         tf.errors.OpError: the graph lacks one of the tensors, or can't be run.
     """
     options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
-    options.run_options.inter_op_thread_pool = -1
+    if one_thread:
+        options.run_options.inter_op_thread_pool = -1
     made: Callable[..., list[np.ndarray]] = session._make_callable_from_options(options)
     return made
 

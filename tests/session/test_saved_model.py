@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from hand_made import saved
 
+import tfnorm
 from tfnorm.errors import InputError
 from tfnorm.layers import BatchNormalization
 from tfnorm.models import DIEN, DIN
@@ -291,3 +292,17 @@ def test_scores_have_the_bits_of_a_plain_run_of_the_session(name, tmp_path):
             assert {key: array.tobytes() for key, array in found.items()} == {
                 key: array.tobytes() for key, array in plain.items()
             }
+
+
+def test_many_rows_are_scored_in_the_sessions_threads_with_the_same_bits(tmp_path):
+    """A row has the same bits whichever threads the ops of its batch run in."""
+    inputs = keras.Input((8,))
+    branches = [keras.layers.Dense(16, activation="tanh")(inputs) for _ in range(3)]
+    outputs = keras.layers.Dense(1)(keras.layers.Add()(branches))
+    tfnorm.export_saved_model(keras.Model(inputs, outputs), tmp_path)
+    x = np.random.default_rng(0).normal(size=(2048, 8)).astype(np.float32)
+    with SavedModel(tmp_path) as model:
+        (name,) = model.signature().inputs
+        many, fewer = model.run({name: x}), model.run({name: x[:1023]})
+    for key, values in fewer.items():
+        np.testing.assert_array_equal(many[key][:1023], values)

@@ -32,7 +32,10 @@ def run(tmp_path_factory):
         definition = saved.signature_defs["serving_default"]
         outputs = {name: info.name for name, info in definition.outputs.items()}
         called = session_callable(
-            saved.session, [definition.inputs[name].name for name in GOOD], [*outputs.values()]
+            saved.session,
+            [definition.inputs[name].name for name in GOOD],
+            [*outputs.values()],
+            one_thread=True,
         )
 
         def run(**given):
