@@ -200,3 +200,20 @@ def test_a_refusal_among_batches_that_are_under_way_together_says_the_first(monk
     assert str(error.value) == (
         "stopped at 'pairs', in a batch of 2, after 102 of 1,234 rows: no 2"
     )
+
+
+def test_a_refusal_among_many_small_batches_says_how_many_rows_came_before(monkeypatch):
+    """They are shared out in parts of several batches."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    rows = {"x": np.arange(200.0), "id": np.arange(200)}
+    alone = Composition("alone", "size", np.arange(200)[:, np.newaxis])
+
+    def refuse(feeds):
+        if feeds["id"][0] == 133:
+            raise InputError("no 133")
+        return _double(feeds)
+
+    runner = Runner(FunctionScorer(refuse, concurrent=True), 1234)
+    runner.skip_to(100)
+    with pytest.raises(InputError, match="batch of 1, after 233 of 1,234 rows: no 133"):
+        runner.scored(alone, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
@@ -25,6 +25,9 @@ _MOST_THREADS = 4
 
 _SECONDS_AN_INPUT = 1e-5
 """That the shortest batch takes at least where threads are worth it: else they wait for Python by turns."""
+
+_PARTS_A_THREAD = 8
+"""In which the batches of a composition are shared out: one at a time would wake a thread for each."""
 
 Rows = Mapping[str, np.ndarray]
 Scored = dict[str, np.ndarray]
@@ -142,14 +145,34 @@ class Runner:
             self._shortest = min(self._shortest, perf_counter() - began)
             return scored
 
+        def answers(batches: Sequence[np.ndarray]) -> list[Scored | InputError]:
+            """Up to the one that is refused, which is raised when those before it are counted."""
+            found: list[Scored | InputError] = []
+            for batch in batches:
+                try:
+                    found.append(answer(batch))
+                except InputError as error:
+                    return [*found, error]
+            return found
+
+        batches = list(composition.batches)
         if threads == 1:
-            yield from map(answer, composition.batches)
+            yield from map(answer, batches)
             return
+        # Requests that are to meet go one by one; others so that a thread is woken only now and then.
+        together = composition.kind == "concurrent"
+        size = 1 if together else max(1, len(batches) // (_PARTS_A_THREAD * threads))
         with ThreadPoolExecutor(threads) as pool:
-            asked = [pool.submit(answer, batch) for batch in composition.batches]
+            asked = [
+                pool.submit(answers, batches[start : start + size])
+                for start in range(0, len(batches), size)
+            ]
             try:
                 for future in asked:
-                    yield future.result()
+                    for one in future.result():
+                        if isinstance(one, InputError):
+                            raise one
+                        yield one
             finally:
                 for future in asked:
                     future.cancel()
