@@ -236,6 +236,8 @@ def flatten(x: tf.Tensor, axis: int, batch_dims: int = 0) -> tf.Tensor:
     It is `[A, C]` if the channels are last, else `[A, C, B]`, and `[G, A, C, B]` where one of
     `batch_dims` keeps G groups apart.
     """
+    if x.shape.rank == 2 and axis == 1 and not batch_dims:
+        return x
     shape, static = tf.shape(x), x.shape
     parts = [
         (shape[:batch_dims], list(static[:batch_dims])),
@@ -255,7 +257,8 @@ def flatten(x: tf.Tensor, axis: int, batch_dims: int = 0) -> tf.Tensor:
 
 def unflatten(flat: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """Undo `flatten`: the shape and dtype of `x`, of which it was made."""
-    y = tf.cast(tf.reshape(flat, tf.shape(x)), x.dtype)
+    y = flat if flat.shape.rank == x.shape.rank == 2 else tf.reshape(flat, tf.shape(x))
+    y = tf.cast(y, x.dtype)
     y.set_shape(x.shape)
     return y
 
