@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import keras
 import tensorflow as tf
+from keras.src import backend
 from keras.src.saving import saving_lib
 
 EXPORTED_AGAIN = "_all_variables/"
@@ -150,8 +151,8 @@ class _Loading(threading.local):
 _loading = _Loading()
 _loading_threads = [0]
 _lock = threading.Lock()
-_initialize = keras.Variable._initialize_with_initializer
-_assign = keras.Variable.assign
+_initialize = backend.Variable._initialize_with_initializer
+_assign = backend.Variable.assign
 _is_memory_sufficient = saving_lib.is_memory_sufficient
 # Keras 3.6 has another class for it, whose entries stay on the disk until they are assigned.
 _entry: Any = getattr(saving_lib.H5IOStore, "__getitem__", None)
@@ -180,11 +181,32 @@ def loading_in_place() -> Iterator[None]:
 
 
 def _patch(initialize: Any, assign: Any, is_memory_sufficient: Any, entry: Any) -> None:
-    keras.Variable._initialize_with_initializer = initialize
-    keras.Variable.assign = assign
+    backend.Variable._initialize_with_initializer = initialize
+    backend.Variable.assign = assign
     saving_lib.is_memory_sufficient = is_memory_sufficient
     if _entry is not None:
         saving_lib.H5IOStore.__getitem__ = entry
+
+
+def is_variable(value: object) -> TypeGuard[keras.Variable]:
+    """Whether it is a variable of Keras; those of Keras 3.6 are no instances of `keras.Variable`."""
+    return isinstance(value, backend.Variable)
+
+
+def keep_best(stopping: keras.callbacks.EarlyStopping, best: float | None) -> None:
+    """Have early stopping compare with what was best before, though its training begins.
+
+    Up to Keras 3.6 and some later ones, it forgets that once it learns whether larger is better, at the end
+    of the first epoch.
+    """
+    learn = stopping._set_monitor_op
+
+    def learn_and_keep() -> None:
+        learn()
+        stopping.best = best
+
+    stopping.best = best
+    stopping._set_monitor_op = learn_and_keep
 
 
 def _initialize_with_zeros(variable: keras.Variable, initializer: Any) -> None:

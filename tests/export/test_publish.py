@@ -183,9 +183,10 @@ class Disk:
         self.log = []
         self.refused = {}
         self._paths = {}
-        self._calls = os.open, os.fsync, os.rename
-        for call in (self.open, self.fsync, self.rename):
+        self._calls = os.open, os.fsync, Path.rename
+        for call in (self.open, self.fsync):
             patch.setattr(os, call.__name__, call)
+        patch.setattr(Path, "rename", lambda path, target: self.rename(path, target))
 
     def open(self, path, *flags, **options):
         self._refuse("open", path)
@@ -199,9 +200,10 @@ class Disk:
         self._calls[1](descriptor)
         self.log.append(f"synced {Path(path).name}")
 
-    def rename(self, path, target, **options):
-        self._calls[2](path, target, **options)
+    def rename(self, path, target):
+        renamed = self._calls[2](path, target)
         self.log.append(f"renamed to {Path(target).name}")
+        return renamed
 
     def _refuse(self, call, path):
         for name, (refused, number) in self.refused.items():

@@ -48,8 +48,8 @@ PATHS = (
     *("/v1/models/ranker:predict", "/v1/models/ranker:regress", "/v1/models/ranker:classify"),
     *("/v1/models/ranker/versions/3:predict", "/v1/models/ranker", "/v1/models/ranker/metadata"),
 )
-EXAMPLE = {"features": {"feature": {"x0": {"float_list": {"value": [1.0]}}}}}
-LABEL = {"features": {"feature": {"label": {"bytes_list": {"value": [b"a\xff"]}}}}}
+EXAMPLE = {"features": {"feature": {"x0": tf.train.Feature(float_list={"value": [1.0]})}}}
+LABEL = {"features": {"feature": {"label": tf.train.Feature(bytes_list={"value": [b"a\xff"]})}}}
 DIRECTORIES = ("/nowhere", "", "\x00", "/\x00", "/" * 5_000, "/" + "a" * 5_000, "/proc/self/mem")
 _ANSWERED = frozenset(
     {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}

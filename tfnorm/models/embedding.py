@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from tfnorm._keras import is_variable
+
 
 @keras.saving.register_keras_serializable(package="tfnorm")
 class IdEmbedding(keras.layers.Embedding):
@@ -33,7 +35,7 @@ class IdEmbedding(keras.layers.Embedding):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         table = self.embeddings
         # Of a variable the rows are read, and its gradient is that of the rows.
-        rows = tf.gather(table.value if isinstance(table, keras.Variable) else table, inputs)
+        rows = tf.gather(table.value if is_variable(table) else table, inputs)
         rows = tf.cast(rows, self.compute_dtype)
         known = (inputs >= 0) & (inputs < self.input_dim)
         # Added, as to choose between rows and NaN costs a tenth of a training step.

@@ -40,6 +40,11 @@ _MISSING = (
         r"Could not interpret (?P<kind>\w+) identifier: .*'registered_name': '(?P<name>[^']+)'"
     ),
     re.compile(r"Could not interpret (?P<kind>\w+) identifier: (?P<name>\w+)$"),
+    # Keras 3.6, of a function.
+    re.compile(
+        r"Could not interpret activation (?P<kind>function) identifier: "
+        r".*'class_name': 'function', 'config': '(?P<name>[^']+)'"
+    ),
 )
 # From here on it shows the whole config.
 _CONFIG = re.compile(

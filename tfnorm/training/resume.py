@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfnorm._keras import keep_best
 from tfnorm.errors import InputError
 from tfnorm.training.workers import outside
 
@@ -119,8 +120,9 @@ class Resume(keras.callbacks.Callback):
         except (OSError, ValueError, KeyError) as error:
             raise _damaged(self._found, error) from error
         if self._stopping is not None:
-            for name in (*_STOPPING, "best"):
+            for name in _STOPPING:
                 setattr(self._stopping, name, self._state["stopping"][name])
+            keep_best(self._stopping, self._state["stopping"]["best"])
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         for name, value in (logs or {}).items():

@@ -85,7 +85,7 @@ def test_an_activation_is_a_function_or_a_layer_with_weights_of_its_own():
     written = call.activated(dice, "x @ k")
     assert written == 'dice(tower_mine_linear, **w["tower/mine/gate"], epsilon=1e-09)'
     assert call.program.lines(written) == ["tower_mine_linear = x @ k"]
-    with pytest.raises(InputError, match=r"has the activation abs, .*; accepted: linear, celu"):
+    with pytest.raises(InputError, match=r"has the activation abs, .*; accepted: linear, c?elu"):
         call.activated(abs, "x")
 
 

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import numpy as np
 import pytest
+from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 from verify.tiny_servers import CERTIFICATE, Service, grpc_server, signature_def
@@ -162,7 +163,8 @@ WORD = {"dtype": 7, "tensor_shape": {"dim": [{"size": 20}]}, "string_val": [b"a"
 )
 def test_an_answer_that_makes_no_sense_is_no_verdict(clean, outputs, message):
     scorer = load_scorer(f"{clean.address}/ranker")
-    answer = predict_pb2.PredictResponse(outputs=outputs)
+    protos = {name: TensorProto(**proto) for name, proto in outputs.items()}
+    answer = predict_pb2.PredictResponse(outputs=protos)
     scorer._service.Predict = lambda *_, **__: answer
     with pytest.raises(Nonsense, match=message) as caught:
         scorer.score(EXAMPLES)
@@ -300,7 +302,9 @@ def test_metadata_that_makes_no_sense_is_an_input_error(
         response = whole(request, context)
         definitions = get_model_metadata_pb2.SignatureDefMap()
         definitions.signature_def["serving_default"].MergeFrom(
-            meta_graph_pb2.SignatureDef(inputs=inputs)
+            meta_graph_pb2.SignatureDef(
+                inputs={name: meta_graph_pb2.TensorInfo(**info) for name, info in inputs.items()}
+            )
         )
         response.metadata["signature_def"].Pack(definitions)
         if isinstance(metadata, bytes):

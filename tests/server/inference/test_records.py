@@ -11,7 +11,8 @@ def example(**features):
     return {
         "features": {
             "feature": {
-                name: {"float_list": {"value": [value]}} for name, value in features.items()
+                name: tf.train.Feature(float_list={"value": [value]})
+                for name, value in features.items()
             }
         }
     }
@@ -41,7 +42,8 @@ def test_without_records_there_is_nothing_to_run(given):
 
 
 def test_a_context_counts_in_each_record():
-    context = {"features": {"feature": {"a": {"bytes_list": {"value": [bytes(1_000)]}}}}}
+    feature = tf.train.Feature(bytes_list={"value": [bytes(1_000)]})
+    context = {"features": {"feature": {"a": feature}}}
     given = Input(example_list_with_context={"context": context, "examples": [{}] * 100})
     assert len(serialized(given, 110_000)) == 100
     with pytest.raises(InputError, match="their context in each; accepted: up to 100,000"):

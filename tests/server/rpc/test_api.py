@@ -246,10 +246,10 @@ def test_an_unknown_signature_is_a_failed_precondition(client):
 
 def records(*pairs):
     features = (
-        {"feature": {f"x{i}": {"float_list": {"value": [v]}} for i, v in enumerate(pair)}}
+        {f"x{i}": tf.train.Feature(float_list={"value": [v]}) for i, v in enumerate(pair)}
         for pair in pairs
     )
-    return Input(example_list={"examples": [{"features": one} for one in features]})
+    return Input(example_list={"examples": [{"features": {"feature": one}} for one in features]})
 
 
 PAIRS = [(1.0, 0.5), (3.0, -0.5)]

@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfnorm._keras import is_variable
 from tfnorm.errors import InputError
 from tfnorm.export.numpy_predictor import activations, formulas
 
@@ -139,7 +140,11 @@ class Program:
 
     def constant(self, path: str, given: Any) -> Any:
         """An argument of a call: arrays become weights of the program, others stay as they are."""
-        if not keras.ops.is_tensor(given) and not isinstance(given, (np.ndarray, keras.Variable)):
+        if (
+            not keras.ops.is_tensor(given)
+            and not is_variable(given)
+            and not isinstance(given, np.ndarray)
+        ):
             return given
         array = as_numpy(given)
         names = (f"constant_{i}" for i in itertools.count(1))

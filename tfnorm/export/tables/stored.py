@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfnorm._keras import is_variable
 from tfnorm.errors import InputError
 from tfnorm.session.memory import in_place, parts
 
@@ -31,7 +32,7 @@ def stored_rows(layer: keras.layers.Embedding, store: str) -> Callable[[tf.Tenso
         InputError: a value is beyond float16.
     """
     table = layer.embeddings
-    table = table.value if isinstance(table, keras.Variable) else table
+    table = table.value if is_variable(table) else table
     if store == FLOAT32:
         return lambda ids: tf.gather(table, ids)
     value, dtype = in_place(table), table.dtype
