@@ -122,7 +122,7 @@ def test_training_adds_the_auxiliary_loss_and_evaluation_does_not(features):
         for i, length in enumerate(LENGTHS)
         for t in range(length - 1)
     ]
-    assert history["loss"][0] == pytest.approx(plain + 0.5 * np.mean(losses), rel=1e-4)
+    assert history["loss"][0] == pytest.approx(float(plain) + 0.5 * np.mean(losses), rel=1e-4)
 
 
 def test_every_weight_learns_except_the_padding_rows():

@@ -46,7 +46,8 @@ def _functional(inputs, outputs):
 @pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
 def test_a_functional_model_of_a_dict_goes_by_its_keys():
     inputs = {"x": keras.Input((3,), name="other"), "id": keras.Input((), dtype="int32")}
-    model = _functional(inputs, keras.layers.Dense(1)(inputs["x"]))
+    number = keras.ops.cast(inputs["id"], "float32")[:, None]
+    model = _functional(inputs, keras.layers.Dense(1)(inputs["x"]) + number)
     scorer = load_scorer(model)
     assert list(scorer.inputs) == ["x", "id"]
     assert scorer.inputs["id"].dtype == tf.int32

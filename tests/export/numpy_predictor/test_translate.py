@@ -92,7 +92,8 @@ def test_names_that_python_has_a_meaning_for_are_given_others():
 
 def test_several_outputs_have_the_names_that_keras_gives_them():
     inputs, rows = pair()
-    outputs = [keras.layers.Dense(1, name=name)(inputs["a"]) for name in ("click", "buy")]
+    x = keras.layers.Concatenate()([inputs["a"], inputs["b"]])
+    outputs = [keras.layers.Dense(1, name=name)(x) for name in ("click", "buy")]
     model = randomized(keras.Model(inputs, outputs))
     predictions = to_numpy(model)(rows)
     assert list(predictions) == ["click", "buy"]

@@ -238,7 +238,7 @@ def test_a_model_without_tables_and_tables_of_its_own_code_are_refused(tmp_path)
 
     x, ids = keras.Input((2,), name="x"), keras.Input((), name="id", dtype="int32")
     with pytest.raises(InputError, match="has no Embedding"):
-        export_saved_model(keras.Model(x, x), tmp_path, unknown_ids="nan")
+        export_saved_model(keras.Model(x, keras.layers.ReLU()(x)), tmp_path, unknown_ids="nan")
     own = keras.Model(ids, Own(5, 2, name="own")(ids))
     with pytest.raises(InputError, match=r"'own' \(Own\) looks up embeddings by code of its own"):
         export_saved_model(own, tmp_path, unknown_ids="nan")
