@@ -390,6 +390,23 @@ def test_a_saved_model_loads_into_a_session_without_a_warning(saved, caplog, rec
     assert not recwarn.list
 
 
+def test_a_variable_of_a_layer_is_known_as_one():
+    layer = keras.layers.Dense(2)
+    layer.build((None, 3))
+    assert all(map(_keras.is_variable, layer.weights))
+    assert not any(map(_keras.is_variable, (layer.kernel.value, tf.ones(2), np.ones(2), None)))
+
+
+def test_early_stopping_compares_with_what_was_best_before():
+    stopping = keras.callbacks.EarlyStopping("val_auc", mode="max", patience=1)
+    stopping.set_model(keras.Sequential([keras.Input((1,))]))
+    stopping.on_train_begin()
+    _keras.keep_best(stopping, 0.8)
+    stopping.on_epoch_end(1, {"val_auc": 0.7})
+    assert stopping.best == 0.8
+    assert stopping.model.stop_training
+
+
 @pytest.mark.parametrize("one_thread", [True, False])
 def test_a_session_is_called_without_its_checks_in_the_thread_of_the_caller_or_its_own(one_thread):
     threads = []

@@ -194,19 +194,14 @@ def is_variable(value: object) -> TypeGuard[keras.Variable]:
 
 
 def keep_best(stopping: keras.callbacks.EarlyStopping, best: float | None) -> None:
-    """Have early stopping compare with what was best before, though its training begins.
-
-    Up to Keras 3.6 and some later ones, it forgets that once it learns whether larger is better, at the end
-    of the first epoch.
-    """
+    """Have early stopping compare with what was best; Keras 3.6 forgets it as the first epoch ends."""
     learn = stopping._set_monitor_op
 
     def learn_and_keep() -> None:
         learn()
         stopping.best = best
 
-    stopping.best = best
-    stopping._set_monitor_op = learn_and_keep
+    stopping.best, stopping._set_monitor_op = best, learn_and_keep
 
 
 def _initialize_with_zeros(variable: keras.Variable, initializer: Any) -> None:
@@ -292,12 +287,8 @@ def probe_detector() -> Callable[[], bool]:
             often, or not at all.
     """
     seen = _seen_in_loops()
-    expected = {
-        "RNN": [True, False],
-        "masked_RNN": [True, False],
-        "unrolled_RNN": [False, False],
-        "map": [True, False],
-    }
+    expected = {loop: [True, False] for loop in ("RNN", "masked_RNN", "map")}
+    expected["unrolled_RNN"] = [False, False]
     if unknown := [loop for loop, calls in expected.items() if seen[loop] != calls]:
         raise RuntimeError(
             f"tfnorm does not know how Keras {keras.__version__} runs its loops ({', '.join(unknown)}), "
