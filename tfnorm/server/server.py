@@ -154,13 +154,14 @@ class Server:
             self._running = stack.pop_all()
         try:
             rpc.start()
-            thread.start()
+            # Before the first answer, upon which somebody may end it.
             _log.info(
                 "tfnorm's development server, a stand-in for TensorFlow Serving: %s and %s serve %s",
                 self.grpc_url,
                 self.rest_url,
                 self.directory,
             )
+            thread.start()
         except BaseException:
             self.stop()
             raise
