@@ -8,7 +8,7 @@ import tensorflow as tf
 from written_examples import ONE, example, write_lines, write_records
 
 from tfnorm.errors import InputError
-from tfnorm.examples.files import found
+from tfnorm.examples.files import found, read_file
 from tfnorm.examples.load import load
 
 
@@ -84,3 +84,10 @@ def test_a_link_to_nothing_is_one_of_the_files_so_that_it_is_told(tmp_path):
 def test_an_address_is_no_path(place):
     with pytest.raises(InputError, match="is an address; accepted: a path"):
         found(place)
+
+
+@pytest.mark.parametrize("name", ["folder", "*.npz"])
+def test_of_several_files_one_is_to_be_named(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="stands for several files; accepted: one of them"):
+        read_file(tmp_path / name, None, None)

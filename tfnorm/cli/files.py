@@ -21,10 +21,12 @@ _Report = TypeVar("_Report")
 
 def writable(context: click.Context, option: click.Parameter, file: Path | None) -> Path | None:
     """Refuse a file that can't be written before the work starts, not after it."""
-    if file is not None and not os.access(
-        file if file.exists() else file.absolute().parent, os.W_OK
-    ):
-        raise click.BadParameter(f"{file} can't be written")
+    if file is not None:
+        folder = file.absolute().parent
+        if not folder.is_dir():
+            raise click.BadParameter(f"{file} can't be written: there is no folder {file.parent}")
+        if not os.access(file if file.exists() else folder, os.W_OK):
+            raise click.BadParameter(f"{file} can't be written")
     return file
 
 

@@ -33,6 +33,8 @@ ACCEPTED = (
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9]+://?")
 
+_OF_PATTERNS = "*?["
+
 # Of one that holds something, and of one that holds nothing.
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
@@ -57,7 +59,7 @@ def found(place: str | Path) -> list[Path]:
     if path.is_dir():
         below = (p for p in sorted(path.rglob("*")) if not p.is_dir())
         files = [p for p in below if all(x[0] not in "._" for x in p.relative_to(path).parts)]
-    elif any(sign in str(place) for sign in "*?[") and not path.exists():
+    elif any(sign in str(place) for sign in _OF_PATTERNS) and not path.exists():
         # A whole path may be a pattern.
         fitting = glob.glob(str(place), recursive=True)  # noqa: PTH207
         files = [p for p in map(Path, sorted(fitting)) if not p.is_dir()]
@@ -149,6 +151,8 @@ def _format(path: Path) -> str:
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Raise InputError that names the file where it is not there, damaged or does not fit."""
+    if path.is_dir() or (any(sign in str(path) for sign in _OF_PATTERNS) and not path.exists()):
+        raise InputError(f"{path} stands for several files; accepted: one of them, {ACCEPTED}")
     if not path.is_file():
         raise InputError(f"{path} does not exist; give {ACCEPTED}")
     try:

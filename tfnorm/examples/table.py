@@ -149,7 +149,10 @@ def _encoded(value: object) -> object:
     if isinstance(value, list):
         return [_encoded(item) for item in value]
     if value is None:
-        raise ValueError("it has a null")
+        raise ValueError(
+            "it has a null; accepted: values alone: what is missing is 0, or an empty string or list, as "
+            "tfnorm train --nulls missing takes it"
+        )
     if isinstance(value, dict):
         raise TypeError(f"an object with {', '.join(map(repr, value))}")
     return value.encode() if isinstance(value, str) else value

@@ -13,7 +13,10 @@ from command_line import run
     ("arguments", "reason"),
     [
         (["--epochs", "0"], "epochs is 0; it must be 1 or more"),
-        (["--json", "nowhere/report.json"], "nowhere/report.json can't be written"),
+        (
+            ["--json", "nowhere/report.json"],
+            "nowhere/report.json can't be written: there is no folder nowhere",
+        ),
     ],
 )
 def test_bad_input_gets_one_line_and_exit_status_2(

@@ -56,7 +56,7 @@ def test_of_many_rows_some_evenly_spread_are_kept(tmp_path, limit):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"x": [[1.0, 2.0], None]}, "row 1: 'x' is no tensor: it has a null"),
+        ({"x": [[1.0, 2.0], None]}, "row 1: 'x' is no tensor: it has a null; accepted: values"),
         ({"x": [[1.0, 2.0], [1.0, None]]}, "row 1: 'x' is no tensor: it has a null"),
         ({"x": [[1.0, 2.0], [1.0]]}, "different lengths, up to 2, but 1 in row 1"),
         ({"x": [{"a": 1}, {"a": 2}]}, "row 0: 'x' is no tensor: an object with 'a'"),
