@@ -281,7 +281,8 @@ def built(steps):
         else:
             layer = shared if kind == "shared" else KINDS[kind]()
             tensors.append(layer(tensors[taken % len(tensors)]))
-    merged = keras.layers.Concatenate()(tensors[-3:])
+    # Keras 3.10 takes no input that no layer is called on.
+    merged = keras.layers.Concatenate()([tensors[0], *tensors[-3:]])
     return keras.Model(inputs, keras.layers.Dense(1, "sigmoid")(merged))
 
 
