@@ -8,7 +8,7 @@ import tensorflow as tf
 from written_examples import ONE, example, write_lines, write_records
 
 from tfnorm.errors import InputError
-from tfnorm.examples.files import found, read_file
+from tfnorm.examples.files import found
 from tfnorm.examples.load import load
 
 
@@ -65,9 +65,10 @@ def test_a_file_that_is_not_there_says_what_is_accepted(tmp_path):
         load(tmp_path / "nowhere", ONE)
 
 
-def test_a_folder_is_no_file_of_examples(tmp_path):
-    with pytest.raises(InputError, match="does not exist"):
-        load(tmp_path, ONE)
+@pytest.mark.parametrize("name", [".", "*.npz"])
+def test_a_folder_is_no_file_of_examples(tmp_path, name):
+    with pytest.raises(InputError, match="stands for several files; accepted: one of them"):
+        load(tmp_path / name, ONE)
 
 
 def test_a_link_to_nothing_is_one_of_the_files_so_that_it_is_told(tmp_path):
@@ -84,10 +85,3 @@ def test_a_link_to_nothing_is_one_of_the_files_so_that_it_is_told(tmp_path):
 def test_an_address_is_no_path(place):
     with pytest.raises(InputError, match="is an address; accepted: a path"):
         found(place)
-
-
-@pytest.mark.parametrize("name", ["folder", "*.npz"])
-def test_of_several_files_one_is_to_be_named(tmp_path, name):
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="stands for several files; accepted: one of them"):
-        read_file(tmp_path / name, None, None)
