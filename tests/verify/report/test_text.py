@@ -8,7 +8,7 @@ from verify.dependent_models import FUNCTIONS, BatchDice, examples, function_of,
 from verify.made_reports import make_report
 
 from tfnorm.verify import batch_invariance
-from tfnorm.verify.report.text import to_text
+from tfnorm.verify.report.text import to_text, verdict_lines
 from tfnorm.verify.results import Stake
 
 EXAMPLES = examples()
@@ -49,6 +49,14 @@ def test_a_passed_report_says_how_far_any_score_moved(passed):
     rounded = to_text(make_report(2.4e-7, 2, True, stake=None, culprit=None))
     assert "no score moves by more than 2.4e-07 (rounding)" in rounded
     assert "3 rounded" in rounded and "3 / 4" not in rounded
+
+
+def test_what_is_said_of_the_statistics_stands_below_the_verdict_not_below_the_other_model():
+    model = function_of(lambda x, ids: x[:, 0])
+    report = batch_invariance(model, EXAMPLES, against=model)
+    report = dataclasses.replace(report, statistics_unknown="they are in no file")
+    words = [word for word, _ in verdict_lines(report)]
+    assert words[:3] == ["PASSED", "", "against"]
 
 
 def test_a_failed_report_shows_the_worst_composition_first_and_what_to_do(failed):

@@ -103,7 +103,8 @@ def verdict_lines(report: InvarianceResult) -> list[tuple[str, str]]:
     lines = (_undecided if report.passed is None else by_invariance)(report)
     if report.misfit and report.invariant:
         lines = [(SAME, said) for _, said in lines]
-    lines = statistics_lines(report) + lines if report.misfit else lines + statistics_lines(report)
+    place = 0 if report.misfit else 1 if report.invariant else len(lines)
+    lines[place:place] = statistics_lines(report)
     if padded := _padded(report.compositions):
         zeros = f"zeros at the end of {', '.join(padded)} are padding"
         lines.append(("assumed", f"{zeros}; an input in which they are values: --unpadded INPUT"))
