@@ -1,5 +1,6 @@
 """The tutorials and the recipes for a user's CI run as they stand, and print what they show."""
 
+import importlib
 import os
 import re
 import shlex
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 import yaml
 from command_line import run
+from shown_commands import commands
 
 import tfnorm
 
 DOCS = Path(__file__).parents[1] / "docs"
 TUTORIALS = sorted(path for path in (DOCS / "tutorials").glob("*.md") if path.stem != "index")
+GATE = DOCS / "tutorials" / "release-gate.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -41,11 +44,57 @@ def test_a_tutorial_runs_as_it_stands(path, tmp_path, monkeypatch, capsys):
     for kind, block in BLOCK.findall(path.read_text()):
         if kind == "console":
             run_commands(block, capsys)
+        if kind != "python":
             continue
         capsys.readouterr()
         exec(compile(block, str(path), "exec"), names)
         promised = re.findall(r"^# (\w+: .+)$", block, re.MULTILINE)
         assert set(promised) <= set(capsys.readouterr().out.splitlines())
+
+
+STAND_IN = """#!/bin/sh
+case $1 in
+export) mkdir -p "$3/$5" && cp "$2" "$3/$5/" ;;
+verify) test -e "$2/good.keras" ;;
+esac
+"""
+
+
+def test_a_gate_with_a_staging_folder_publishes_a_good_model_after_a_bad_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, script = re.findall(r"^```sh\n(.*?)^```", GATE.read_text(), re.MULTILINE | re.DOTALL)
+    command = tmp_path / "bin" / "tfnorm"
+    command.parent.mkdir()
+    command.write_text(STAND_IN)
+    command.chmod(0o755)
+    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    for name in ("bad", "good"):
+        (tmp_path / f"{name}.keras").write_text(name)
+
+    def passes(model, version):
+        given = {**os.environ, "PATH": path, "MODEL": model, "VERSION": version}
+        return subprocess.run(["sh", "-c", script], env=given, capture_output=True).returncode == 0
+
+    def released():
+        return sorted(str(p.relative_to("released")) for p in Path("released").rglob("*.keras"))
+
+    assert not passes("bad.keras", "7") and released() == []
+    assert passes("good.keras", "7") and released() == ["ranker/7/good.keras"]
+    assert not passes("bad.keras", "8") and released() == ["ranker/7/good.keras"]
+    assert not passes("good.keras", "7") and released() == ["ranker/7/good.keras"]
+    assert passes("good.keras", "8") and released() == [
+        "ranker/7/good.keras",
+        "ranker/8/good.keras",
+    ]
+
+
+def test_the_gates_give_options_that_there_are():
+    found = [c.text.replace("$VERSION", "7") for c in commands(GATE.read_text()) if not c.inline]
+    words = [shlex.split(text)[1:] for text in found if text.startswith("tfnorm ")]
+    assert {"export", "verify"} <= {name for name, *_ in words}
+    for name, *rest in words:
+        module = importlib.import_module(f"tfnorm.cli.commands.{name}")
+        getattr(module, name).make_context(name, rest)
 
 
 @pytest.fixture(scope="module")
