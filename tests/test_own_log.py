@@ -24,6 +24,14 @@ def commands():
     return [shlex.split(line, comments=True) for line in block.splitlines()]
 
 
+def client():
+    """What the page's client defines, which asks over gRPC."""
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    names = {}
+    exec(next(block for block in blocks if "import grpc" in block), names)
+    return names
+
+
 @pytest.mark.slow
 def test_the_commands_run_as_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -34,7 +42,9 @@ def test_the_commands_run_as_printed(tmp_path, monkeypatch, capsys):
         for program, *arguments in commands():
             for port, free in ports.items():
                 arguments = [argument.replace(port, str(free)) for argument in arguments]
-            if program == "python":
+            if program == "mkdir":
+                Path(arguments[-1]).mkdir(parents=True)
+            elif program == "python":
                 assert arguments[0] == "benchmarks/own_log.py" and arguments[2] == "--rows"
                 write(Path(arguments[1]), 3_000, items=400)
             elif arguments[0] == "serve":
@@ -43,9 +53,14 @@ def test_the_commands_run_as_printed(tmp_path, monkeypatch, capsys):
                 server = Server(directory, name, port=ports["8500"], rest_port=ports["8501"])
                 server.start()
             elif program == "curl":
-                assert 0 < curl(arguments)["predictions"][0][0] < 1
+                by_rest = curl(arguments)["predictions"]
+                (row,) = json.loads(arguments[arguments.index("-d") + 1])["instances"]
             else:
                 assert run(*arguments) == 0, capsys.readouterr()
+        new_user = {**row, "hist_items": [], "hist_categories": [], "hist_seconds": []}
+        scores, version = client()["ask"]([row, new_user], f"127.0.0.1:{ports['8500']}")
+        assert 0 < by_rest[0][0] < 1 and version == 1
+        np.testing.assert_allclose(scores[:1], by_rest, atol=1e-6)
     finally:
         if server is not None:
             server.stop()
