@@ -245,3 +245,18 @@ def test_the_commands_of_a_page_run_as_printed(name, clone, server, monkeypatch,
         words = one.words
         if words[0] in ("docker", "kubectl") and "-f" in words:
             assert Path(words[words.index("-f") + 1]).is_file(), one.text
+
+
+@pytest.mark.slow
+def test_the_client_of_the_page_on_replay_records_a_log_of_its_server(clone, server):
+    (block,) = re.findall(r"^```python\n(.*?)^```", PAGES["docs/replay.md"], re.M | re.S)
+    names = {}
+    exec(block, names)
+    with np.load("examples.npz") as rows:
+        columns = {name: rows[name][:8].tolist() for name in rows}
+    asked = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    url = f"{server.rest_url}/versions/1:predict"
+    with Path("recorded.jsonl").open("w") as log:
+        assert len(names["ask"](asked[:5], log, url)) == 5
+        assert len(names["ask"](asked[5:], log, url)) == 3
+    assert run("replay", "recorded.jsonl", "exports/din") == 0
