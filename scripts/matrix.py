@@ -3,13 +3,14 @@
     python scripts/matrix.py                                      # all cells: hours
     python scripts/matrix.py --python 3.12 --versions oldest      # one
     python scripts/matrix.py --python 3.12 -- tests/layers -x     # and what pytest is told
+    python scripts/matrix.py -- -n 3 -m "not slow"                # without the slow tests: an hour
 
 Each cell has an environment of its own, which is left in `.matrix/`. `oldest` is the lowest TensorFlow
 that the index has for that Python within the bounds of setup.cfg, with the lowest Keras that goes with
 it; `newest` is the highest of each; `nightly` is `newest` with `keras-nightly` in the place of Keras,
-which may fail. The Pythons are those that uv finds or fetches, and those of pyenv. The exit status is 1
-if a test failed in a cell that may not fail, or if a cell that was asked for by `--python` could not be
-installed.
+which may fail, and is tried on the newest Python alone unless it is asked for. The Pythons are those that
+uv finds or fetches, and those of pyenv. The exit status is 1 if a test failed in a cell that may not fail,
+or if a cell that was asked for by `--python` could not be installed.
 """
 
 from __future__ import annotations
@@ -149,7 +150,8 @@ def main() -> int:
     given = parser.parse_args()
     rows, failed = [], False
     for python in given.python or PYTHONS:
-        for versions in given.versions or VERSIONS:
+        released = [one for one in VERSIONS if one != "nightly" or python == PYTHONS[-1]]
+        for versions in given.versions or released:
             try:
                 cell = run(python, versions, given.arguments)
                 rows.append(str(cell))
