@@ -50,6 +50,7 @@ def test_a_model_that_passes_is_published_and_named(run, tmp_path, capsys):
     assert (tmp_path / "exports" / "1" / "saved_model.pb").exists()
 
 
+@pytest.mark.slow
 def test_signatures_warm_up_and_reports_are_had_from_the_script(run, tmp_path, capsys):
     reports = tmp_path / "verify.xml", tmp_path / "verify.html"
     options = ["--signature", "tf_example", "--warmup-batch-size", "8", "--batch-invariance"]

@@ -136,6 +136,7 @@ def test_a_host_takes_the_workflows(recipes, tmp_path):
     assert checked.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_steps_of_the_workflow_leave_the_reports(recipes, project):
     _, workflow = recipes["workflows"][0]
     steps = [step["run"] for step in workflow["jobs"]["verify"]["steps"] if "run" in step]
@@ -148,12 +149,14 @@ def test_the_steps_of_the_workflow_leave_the_reports(recipes, project):
     }
 
 
+@pytest.mark.slow
 def test_the_hook_of_pre_commit_passes_a_model_that_is_right(recipes, project):
     (hook,) = recipes["pre-commit"]["repos"][0]["hooks"]
     assert re.match(hook["files"], "model.keras")
     assert run(*shlex.split(hook["entry"])[1:]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "committed"), [(0, True), (1, False), (2, False)])
 def test_the_hook_of_git_stops_a_commit_of_a_model_that_fails(
     status, committed, recipes, project, monkeypatch

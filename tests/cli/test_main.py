@@ -127,6 +127,7 @@ def test_python_runs_it_as_a_module(module):
     assert "tensorflow" not in done.stderr
 
 
+@pytest.mark.slow
 def test_another_keras_backend_is_exit_status_2_and_one_line(tmp_path):
     environment = {**os.environ, "KERAS_BACKEND": "numpy"}
     done = run_apart("inspect", tmp_path, env=environment)

@@ -62,6 +62,7 @@ def files_with_nan(day, tmp_path):
     return files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--ray", "auto")], ids=["plain", "on a cluster"])
 def test_a_file_of_several_that_has_nan_is_named(day, files_with_nan, tmp_path, capsys, options):
     files, output = files_with_nan, tmp_path / "new.keras"
@@ -108,6 +109,7 @@ def test_an_address_instead_of_a_path_is_one_line(day, log, capsys):
         assert line.startswith("tfnorm: s3:/bucket/day is an address; accepted: a path")
 
 
+@pytest.mark.slow
 def test_files_of_a_relative_folder_with_damaged_and_empty_ones(
     day, tmp_path, monkeypatch, capsys, made_up
 ):

@@ -112,6 +112,7 @@ def _by_word(score):
     return keras.Model(inputs, keras.layers.Lambda(score)(embedded))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saved", [False, True])
 def test_a_mean_behind_a_lookup_is_found_with_words_that_the_table_knows(saved, tmp_path):
     model = _by_word(lambda x: x[:, :1] - tf.reduce_mean(x[:, :1]))

@@ -165,6 +165,7 @@ def large(path, rows):
         write_records(path, [example(x=row) for row in x.tolist()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".npz", ".parquet", ".csv", ".jsonl", ".tfrecord"])
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch, suffix):
     """What Python and NumPy hold at most, of a file and of one five times as large."""

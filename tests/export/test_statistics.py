@@ -40,6 +40,7 @@ def right(short):
     return model
 
 
+@pytest.mark.slow
 def test_a_short_training_is_refused_by_layer_channel_and_command(short, tmp_path):
     with pytest.raises(InputError) as error:
         export_saved_model(short, tmp_path / "ranker", examples=columns(512, 2))
@@ -50,6 +51,7 @@ def test_a_short_training_is_refused_by_layer_channel_and_command(short, tmp_pat
     assert not (tmp_path / "ranker").exists()
 
 
+@pytest.mark.slow
 def test_it_is_delivered_where_that_is_allowed_and_its_own_files_say_so(short, tmp_path):
     examples = columns(64, 2)
     with pytest.raises(InputError, match="do not fit the 64 examples"):
@@ -61,6 +63,7 @@ def test_it_is_delivered_where_that_is_allowed_and_its_own_files_say_so(short, t
     assert kept["text"].startswith("the moving statistics do not fit the 64 examples")
 
 
+@pytest.mark.slow
 def test_recalibrated_it_passes_and_is_said_to_fit(right, tmp_path):
     report = export_saved_model(right, tmp_path, examples=columns(512, 2))
     assert report.statistics.verdict == "fits"

@@ -155,6 +155,7 @@ def test_so_have_ghost_batches_and_channels_that_are_not_last(arguments):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "rows"), [("eager", 9), ("xla", 9), ("graph", LARGE)])
 @pytest.mark.parametrize("name", ["batch_normalization", "dice", "moments"])
 def test_so_have_the_functional_forms(name, mode, rows):

@@ -205,6 +205,7 @@ def test_fit_trains_as_numpy_does(Layer, jit_compile, rng):
 
 
 # What predict says of a generator whose length nobody knows.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
 @pytest.mark.parametrize(
     "layer", [BatchNormalization(), Dice(), BatchNormalization(virtual_batch_size=3)]

@@ -26,6 +26,7 @@ def test_a_file_of_the_first_version_loads_and_scores_as_it_did(name, cls, score
     np.testing.assert_allclose(found, scores[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_compiled_file_goes_on_training_as_it_did(scores):
     model = keras.models.load_model(GOLDEN / "dien.keras")
     history = model.fit(make_features(negatives=True), LABELS, verbose=0, shuffle=False).history

@@ -101,6 +101,7 @@ def test_a_short_training_leaves_nothing_of_the_initial_statistics(Model, featur
     np.testing.assert_allclose(normalization.moving_variance, x.var(0), rtol=0.5, atol=1e-4)
 
 
+@pytest.mark.slow
 @MODELS
 def test_a_file_of_a_model_that_did_not_warm_up_loads(Model, features, tmp_path):
     """As this library's 0.1 saved them: without a count of updates. The statistics are kept as they are."""

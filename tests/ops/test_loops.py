@@ -15,6 +15,7 @@ from tfnorm.ops.moments import Exact, flat_moments
 SHAPES = [(1, 3), (37, 3), (9008, 32), (9001, 2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_moments_are_the_exact_ones(shape, masked):
@@ -25,6 +26,7 @@ def test_the_moments_are_the_exact_ones(shape, masked):
         assert_close(moment, value, 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ["BatchNormalization", "Dice"])

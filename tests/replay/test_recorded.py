@@ -128,6 +128,7 @@ def test_two_models_are_put_side_by_side(exports, log):
     assert "had it served: " in str(report)
 
 
+@pytest.mark.slow
 def test_a_server_can_be_the_model(exports, log):
     with Server(exports / "ranker", "ranker", port=0, rest_port=0) as server:
         for url in (server.grpc_url, server.rest_url):

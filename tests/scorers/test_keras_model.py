@@ -168,6 +168,7 @@ def test_a_subclassed_model_of_a_list_says_what_to_do():
         load_scorer(model)
 
 
+@pytest.mark.slow
 def test_a_model_quantized_to_float8_is_verified_and_its_defects_are_found():
     x = keras.Input((3,), name="x")
     hidden = keras.layers.Dense(8, activation="relu", name="hidden")(x)

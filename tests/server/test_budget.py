@@ -119,6 +119,7 @@ def small(everything_directory, connect, monkeypatch):
         yield small
 
 
+@pytest.mark.slow
 def test_what_requests_took_is_given_back_over_both_apis(small, eventually):
     text = np.array([b"x" * 1_000] * 200, object)
     for _ in range(30):
@@ -130,6 +131,7 @@ def test_what_requests_took_is_given_back_over_both_apis(small, eventually):
     eventually(lambda: small.budget.taken == 0)
 
 
+@pytest.mark.slow
 def test_clients_that_stop_midway_keep_no_memory_and_no_small_request_waits(
     small, eventually, monkeypatch
 ):

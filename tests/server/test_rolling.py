@@ -15,6 +15,7 @@ def models(tmp_path_factory):
     return scaled_models(tmp_path_factory.mktemp("scaled"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batching", [None, BATCHING], ids=["as they come", "batched"])
 def test_while_versions_roll_and_some_are_broken_no_answer_is_wrong_and_none_is_missing(
     batching, models, connect, tmp_path

@@ -72,6 +72,7 @@ def test_any_model_takes_as_many_passes_as_it_is_deep_and_is_exact(seed, rows, o
         values.append(outputs_of(layer, x))
 
 
+@pytest.mark.slow
 def test_towers_side_by_side_share_their_passes(rows):
     inputs = keras.Input((4,))
     towers = []
@@ -122,6 +123,7 @@ class Experts(keras.Model):
         return self.total(tf.add_n([self.expert(number, x) for number in range(4)]))
 
 
+@pytest.mark.slow
 def test_a_subclassed_model_is_followed_through_functions_and_branches(rows, outputs_of):
     model = Experts()
     model(rows)
@@ -150,6 +152,7 @@ class NormalizedInputs(keras.layers.Layer):
         return total, [total]
 
 
+@pytest.mark.slow
 def test_a_loop_that_does_not_feed_its_layer_takes_one_pass(rows):
     """A layer that feeds itself has to settle, which takes more."""
     x = rows.reshape(100, 5, 4)
@@ -211,6 +214,7 @@ def test_a_layer_that_is_called_from_python_in_the_middle_of_a_run_is_exact(
     assert_statistics(after, outputs_of(model.layers[0].dice, rows), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_pass_leaves_alone_what_it_can_not_know_yet(rows):
     """With its initial statistics a deep model overflows float32, which no cast may notice."""
     blocks = [

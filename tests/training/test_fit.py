@@ -28,6 +28,7 @@ def test_the_figures_are_those_of_the_model_on_the_test_split(log):
     assert trained.best_auc == log.best_auc
 
 
+@pytest.mark.slow
 def test_without_users_there_is_no_gauc(log):
     anonymous = replace(log, test=replace(log.test, users=None))
     trained = train(anonymous, Recipe(model="base", epochs=1, batch_size=1200))

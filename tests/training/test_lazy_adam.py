@@ -102,6 +102,7 @@ def compiled(eager):
     tf.config.run_functions_eagerly(False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
 def test_fit_moves_no_row_but_those_of_the_batch(compiled, jit_compile):
     model = make_model()

@@ -130,6 +130,7 @@ def test_what_dropout_draws_goes_on_too(tmp_path):
     assert_equal(*([v.numpy() for v in m.optimizer.variables] for m in (again, whole)))
 
 
+@pytest.mark.slow
 def test_after_the_last_epoch_nothing_is_trained_and_the_best_weights_are_there(tmp_path):
     model = seeded()
     fit(model, tmp_path, 3, patience=5, values=[0.5, 0.9, 0.1])
@@ -178,6 +179,7 @@ def test_until_it_is_done_the_last_checkpoint_stays(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_killed_while_the_checkpoint_is_removed_leaves_none_that_is_damaged(tmp_path, monkeypatch):
     resume, _ = fit(seeded(), tmp_path, 2)
 

@@ -31,6 +31,7 @@ def test_bad_examples_are_no_failure_of_the_model():
         assert_batch_invariant(ranker(keras.layers.ReLU()), {"x": np.zeros((4, 6), np.float32)})
 
 
+@pytest.mark.slow
 def test_pytest_points_at_the_test_and_not_into_tfnorm():
     with pytest.raises(AssertionError) as error:
         assert_batch_invariant(ranker(BatchDice()), EXAMPLES)

@@ -116,6 +116,7 @@ def test_constants_that_lack_or_do_not_fit_are_told_in_one_line(
     assert reason in error and len(error.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_an_input_that_has_a_row_for_each_example_is_given_it_in_each():
     inputs = {
         "x": keras.Input((3,), name="x"),
@@ -200,6 +201,7 @@ def test_a_subclassed_keras_model_takes_a_constant_for_an_argument():
     assert report.passed
 
 
+@pytest.mark.slow
 def test_a_server_is_given_constants_and_the_defaults_of_its_metadata(graph_of_tf1, tmp_path):
     (tmp_path / "1").mkdir()
     proto = SavedModelProto.FromString((graph_of_tf1 / "saved_model.pb").read_bytes())

@@ -10,12 +10,14 @@ SEEDS = [seed for seed in range(60) if "16" not in clean(seed).dtype][: len(FORM
 """Models that compute in 32 or 64 bits."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_a_clean_model_is_not_accused(seed, tmp_path):
     verdict = judged(clean(seed), tmp_path / "model")
     assert verdict.word != "failed", verdict.by
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "seed"), list(zip(FORMS, SEEDS, strict=True)))
 def test_each_form_of_dependence_is_found(form, seed, tmp_path):
     effect = 1e-7 if form in ("mean", "cumulative sum") else 1e-3

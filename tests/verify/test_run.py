@@ -592,6 +592,7 @@ def test_what_is_no_input_can_not_be_unpadded():
         batch_invariance(ranker(keras.layers.ReLU()), EXAMPLES, unpadded=["history"])
 
 
+@pytest.mark.slow
 def test_the_culprit_is_found_though_few_examples_are_concerned():
     """The first examples, which are watched else, score by themselves."""
     x = np.random.default_rng(0).normal(size=(24, 6)).astype(np.float32)

@@ -173,6 +173,7 @@ def computed_in(tmp_path_factory):
         yield server.grpc_url, {name: directory / name for name in files}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("served", "local"),
     [*((kind, "float32") for kind in PRODUCTS), *(("float32", kind) for kind in PRODUCTS)],
@@ -268,6 +269,7 @@ def test_a_server_that_makes_no_sense_of_neighbours_gets_no_verdict(answer, reas
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_version_that_goes_in_the_middle_gets_no_verdict(tmp_path):
     module = tf.Module()
     module.score = tf.function(

@@ -75,6 +75,7 @@ def test_experts_that_are_sent_what_depends_on_the_batch_are(spoil, tmp_path):
     assert report.culprit.op_type in ("Mean", "Max")
 
 
+@pytest.mark.slow
 def test_what_is_said_of_shapes_is_what_they_are(tmp_path, monkeypatch):
     looked = []
 

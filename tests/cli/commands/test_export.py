@@ -21,6 +21,7 @@ def test_an_export_can_be_asked_for_the_same_bits_in_every_batch(
     assert run("verify", exported, "--bitwise") == 1
 
 
+@pytest.mark.slow
 def test_the_whole_of_an_export_is_had_at_once(
     clean_file, few_examples, tmp_path, capsys, exported
 ):

@@ -24,6 +24,7 @@ def files(tmp_path):
     return tmp_path / "half.keras", tmp_path / "x.npz", x
 
 
+@pytest.mark.slow
 def test_what_the_export_refuses_is_exported_when_recalibrated(files, tmp_path, capsys):
     model, examples, x = files
     assert run("export", model, tmp_path / "exports", "--examples", examples) == 2
@@ -67,6 +68,7 @@ def test_what_it_rests_on_is_shown_and_written_as_json(files, tmp_path, capsys):
     assert written["layers"][0]["mean"] == pytest.approx((5 / 2) / 2, rel=0.1)
 
 
+@pytest.mark.slow
 def test_any_format_gives_the_same_statistics(files, tmp_path):
     model, _, x = files
     rows = x[:1500]

@@ -94,6 +94,7 @@ def test_no_more_rows_are_held_than_the_buffer_and_a_few_parts(log, monkeypatch)
     assert max(held) <= 16 + 8
 
 
+@pytest.mark.slow
 def test_workers_have_all_rows_between_them_and_none_twice(log):
     for count in (2, 5, 11):  # There are nine row groups.
         shares = [rows_of(log.sharded(n, count)) for n in range(count)]

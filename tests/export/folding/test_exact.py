@@ -148,6 +148,7 @@ def test_an_export_is_as_exact_as_training_however_far_the_means_are_from_zero(d
         assert served <= 2 * in_training, head
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"batch_invariance": "bitwise"}, {"fold": False}])
 def test_dates_a_time_and_other_constants(options, tmp_path):
     """Normalized, a constant is beta to the last digit, before a Dense layer and behind one."""

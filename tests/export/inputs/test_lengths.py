@@ -119,6 +119,7 @@ def test_the_signature_declares_the_length_and_the_graph_takes_any(model, export
         np.testing.assert_allclose(loaded(**shorter)["score"], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_requests_and_records_without_any_history_score_as_padded_ones_do(model, exported):
     given = rows(6, longest=0)
     shortest = model.schema.examples(given)

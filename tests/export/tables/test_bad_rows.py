@@ -114,6 +114,7 @@ def check_row(saved, rows, name, number, signature="serving_default", place=2):
         assert after[output][others].tobytes() == expected[others].tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("between", BETWEEN)
 def test_a_bad_id_gives_nan_to_its_row_whatever_lies_between(tmp_path, between):
     path = exported(model_of(BETWEEN[between]), tmp_path)
@@ -159,6 +160,7 @@ class InALoop(OwnTable):
         return keras.ops.map(self.items, ids)
 
 
+@pytest.mark.slow
 def test_an_id_that_is_looked_up_in_a_loop_is_refused_with_nan_and_has_a_row(tmp_path):
     model = model_of(lambda x: InALoop()(x[:, 1:]))
     with pytest.raises(InputError, match="'items' looks up ids inside a loop"):
@@ -295,6 +297,7 @@ def test_the_verifier_puts_bad_rows_among_those_of_every_signature(covered, sign
     assert OUTSIDE in [one.name for one in report.compositions]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["seen", "tags"])
 def test_one_user_with_one_candidate_has_its_own_nan(covered, name):
     """Bitwise, rows that stand alone are doubled on the way."""
@@ -386,6 +389,7 @@ def test_a_model_that_refuses_bad_ids_itself_is_refused(tmp_path):
         exported(model_of(lambda x: Checked()(x)), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not hasattr(keras.layers, "ReversibleEmbedding"), reason="Keras has the layer from 3.13 on"
 )

@@ -83,6 +83,7 @@ def test_a_bad_id_gives_nan_to_its_own_row_and_moves_no_other(exported, name, nu
     assert np.delete(scores, 1, 0).tobytes() == np.delete(expected, 1, 0).tobytes()
 
 
+@pytest.mark.slow
 def test_a_bad_id_gets_the_row_that_stands_for_it(exported):
     with SavedModel(exported(unknown_ids=3).path) as saved:
         expected = saved.run(spoilt("item", 3))["score"]
@@ -90,6 +91,7 @@ def test_a_bad_id_gets_the_row_that_stands_for_it(exported):
             assert saved.run(spoilt("item", number))["score"].tobytes() == expected.tobytes()
 
 
+@pytest.mark.slow
 def test_a_bad_id_is_an_error_by_default(exported):
     with SavedModel(exported().path) as saved:
         for number in (-1, ITEMS):
@@ -110,6 +112,7 @@ def test_a_negative_id_of_keras_is_not_taken_for_the_last_row(tmp_path):
                 saved.run({"id": np.array([-1], "i4")})
 
 
+@pytest.mark.slow
 def test_the_verifier_puts_bad_rows_among_good_ones(exported):
     path = exported(unknown_ids="nan").path
     said = json.loads(tables_file(path).read_text())

@@ -210,6 +210,7 @@ def test_an_output_that_is_no_tensor_is_refused(tmp_path):
         export_saved_model(model, tmp_path)
 
 
+@pytest.mark.slow
 def test_dicts_of_dicts_are_taken_and_given(tmp_path):
     inputs = {
         "user": {"age": keras.Input((3,), name="age")},

@@ -136,6 +136,7 @@ def before_the_tower(model, examples):
     return np.array(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("softmax", [True, False])
 def test_every_feature_joins_the_tower_as_its_formula_says(softmax, examples):
     model = make(DIN, attention_units=(4,), softmax=softmax)
@@ -233,6 +234,7 @@ def test_longer_histories_have_the_same_bits_in_every_batch_of_a_bitwise_export(
     assert tfnorm.verify_batch_invariance(tmp_path, batch_sizes=[2], bitwise=True).passed
 
 
+@pytest.mark.slow
 def test_the_negatives_of_a_longer_history_are_cut_with_it():
     def loss(given):
         model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy", run_eagerly=True)
@@ -377,6 +379,7 @@ def test_columns_have_names_that_tensorflow_has_no_scopes_for(tmp_path):
     np.testing.assert_allclose(found, model(tensors(x)), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error:When providing")
 @pytest.mark.parametrize("cls", [DIN, DIEN])
 def test_columns_may_be_called_as_layers_are(cls, tmp_path):
@@ -409,6 +412,7 @@ def test_an_input_for_negatives_has_a_name_of_its_own(column, other, told):
         DIEN(schema, units=(3,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [DIN, DIEN])
 def test_a_model_of_other_columns_and_its_inner_layers_takes_them_by_their_names(cls, examples):
     model = make(cls)

@@ -266,6 +266,7 @@ def test_a_split_request_that_would_not_find_room_for_all_its_pieces_leaves_none
     assert not model.asked
 
 
+@pytest.mark.slow
 def test_a_batch_that_waits_holds_no_thread_from_another_signatures_full_one(everything_directory):
     parameters = BatchingParameters(
         max_batch_size=2, batch_timeout_micros=LONG, num_batch_threads=1

@@ -60,6 +60,7 @@ def test_who_sends_nothing_for_too_long_is_cancelled(server, stalling, monkeypat
         assert one.code() is grpc.StatusCode.CANCELLED
 
 
+@pytest.mark.slow
 def test_where_those_who_send_nothing_take_all_threads_they_have_seconds(
     everything_directory, stalling, connect, monkeypatch
 ):

@@ -119,6 +119,7 @@ def test_what_can_not_be_loaded_is_refused_with_its_cause(constants, launcher, t
     assert there.value.__cause__.error_code == here.value.__cause__.error_code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("signature", "feeds"),
     [
@@ -287,6 +288,7 @@ def is_running(number):
         return False
 
 
+@pytest.mark.slow
 def test_both_apis_say_that_a_request_takes_too_much(hungry_directory, launcher, connect):
     server = Server(hungry_directory, "ranker", port=0, rest_port=0)
     server.open_model = lambda path: IsolatedModel(path, launcher, MOST)

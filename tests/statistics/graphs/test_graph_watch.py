@@ -51,6 +51,7 @@ def shared():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "shape"),
     [

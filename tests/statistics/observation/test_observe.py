@@ -314,6 +314,7 @@ def test_a_tensor_that_is_known_only_when_it_runs_is_one_clear_error(rows, kind)
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_branch_that_trains_counts_where_it_is_taken(rows):
     class Branching(keras.Model):
         def __init__(self):

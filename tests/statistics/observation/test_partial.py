@@ -75,6 +75,7 @@ def test_parts_merge_in_any_order_to_the_whole(rows, randomized):
     assert whole.upstream["second"] >= {"first"} and not whole.upstream["beside"]
 
 
+@pytest.mark.slow
 def test_a_model_is_recalibrated_by_parts_that_others_observe_as_by_itself(rows, randomized):
     model, other = model_of_two(randomized), model_of_two(randomized)
     expected = recalibrate_statistics(other, [rows])

@@ -89,6 +89,7 @@ def test_a_turn_of_a_loop_that_changes_nothing_is_passed(probe_of):
     assert found.region.caller is not None
 
 
+@pytest.mark.slow
 def test_a_loops_condition_is_blamed_where_it_lets_one_batch_go_on(probe_of):
     def serve(x):
         going = lambda y: tf.reduce_max(tf.abs(y)) > 0.5  # noqa: E731

@@ -43,6 +43,7 @@ def tf1_inputs(trained, examples):
     return x, hidden @ trained["din/f0/kernel"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resource", [False, True], ids=["ref", "resource"])
 @pytest.mark.parametrize(
     ("training", "of_tf1", "fused"),
@@ -77,6 +78,7 @@ def test_a_din_of_tf1_that_was_never_updated_is_named_with_how_far_it_is_off(
     assert "UPDATE_OPS" in said
 
 
+@pytest.mark.slow
 def test_a_din_of_tf1_whose_updates_were_run_passes(tmp_path):
     directory, _ = tf1_models.din(tmp_path / "din", resource=False, training=_never, update=True)
     report = verify_statistics(directory, tf1_models.clicks(300, seed=7))
@@ -84,6 +86,7 @@ def test_a_din_of_tf1_whose_updates_were_run_passes(tmp_path):
     assert "PASSED the moving statistics fit the 300 examples" in " ".join(str(report).split())
 
 
+@pytest.mark.slow
 def test_a_din_of_tf1_that_is_saved_in_training_normalizes_by_the_batch(tmp_path):
     directory, _ = tf1_models.din(tmp_path / "din", resource=True, training=lambda: True)
     report = verify_statistics(directory, tf1_models.clicks(64))
@@ -94,6 +97,7 @@ def test_a_din_of_tf1_that_is_saved_in_training_normalizes_by_the_batch(tmp_path
     assert "depends on its batch: din/bn1, din/dice" in said
 
 
+@pytest.mark.slow
 def test_a_flag_that_is_an_input_decides(tmp_path):
     def training():
         return tf.compat.v1.placeholder(tf.bool, [], "is_training")
@@ -120,6 +124,7 @@ def model_of(*layers):
     return keras.Model(inputs, keras.layers.Dense(1)(x))
 
 
+@pytest.mark.slow
 def test_a_keras_model_and_its_file_are_judged_alike(tmp_path):
     model = model_of(keras.layers.Dense(9), BatchNormalization(name="bn"))
     model.save(tmp_path / "model.keras")
@@ -169,6 +174,7 @@ def test_a_keras_model_with_nothing_to_look_at_is_told(layers, reason):
         verify_statistics(model_of(keras.layers.Dense(3), *layers), columns(64))
 
 
+@pytest.mark.slow
 def test_what_is_folded_is_told_by_what_the_export_said(tmp_path):
     bn = keras.layers.BatchNormalization(name="bn")
     model = model_of(bn, keras.layers.Dense(5))
@@ -255,6 +261,7 @@ def test_without_examples_it_says_what_to_give(tmp_path):
         verify_statistics(tmp_path / "model.keras")
 
 
+@pytest.mark.slow
 def test_a_damaged_judgement_is_told(tmp_path):
     model = model_of(keras.layers.BatchNormalization(), keras.layers.Dense(5))
     path = export_saved_model(

@@ -23,6 +23,7 @@ def report(verdict="off", count=1, **changes):
     return FitReport(**({"fit": fit, "target": "exports/<1>"} | changes))
 
 
+@pytest.mark.slow
 def test_the_page_has_the_verdict_a_plot_and_every_layer():
     page = to_html(report(count=40))
     assert "<title>exports/&lt;1&gt;: failed</title>" in page
