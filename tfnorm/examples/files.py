@@ -33,8 +33,6 @@ ACCEPTED = (
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9]+://?")
 
-_OF_PATTERNS = "*?["
-
 # Of one that holds something, and of one that holds nothing.
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
@@ -59,7 +57,7 @@ def found(place: str | Path) -> list[Path]:
     if path.is_dir():
         below = (p for p in sorted(path.rglob("*")) if not p.is_dir())
         files = [p for p in below if all(x[0] not in "._" for x in p.relative_to(path).parts)]
-    elif any(sign in str(place) for sign in _OF_PATTERNS) and not path.exists():
+    elif _is_pattern(path):
         # A whole path may be a pattern.
         fitting = glob.glob(str(place), recursive=True)  # noqa: PTH207
         files = [p for p in map(Path, sorted(fitting)) if not p.is_dir()]
@@ -68,6 +66,10 @@ def found(place: str | Path) -> list[Path]:
     if not files:
         raise InputError(f"{place} has no files; accepted: a file, a folder of files, or a pattern")
     return files
+
+
+def _is_pattern(path: Path) -> bool:
+    return any(sign in str(path) for sign in "*?[") and not path.exists()
 
 
 def read_file(
@@ -151,7 +153,7 @@ def _format(path: Path) -> str:
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Raise InputError that names the file where it is not there, damaged or does not fit."""
-    if path.is_dir() or (any(sign in str(path) for sign in _OF_PATTERNS) and not path.exists()):
+    if path.is_dir() or _is_pattern(path):
         raise InputError(f"{path} stands for several files; accepted: one of them, {ACCEPTED}")
     if not path.is_file():
         raise InputError(f"{path} does not exist; give {ACCEPTED}")
