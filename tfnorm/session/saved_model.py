@@ -32,8 +32,8 @@ _DAMAGED = (
 _Call = Callable[[list[np.ndarray]], list[np.ndarray]]
 
 _MANY_ROWS = 1024
-"""From so many on, ops are worth a thread each: DIEN takes 0.7 of the time. A small tower of one row takes
-twice as long so, as each op waits for another thread, and the graph is optimized once more for it."""
+"""From so many on, ops are worth a thread each, as DIEN's are by the clock (benchmarks/scoring.py). In a
+small batch each op would wait for its thread, and the graph is optimized once more for it."""
 
 
 class SavedModel:
@@ -46,7 +46,8 @@ class SavedModel:
         directory: a folder with `saved_model.pb`, or the folder of its versions (the newest is taken).
         config: session options, such as the number of threads; None for TensorFlow's defaults.
         held: arrays in memory. A variable that has one's bytes in the file takes that memory in the place of
-            its own; the model must be one that assigns to no variable.
+            its own, but for TensorFlow 2.18, which copies it; the model must be one that assigns to no
+            variable.
 
     Raises:
         InputError: there is no SavedModel, it is damaged, or it has nothing to serve.
@@ -155,8 +156,8 @@ class SavedModel:
                 f"signature {signature!r} gives {', '.join(map(repr, called.outputs))}"
             )
         try:
-            small = not any(len(a) >= _MANY_ROWS for a in arrays if a.ndim)
-            values = self._callable(called, names, one_thread=small)(arrays)
+            rows = next((len(array) for array in arrays if array.ndim), 0)
+            values = self._callable(called, names, one_thread=rows < _MANY_ROWS)(arrays)
         except tf.errors.InvalidArgumentError as error:
             raise InputError(
                 f"{signature!r} refuses these inputs: {_reason(str(error.message))}"
