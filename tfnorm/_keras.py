@@ -188,22 +188,6 @@ def _patch(initialize: Any, assign: Any, is_memory_sufficient: Any, entry: Any) 
         saving_lib.H5IOStore.__getitem__ = entry
 
 
-def is_variable(value: object) -> TypeGuard[keras.Variable]:
-    """Whether it is a variable of Keras; those of Keras 3.6 are no instances of `keras.Variable`."""
-    return isinstance(value, backend.Variable)
-
-
-def keep_best(stopping: keras.callbacks.EarlyStopping, best: float | None) -> None:
-    """Have early stopping compare with what was best; Keras 3.6 forgets it as the first epoch ends."""
-    learn = stopping._set_monitor_op
-
-    def learn_and_keep() -> None:
-        learn()
-        stopping.best = best
-
-    stopping.best, stopping._set_monitor_op = best, learn_and_keep
-
-
 def _initialize_with_zeros(variable: keras.Variable, initializer: Any) -> None:
     if _loading.depth and _bytes(variable.shape, variable.dtype) >= _LARGE:
         initializer = keras.initializers.Zeros()
@@ -244,6 +228,22 @@ def _assign_in_parts(variable: keras.Variable, value: Any) -> Any:
 
 def _bytes(shape: Sequence[int], dtype: str) -> int:
     return math.prod(shape) * int(tf.as_dtype(dtype).size)
+
+
+def is_variable(value: object) -> TypeGuard[keras.Variable]:
+    """Whether it is a variable of Keras; those of Keras 3.6 are no instances of `keras.Variable`."""
+    return isinstance(value, backend.Variable)
+
+
+def keep_best(stopping: keras.callbacks.EarlyStopping, best: float | None) -> None:
+    """Have early stopping compare with what was best; Keras 3.6 forgets it as the first epoch ends."""
+    learn = stopping._set_monitor_op
+
+    def learn_and_keep() -> None:
+        learn()
+        stopping.best = best
+
+    stopping.best, stopping._set_monitor_op = best, learn_and_keep
 
 
 def loss_metric(model: keras.Model) -> keras.metrics.Metric:
