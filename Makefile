@@ -9,7 +9,7 @@ help:
 	@echo 'make lint       formatting, lint, import contracts, types       half a minute to 2'
 	@echo 'make docs       the documentation, strictly, into site/         half a minute to 1'
 	@echo 'make test       the tests but for the slow ones                 5 to 12 minutes'
-	@echo 'make test-all   all tests                                       8 to 27 minutes'
+	@echo 'make test-all   all tests; PYTEST_ARGS are given to pytest      10 to 27 minutes'
 	@echo 'make notebooks  executes the notebooks into build/notebooks     2 to 6 minutes'
 	@echo 'make matrix     the tests with the oldest and newest versions   an hour to 5; MATRIX_ARGS name a part'
 	@echo 'The first of each installs what it needs into .venv             a few minutes'
