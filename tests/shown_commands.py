@@ -20,6 +20,11 @@ _SHELL = ("", "sh", "console")
 _PLACEHOLDER = re.compile(r"\$\w+|\.\.\.|^[A-Z]+$")
 
 
+def blocks(text, kind):
+    """The code in the fences of a page that are of this kind."""
+    return [code for found, code in _FENCE.findall(text) if found == kind]
+
+
 @dataclass(frozen=True)
 class Shown:
     """A command.

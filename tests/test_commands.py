@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from command_line import curl, run
 from replay.traffic import answered, write
-from shown_commands import ROOT, commands, documents, helps
+from shown_commands import ROOT, blocks, commands, documents, helps
 
 import tfnorm
 from tfnorm.cli.group import tfnorm as group
@@ -249,7 +249,7 @@ def test_the_commands_of_a_page_run_as_printed(name, clone, server, monkeypatch,
 
 @pytest.mark.slow
 def test_the_client_of_the_page_on_replay_records_a_log_of_its_server(clone, server):
-    (block,) = re.findall(r"^```python\n(.*?)^```", PAGES["docs/replay.md"], re.M | re.S)
+    (block,) = blocks(PAGES["docs/replay.md"], "python")
     names = {}
     exec(block, names)
     with np.load("examples.npz") as rows:

@@ -1,7 +1,6 @@
 """The page on one's own log runs as printed, from Parquet to a verified server."""
 
 import json
-import re
 import runpy
 import shlex
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import curl, free_port, run
+from shown_commands import blocks
 
 from tfnorm.metrics import auc
 from tfnorm.schema import Schema
@@ -20,15 +20,15 @@ write = runpy.run_path(str(ROOT / "benchmarks" / "own_log.py"))["write"]
 
 
 def commands():
-    (block,) = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = blocks(PAGE.read_text(), "sh")
     return [shlex.split(line, comments=True) for line in block.splitlines()]
 
 
 def client():
     """What the page's client defines, which asks over gRPC."""
-    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    shown = blocks(PAGE.read_text(), "python")
     names = {}
-    exec(next(block for block in blocks if "import grpc" in block), names)
+    exec(next(block for block in shown if "import grpc" in block), names)
     return names
 
 
@@ -68,7 +68,7 @@ def test_the_commands_run_as_printed(tmp_path, monkeypatch, capsys):
 
 
 def test_the_schema_on_the_page_is_one():
-    (form,) = re.findall(r"^```json\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    (form,) = blocks(PAGE.read_text(), "json")
     schema = Schema.from_dict(json.loads(form))
     assert schema.target == ("item", "category") and len(schema.histories) == 1
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from command_line import run
-from shown_commands import commands
+from shown_commands import blocks, commands
 
 import tfnorm
 
@@ -62,7 +62,7 @@ esac
 
 def test_a_gate_with_a_staging_folder_publishes_a_good_model_after_a_bad_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    _, script = re.findall(r"^```sh\n(.*?)^```", GATE.read_text(), re.MULTILINE | re.DOTALL)
+    _, script = blocks(GATE.read_text(), "sh")
     command = tmp_path / "bin" / "tfnorm"
     command.parent.mkdir()
     command.write_text(STAND_IN)
@@ -100,15 +100,15 @@ def test_the_gates_give_options_that_there_are():
 @pytest.fixture(scope="module")
 def recipes():
     """The blocks of docs/ci.md, by what they are."""
-    blocks = [
+    found = [
         (kind, text, yaml.safe_load(text) if kind == "yaml" else {})
         for kind, text in BLOCK.findall((DOCS / "ci.md").read_text())
     ]
     return {
-        "workflows": [(text, parsed) for _, text, parsed in blocks if "jobs" in parsed],
-        "pre-commit": next(parsed for *_, parsed in blocks if "repos" in parsed),
-        "hook": next(text for kind, text, _ in blocks if kind == "sh"),
-        "test": next(text for kind, text, _ in blocks if kind == "python"),
+        "workflows": [(text, parsed) for _, text, parsed in found if "jobs" in parsed],
+        "pre-commit": next(parsed for *_, parsed in found if "repos" in parsed),
+        "hook": next(text for kind, text, _ in found if kind == "sh"),
+        "test": next(text for kind, text, _ in found if kind == "python"),
     }
 
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from command_line import run
+from releases import release
 
 SOURCE = """
 import keras
@@ -50,7 +51,7 @@ def save(folder, module):
     sys.modules.pop(module)
 
 
-KERAS_IMPORTS = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 9)
+KERAS_IMPORTS = release(keras) < (3, 9)
 """Whether Keras itself imports whatever module a file names."""
 
 VERIFY = ("verify", "m.keras", "--examples", "x.npz", "--batch-size", 4)

@@ -9,11 +9,12 @@ import tensorflow as tf
 from apart import apart
 from distribute import mirrored
 from oracles import assert_close
+from releases import release
 
 pytestmark = pytest.mark.slow
 CASES = pytest.mark.parametrize("case", cases.ARGUMENTS)
 LEARNS = pytest.mark.skipif(
-    tuple(map(int, keras.__version__.split(".")[:2])) < (3, 8),
+    release(keras) < (3, 8),
     reason="in this Keras not even a Dense learns on replicas what it learns on one device",
 )
 SYNCHRONIZED = pytest.mark.parametrize("case", ["bn synchronized", "dice synchronized"])

@@ -3,6 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from releases import release
 
 from tfnorm.errors import InputError
 from tfnorm.session import SavedModel
@@ -38,17 +39,14 @@ def row(model, number):
     return model.run({"id": np.array([number], np.int32)})["row"].tolist()
 
 
-@pytest.mark.skipif(
-    tuple(map(int, tf.__version__.split(".")[:2])) < (2, 20),
-    reason="TensorFlow 2.18 copies what a session is fed",
-)
 @pytest.mark.usefixtures("table")
 def test_a_variable_takes_the_memory_of_an_array_that_has_its_bytes(tmp_path):
     held = aligned(ROWS)
     with SavedModel(tmp_path, held=[held]) as model:
         assert row(model, 2) == [0, 0, 2]
         held[2] = 7
-        assert row(model, 2) == [14, 14, 14]
+        # TensorFlow 2.18 copies what a session is fed.
+        assert row(model, 2) == ([14, 14, 14] if release(tf) >= (2, 19) else [0, 0, 2])
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,9 @@ def test_an_activation_is_a_function_or_a_layer_with_weights_of_its_own():
     written = call.activated(dice, "x @ k")
     assert written == 'dice(tower_mine_linear, **w["tower/mine/gate"], epsilon=1e-09)'
     assert call.program.lines(written) == ["tower_mine_linear = x @ k"]
-    with pytest.raises(InputError, match=r"has the activation abs, .*; accepted: linear, c?elu"):
+    # Which Keras 3.6 has not.
+    after = "celu" if hasattr(keras.activations, "celu") else "elu"
+    with pytest.raises(InputError, match=f"has the activation abs, .*; accepted: linear, {after}"):
         call.activated(abs, "x")
 
 
